@@ -1,0 +1,1 @@
+"""Benchmarks of the whole road against the original PyTorch models."""

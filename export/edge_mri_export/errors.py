@@ -1,0 +1,32 @@
+"""The errors of export, as leaves of the tree in `edge_mri.errors`.
+
+ModelError
+├── GraphError(ValueError)
+├── QuantizationError(ValueError)
+└── ParityError(ValueError)            exit code 1
+DataError
+└── CalibrationError(ValueError)
+"""
+
+from edge_mri.errors import DataError, ModelError
+
+
+class GraphError(ModelError, ValueError):
+    """A network cannot be written as an ONNX graph."""
+
+    def __init__(self, architecture: str, reason: str) -> None:
+        super().__init__(f"{architecture} cannot be written as ONNX: {reason}")
+
+
+class QuantizationError(ModelError, ValueError):
+    """A graph cannot be quantised."""
+
+
+class ParityError(ModelError, ValueError):
+    """An ONNX file does not give PyTorch's answers; no file was written for it."""
+
+    exit_code = 1
+
+
+class CalibrationError(DataError, ValueError):
+    """There are no images to calibrate with."""

@@ -1,0 +1,155 @@
+"""Exporting a checkpoint: the FP32 file, the INT8 file, and the proof that both answer alike."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from edge_mri import __version__
+from edge_mri.atomic import atomic_path
+from edge_mri.classifier import Classifier
+from edge_mri.contract import Contract
+from edge_mri.errors import OptionError
+from edge_mri.progress import Progress
+from edge_mri_export.calibration import ExportImages, load_images
+from edge_mri_export.graph import OPSET, body_graph, set_metadata, with_pixel_input
+from edge_mri_export.parity import Parity
+from edge_mri_export.quantization import RECIPE, count_quantized, quantize
+from edge_mri_train.checkpoint import Checkpoint
+
+_BATCH = 64
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """What an export is told.
+
+    Attributes:
+        checkpoint: What to export.
+        output: Path of the FP32 file; the INT8 file is written beside it.
+        quantize: Whether to write the INT8 file too.
+        calibration: Folder of images to calibrate and check with; None for the run's own.
+        max_drop: Largest share of answers that INT8 may change, in percent.
+    """
+
+    checkpoint: Path
+    output: Path
+    quantize: bool = False
+    calibration: Path | None = None
+    max_drop: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.output.suffix != ".onnx":
+            raise OptionError(f"the output is {self.output}; expected a name ending in .onnx")
+        if not 0 <= self.max_drop <= 100:
+            raise OptionError(f"--max-drop is {self.max_drop}; expected 0 to 100 percent")
+
+    @property
+    def int8_output(self) -> Path:
+        """Path of the INT8 file."""
+        return self.output.with_name(f"{self.output.stem}_int8.onnx")
+
+
+@dataclass(frozen=True)
+class Exported:
+    """One file that was written.
+
+    Attributes:
+        path: Where it is.
+        parity: How far its answers are from PyTorch's.
+        quantized_layers: How many layers with weights are INT8, and of how many; None for FP32.
+    """
+
+    path: Path
+    parity: Parity
+    quantized_layers: tuple[int, int] | None = None
+
+
+def export(config: ExportConfig, progress: Progress) -> list[Exported]:
+    """Write a checkpoint as ONNX, FP32 and with `quantize` INT8.
+
+    Raises:
+        ParityError: A file would not give PyTorch's answers; it is not written.
+        CalibrationError: There are no images to check with.
+    """
+    checkpoint = Checkpoint.load(config.checkpoint)
+    images = load_images(config.calibration, config.checkpoint, checkpoint.preprocess, progress)
+    expected = checkpoint.logits(images.parity)
+    body = body_graph(checkpoint)
+    contract = Contract(
+        name=checkpoint.architecture,
+        labels=checkpoint.labels,
+        preprocess=checkpoint.preprocess,
+        temperature=checkpoint.temperature,
+        training=checkpoint.training,
+        toolkit_version=__version__,
+    )
+    exported = [
+        _write(
+            with_pixel_input(body),
+            contract,
+            images,
+            expected,
+            config.output,
+            Parity.require_same_logits,
+        )
+    ]
+    if config.quantize:
+        exported.append(_export_int8(body, contract, images, expected, config))
+    return exported
+
+
+def _export_int8(
+    body: onnx.ModelProto,
+    contract: Contract,
+    images: ExportImages,
+    expected: NDArray[np.float32],
+    config: ExportConfig,
+) -> Exported:
+    model = quantize(body, images.calibration)
+    layers = count_quantized(model)
+    recipe: dict[str, Any] = RECIPE | {
+        "quantized_layers": list(layers),
+        "calibration_images": len(images.calibration),
+        "calibration_source": images.source,
+        "calibration_sha256": images.calibration_sha256,
+        "opset": OPSET,
+    }
+    written = _write(
+        model,
+        replace(contract, precision="int8", quantization=recipe),
+        images,
+        expected,
+        config.int8_output,
+        lambda parity: parity.require_agreement(config.max_drop),
+    )
+    return replace(written, quantized_layers=layers)
+
+
+def _write(
+    model: onnx.ModelProto,
+    contract: Contract,
+    images: ExportImages,
+    expected: NDArray[np.float32],
+    path: Path,
+    check: Callable[[Parity], None],
+) -> Exported:
+    """Write a model, run it as the runtime will, and keep the file only if `check` passes."""
+    with atomic_path(path) as temporary:
+        _save(model, contract, temporary)
+        classifier = Classifier.load(temporary, device="cpu")
+        batches = range(0, len(images.parity), _BATCH)
+        logits = [classifier.logits(images.parity[start : start + _BATCH]) for start in batches]
+        parity = Parity.between(expected, np.concatenate(logits))
+        check(parity)
+        _save(model, replace(contract, parity=parity.to_dict()), temporary)
+    return Exported(path, parity)
+
+
+def _save(model: onnx.ModelProto, contract: Contract, path: Path) -> None:
+    set_metadata(model, contract.to_metadata())
+    onnx.save(model, path)

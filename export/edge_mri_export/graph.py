@@ -1,0 +1,141 @@
+"""The ONNX graph of a network: exported by PyTorch, cleaned, with raw pixels as its input.
+
+The body maps normalised float images to logits; `with_pixel_input` puts the normalisation before
+it, as a DequantizeLinear whose scale it is. Quantising the body is `edge_mri_export.quantization`.
+"""
+
+import warnings
+from collections.abc import Mapping
+
+import onnx
+import torch
+from onnx import TensorProto, helper
+from torch import nn
+
+from edge_mri_export.errors import GraphError
+from edge_mri_train.architectures import INPUT_SCALE
+from edge_mri_train.checkpoint import Checkpoint
+
+OPSET = 18
+NORMALISED = "normalised"
+PIXELS = "pixels"
+LOGITS = "logits"
+
+_SCALE = "pixel_scale"
+_ZERO = "pixel_zero"
+_BATCH = "N"
+
+
+def body_graph(checkpoint: Checkpoint) -> onnx.ModelProto:
+    """Export a network as `normalised (N, 1, S, S) float` to `logits (N, K)`, BatchNorm folded.
+
+    Raises:
+        GraphError: PyTorch cannot export it.
+    """
+    size = checkpoint.preprocess.size
+    example = torch.zeros(2, 1, size, size)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the exporter's own deprecations
+            program = torch.onnx.export(
+                _plain(checkpoint.network),
+                (example,),
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=[NORMALISED],
+                output_names=[LOGITS],
+                dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
+                verbose=False,
+            )
+    except (torch.onnx.OnnxExporterError, RuntimeError) as error:
+        raise GraphError(checkpoint.architecture, str(error).splitlines()[0]) from error
+    if program is None:
+        raise GraphError(checkpoint.architecture, "the exporter returned nothing")
+    model = program.model_proto
+    _strip(model)
+    for value in (model.graph.input[0], model.graph.output[0]):
+        value.type.tensor_type.shape.dim[0].dim_param = _BATCH
+    return model
+
+
+def with_pixel_input(body: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the body behind a DequantizeLinear from `pixels (N, 1, S, S) uint8`."""
+    model = onnx.ModelProto()
+    model.CopyFrom(body)
+    graph = model.graph
+    dequantize = helper.make_node(
+        "DequantizeLinear", [PIXELS, _SCALE, _ZERO], [NORMALISED], name="normalise"
+    )
+    nodes = [dequantize, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    graph.initializer.extend(
+        [
+            helper.make_tensor(_SCALE, TensorProto.FLOAT, [], [INPUT_SCALE]),
+            helper.make_tensor(_ZERO, TensorProto.UINT8, [], [0]),
+        ]
+    )
+    _set_pixel_input(graph)
+    return model
+
+
+def absorb_pixel_input(quantized_body: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a quantised body that takes raw pixels where it quantised its float input.
+
+    The QuantizeLinear of the input goes, and the pixels stand for its output: the input's scale
+    is the normalisation.
+    """
+    model = onnx.ModelProto()
+    model.CopyFrom(quantized_body)
+    graph = model.graph
+    quantizers = [
+        node
+        for node in graph.node
+        if node.op_type == "QuantizeLinear" and node.input[0] == NORMALISED
+    ]
+    others = [
+        node for node in graph.node if NORMALISED in node.input and node.op_type != "QuantizeLinear"
+    ]
+    if not quantizers or others:
+        raise GraphError("the quantised network", "its input is not quantised")
+    used = {node.domain for node in graph.node}
+    for opset in [opset for opset in model.opset_import if opset.domain not in used]:
+        model.opset_import.remove(opset)
+    replaced = {node.output[0] for node in quantizers}
+    for node in quantizers:
+        graph.node.remove(node)
+    for node in graph.node:
+        for position, name in enumerate(node.input):
+            if name in replaced:
+                node.input[position] = PIXELS
+    _set_pixel_input(graph)
+    return model
+
+
+def set_metadata(model: onnx.ModelProto, metadata: Mapping[str, str]) -> None:
+    """Replace a model's `metadata_props`."""
+    del model.metadata_props[:]
+    helper.set_model_props(model, dict(metadata))
+
+
+def _plain(network: nn.Module) -> nn.Module:
+    return network.to("cpu", memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload,no-any-return]
+
+
+def _strip(model: onnx.ModelProto) -> None:
+    """Drop what the exporter notes for debugging: it names files of the exporting machine."""
+    graph = model.graph
+    model.producer_name, model.producer_version, model.doc_string = "edge-mri", "", ""
+    del model.metadata_props[:]
+    del graph.metadata_props[:]
+    del graph.value_info[:]
+    graph.name, graph.doc_string = "network", ""
+    for part in (*graph.node, *graph.input, *graph.output, *graph.initializer):
+        del part.metadata_props[:]
+        part.doc_string = ""
+
+
+def _set_pixel_input(graph: onnx.GraphProto) -> None:
+    shape = [dim.dim_param or dim.dim_value for dim in graph.input[0].type.tensor_type.shape.dim]
+    del graph.input[:]
+    graph.input.append(helper.make_tensor_value_info(PIXELS, TensorProto.UINT8, shape))

@@ -1,0 +1,43 @@
+"""edge-mri: brain MR slice classification on the edge. For research use, not for diagnosis."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edge_mri.classifier import Classifier
+    from edge_mri.contract import Contract
+    from edge_mri.errors import EdgeMriError
+    from edge_mri.labels import PLANES, TYPES, Label, LabelSpace
+    from edge_mri.prediction import Prediction
+    from edge_mri.preprocess import PreprocessSpec
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Classifier": "classifier",
+    "Contract": "contract",
+    "EdgeMriError": "errors",
+    "Label": "labels",
+    "LabelSpace": "labels",
+    "PLANES": "labels",
+    "Prediction": "prediction",
+    "PreprocessSpec": "preprocess",
+    "TYPES": "labels",
+}
+__all__ = [
+    "PLANES",
+    "TYPES",
+    "Classifier",
+    "Contract",
+    "EdgeMriError",
+    "Label",
+    "LabelSpace",
+    "Prediction",
+    "PreprocessSpec",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'edge_mri' has no attribute {name!r}")
+    return getattr(import_module(f"edge_mri.{_HOMES[name]}"), name)

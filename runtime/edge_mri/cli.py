@@ -1,0 +1,97 @@
+"""The command line: a table of commands, each imported only when it runs.
+
+`edge-mri --help` reads the table alone. A command whose optional dependency is missing answers
+with the line to type; every `EdgeMriError` becomes one line on stderr and its exit code.
+"""
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import click
+
+from edge_mri import __version__
+from edge_mri.errors import EdgeMriError, MissingExtraError
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+
+@dataclass(frozen=True)
+class Row:
+    """Where a command lives, its line in `--help`, and the extra it needs, if any."""
+
+    module: str
+    help: str
+    extra: str | None = None
+
+
+COMMANDS = {
+    "infer": Row("edge_mri.commands.infer", "Classify images."),
+    "info": Row("edge_mri.commands.info", "Show what a model says about itself."),
+    "phantom": Row("edge_mri.commands.phantom", "Draw labelled head phantoms to try things on."),
+    "train": Row("edge_mri_train.commands.train", "Train a classifier.", "train"),
+    "evaluate": Row("edge_mri_train.commands.evaluate", "Measure a model.", "data"),
+    "export": Row("edge_mri_export.commands.export", "Write a checkpoint as ONNX.", "export"),
+}
+
+# The modules that each extra of pyproject.toml brings, its own first.
+_DATA = ("sklearn",)
+_TRAIN = ("torch", "torchvision", "matplotlib", *_DATA)
+_EXPORT = ("onnx", "onnxscript", *_TRAIN)
+EXTRAS = {"data": _DATA, "train": _TRAIN, "export": _EXPORT}
+
+
+class _Failure(click.ClickException):
+    def __init__(self, error: EdgeMriError) -> None:
+        super().__init__(str(error))
+        self.exit_code = error.exit_code  # type: ignore[misc]  # click calls it a class variable
+
+
+class _TableGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        try:
+            command: click.Command = import_module(COMMANDS[cmd_name].module).command
+        except ModuleNotFoundError as error:
+            raise _Failure(_missing(cmd_name, error)) from error
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, row.help) for name, row in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except EdgeMriError as error:
+            raise _Failure(error) from error
+        except ModuleNotFoundError as error:
+            raise _Failure(_missing(ctx.invoked_subcommand or "", error)) from error
+        except KeyboardInterrupt:
+            click.echo("Interrupted.", err=True)
+            ctx.exit(INTERRUPTED)
+
+
+def _missing(command: str, error: ModuleNotFoundError) -> MissingExtraError:
+    """Say which extra brings a missing module; raises the error again if none does."""
+    module = (error.name or "").partition(".")[0]
+    row = COMMANDS.get(command)
+    candidates = ([row.extra] if row and row.extra else []) + list(EXTRAS)
+    for extra in candidates:
+        if module in EXTRAS[extra]:
+            return MissingExtraError(command, extra, module)
+    raise error
+
+
+@click.group(
+    cls=_TableGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="For research use. Not a diagnostic device.",
+)
+@click.version_option(__version__, prog_name="edge-mri")
+def main() -> None:
+    """Train, quantise and run small classifiers of brain MR slices."""

@@ -1,0 +1,124 @@
+"""`edge-mri infer`: classify files and folders of images."""
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+import click
+
+from edge_mri.atomic import atomic_path
+from edge_mri.classifier import Classifier
+from edge_mri.errors import NoImagesError
+from edge_mri.images import SUFFIXES, ImageFiles
+from edge_mri.output import WRITERS
+from edge_mri.prediction import Prediction
+from edge_mri.session import DEVICES, available_threads
+
+SOME_FAILED = 1
+
+
+@click.command("infer")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH…")
+@click.option(
+    "--model", type=click.Path(path_type=Path), help="An ONNX file.  [default: the one that ships]"
+)
+@click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True)
+@click.option(
+    "--threads", type=click.IntRange(1), help="Threads.  [default: the cores this process has]"
+)
+@click.option(
+    "--batch-size",
+    type=click.IntRange(1),
+    default=8,
+    show_default=True,
+    help="Images per inference call.",
+)
+@click.option(
+    "--format", "format_", type=click.Choice(list(WRITERS)), default="table", show_default=True
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Write the records to this file.  [default: stdout]",
+)
+def command(
+    paths: tuple[Path, ...],
+    model: Path | None,
+    device: str,
+    threads: int | None,
+    batch_size: int,
+    format_: str,
+    output: Path | None,
+) -> None:
+    """Classify image files, and the images below folders.
+
+    Records go to stdout or to a file, progress and a summary to stderr. A file that cannot be
+    used becomes a record with status `error`, and the rest goes on.
+
+    Exit code: 0; 1 when some files failed; 2 on wrong use.
+    """
+    files = ImageFiles(paths)
+    if next(iter(files), None) is None:
+        raise NoImagesError(paths, SUFFIXES)
+    classifier = Classifier.load(model, device=device)
+    workers = threads or available_threads()
+    counts: Counter[str] = Counter()
+    started = time.perf_counter()
+    with _opened(output) as stream:
+        records = classifier.stream(files, threads=workers, batch_size=batch_size)
+        rows_are_progress = format_ == "table" and stream is sys.stdout and stream.isatty()
+        with _progress(files, counts, records, show=not rows_are_progress) as watched:
+            WRITERS[format_](watched, stream, classifier.contract.labels)
+    _summarise(counts, files.skipped, time.perf_counter() - started, classifier, workers)
+    if counts["error"]:
+        raise SystemExit(SOME_FAILED)
+
+
+@contextmanager
+def _opened(path: Path | None) -> Iterator[TextIO]:
+    if path is None:
+        yield sys.stdout
+        return
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        yield file
+
+
+@contextmanager
+def _progress(
+    files: ImageFiles, counts: Counter[str], records: Iterable[Prediction], *, show: bool
+) -> Iterator[Iterator[Prediction]]:
+    """Count the records that pass and, on a terminal, draw a bar on stderr."""
+
+    def counted(passing: Iterable[Prediction]) -> Iterator[Prediction]:
+        for record in passing:
+            counts[record.type or record.status] += 1
+            yield record
+
+    if not (show and sys.stderr.isatty()):
+        yield counted(records)
+        return
+    total = sum(1 for _ in files)
+    with click.progressbar(records, length=total, file=sys.stderr, label="images") as bar:
+        yield counted(bar)
+
+
+def _summarise(
+    counts: Counter[str], skipped: int, seconds: float, classifier: Classifier, workers: int
+) -> None:
+    total = counts.total()
+    contract = classifier.contract
+    by_type = ", ".join(f"{name} {counts[name]}" for name in contract.labels.types)
+    lines = [
+        f"{total} images in {seconds:.1f} s ({total / seconds:.0f} images/s; {contract.name} "
+        f"{contract.precision}, {classifier.device}, {workers} threads)",
+        f"{by_type}; errors {counts['error']}",
+    ]
+    if skipped:
+        lines.append(f"skipped {skipped} other files (not {' '.join(SUFFIXES)})")
+    lines.append("For research use, not for diagnosis.")
+    click.echo("\n".join(lines), err=True)

@@ -1,0 +1,32 @@
+"""`edge-mri phantom`: a folder of labelled drawings to try the toolkit on."""
+
+from pathlib import Path
+
+import click
+
+from edge_mri.labels import LabelSpace
+from edge_mri.phantom import PhantomConfig, write_phantoms
+from edge_mri.progress import TerminalProgress
+
+
+@click.command("phantom")
+@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+@click.option(
+    "--count", type=click.IntRange(1), default=10, show_default=True, help="Images per class."
+)
+@click.option("--size", "size_px", type=int, default=512, show_default=True, help="Side in pixels.")
+@click.option(
+    "--format", "format_", type=click.Choice(["jpg", "png"]), default="jpg", show_default=True
+)
+@click.option("--seed", type=int, default=0, show_default=True)
+def command(folder: Path, count: int, size_px: int, format_: str, seed: int) -> None:
+    """Draw labelled head phantoms (four types x three planes) into DIR.
+
+    They are drawings for trying the toolkit, not patients: no model may be judged by them.
+    """
+    config = PhantomConfig(count=count, size_px=size_px, seed=seed, format=format_)
+    progress = TerminalProgress()
+    total = len(LabelSpace().classes) * count
+    with progress.bar("phantoms", total) as step:
+        write_phantoms(folder, config, on_image=lambda _: step())
+    progress.say(f"{total} phantoms in {folder}: drawings, not patients.")

@@ -1,0 +1,97 @@
+"""The contract an ONNX file carries: everything the runtime must know to use it.
+
+Written into the file's `metadata_props` as one JSON document under `METADATA_KEY`; there is no side
+file to lose. A model without a contract, or with a version this code does not know, is refused.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from edge_mri.errors import ContractError
+from edge_mri.labels import LabelSpace
+from edge_mri.preprocess import PreprocessSpec
+
+METADATA_KEY = "edge_mri.contract"
+SCHEMA_VERSION = 1
+INTENDED_USE = "Research on brain MR slice classification. Not a diagnostic device."
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What a model file says about itself.
+
+    Attributes:
+        name: Short name of the model, such as `mobilenet_v2`.
+        labels: The classes in the order of the logits.
+        preprocess: What turns an image into the model's `(N, 1, S, S)` uint8 input.
+        temperature: The logits are divided by it before the softmax; above 0.
+        precision: `fp32` or `int8`.
+        quantization: How an INT8 file was made; empty for FP32.
+        parity: How far this file's answers are from PyTorch's, with the n they come from.
+        training: What the checkpoint was trained on and how, and its validation figures.
+        licence: Licence of the weights.
+        intended_use: What the model is for, and what not.
+        toolkit_version: Version of edge-mri that wrote the file.
+    """
+
+    name: str
+    labels: LabelSpace
+    preprocess: PreprocessSpec
+    temperature: float = 1.0
+    precision: str = "fp32"
+    quantization: dict[str, Any] = field(default_factory=dict)
+    parity: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+    licence: str = "Apache-2.0"
+    intended_use: str = INTENDED_USE
+    toolkit_version: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.temperature > 0:
+            raise ContractError(f"temperature is {self.temperature}, expected a value above 0")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the contract as JSON values, `schema_version` first."""
+        return {"schema_version": SCHEMA_VERSION, **asdict(self)}
+
+    def to_metadata(self) -> dict[str, str]:
+        """Return the contract as entries for an ONNX file's `metadata_props`."""
+        return {METADATA_KEY: json.dumps(self.to_dict(), ensure_ascii=False)}
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str]) -> "Contract":
+        """Read the contract from `metadata_props`; raises `ContractError` saying what is wrong."""
+        if METADATA_KEY not in metadata:
+            raise ContractError(f"the file's metadata has no {METADATA_KEY!r}")
+        try:
+            values = json.loads(metadata[METADATA_KEY])
+        except json.JSONDecodeError as error:
+            raise ContractError(f"it is no JSON ({error})") from error
+        if not isinstance(values, dict):
+            raise ContractError("it is no JSON object")
+        return cls.from_dict(values)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Contract":
+        """Read a contract from JSON values; raises `ContractError` saying what is wrong."""
+        fields = dict(values)
+        version = fields.pop("schema_version", None)
+        if version != SCHEMA_VERSION:
+            raise ContractError(
+                f"its schema_version is {version!r}, this version of edge-mri reads "
+                f"{SCHEMA_VERSION}"
+            )
+        try:
+            labels = fields.pop("labels")
+            spec = fields.pop("preprocess")
+            return cls(
+                labels=LabelSpace(tuple(labels["types"]), tuple(labels["planes"])),
+                preprocess=PreprocessSpec.from_dict(spec),
+                **fields,
+            )
+        except KeyError as error:
+            raise ContractError(f"it lacks {error}") from error
+        except TypeError as error:
+            raise ContractError(str(error)) from error

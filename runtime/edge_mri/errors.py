@@ -1,0 +1,145 @@
+"""The errors edge-mri raises, as one tree.
+
+Every leaf also inherits the builtin that a caller would expect, and builds its own message:
+what was expected, what came, what to do next.
+
+    EdgeMriError
+    ├── ImageError                        one image; a folder run records it and goes on
+    │   ├── ImageReadError(OSError)
+    │   ├── ImageDecodeError(ValueError)
+    │   └── ImageSizeError(ValueError)
+    ├── ModelError                        a model file
+    │   ├── ModelNotFoundError(FileNotFoundError)
+    │   ├── ModelFormatError(ValueError)
+    │   └── ContractError(ValueError)
+    ├── DataError                         a folder of images
+    │   ├── FolderNotFoundError(FileNotFoundError)
+    │   ├── NoImagesError(ValueError)
+    │   └── UnknownClassError(ValueError)
+    ├── OptionError(ValueError)           an option, or a combination of options
+    ├── OutputError(OSError)              a result that cannot be written
+    ├── DeviceError(RuntimeError)         a device that was asked for and is not there
+    └── MissingExtraError(ImportError)    an optional dependency that is not installed
+
+`edge_mri_train` and `edge_mri_export` add leaves of their own to the same tree.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+
+class EdgeMriError(Exception):
+    """Base of all errors that edge-mri raises on purpose.
+
+    Attributes:
+        exit_code: What the command line exits with when this error ends a command.
+    """
+
+    exit_code = 2
+
+
+class ImageError(EdgeMriError):
+    """One image cannot be used."""
+
+
+class ImageReadError(ImageError, OSError):
+    """The file cannot be opened or read."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"cannot read the file: {reason}")
+
+
+class ImageDecodeError(ImageError, ValueError):
+    """The bytes or the array are no image that can be decoded."""
+
+
+class ImageSizeError(ImageError, ValueError):
+    """The image is larger than the limit."""
+
+    def __init__(self, what: str, limit: str) -> None:
+        super().__init__(f"image too large: {what}, the limit is {limit}")
+
+
+class ModelError(EdgeMriError):
+    """A model file cannot be used."""
+
+
+class ModelNotFoundError(ModelError, FileNotFoundError):
+    """There is no model file at the given path."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"model file not found: {path}")
+
+
+class ModelFormatError(ModelError, ValueError):
+    """The file is not a model of the expected kind."""
+
+    def __init__(self, path: Path, expected: str, reason: str) -> None:
+        super().__init__(f"{path} is not {expected}: {reason}")
+
+
+class ContractError(ModelError, ValueError):
+    """The model carries no contract, or one that this version does not understand."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"the model's contract cannot be used: {reason}; "
+            "write the model again with `edge-mri export`"
+        )
+
+
+class DataError(EdgeMriError):
+    """A folder of images cannot be used."""
+
+
+class FolderNotFoundError(DataError, FileNotFoundError):
+    """There is no file or folder at the given path."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"no such file or folder: {path}")
+
+
+class NoImagesError(DataError, ValueError):
+    """There is no image below the given paths."""
+
+    def __init__(self, paths: Sequence[Path], suffixes: Sequence[str]) -> None:
+        places = ", ".join(str(path) for path in paths)
+        super().__init__(f"no images below {places}; looked for {', '.join(suffixes)}")
+
+
+class UnknownClassError(DataError, ValueError):
+    """Folders with images whose names match no label."""
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        shown = ", ".join(str(folder) for folder in folders[:5])
+        more = f" and {len(folders) - 5} more" if len(folders) > 5 else ""
+        super().__init__(
+            f"class folders that match no label: {shown}{more}; expected a tumour type "
+            "(glioma, meningioma, pituitary, no_tumor), alone or with a plane "
+            "(axial, coronal, sagittal), such as glioma_axial"
+        )
+
+
+class OptionError(EdgeMriError, ValueError):
+    """An option has a value that cannot be used."""
+
+
+class OutputError(EdgeMriError, OSError):
+    """A result cannot be written."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"cannot write {path}: {reason}")
+
+
+class DeviceError(EdgeMriError, RuntimeError):
+    """A device was asked for and cannot be used."""
+
+
+class MissingExtraError(EdgeMriError, ImportError):
+    """A command needs an optional dependency that is not installed."""
+
+    def __init__(self, command: str, extra: str, module: str) -> None:
+        super().__init__(
+            f"`edge-mri {command}` needs {module}, which is not installed; "
+            f"type: pip install 'edge-mri[{extra}]'"
+        )

@@ -1,0 +1,72 @@
+"""How records are written: a table for people, JSON, JSON lines or CSV for machines."""
+
+import csv
+import json
+from collections.abc import Callable, Iterable
+from typing import TextIO
+
+from edge_mri.labels import LabelSpace
+from edge_mri.prediction import Prediction
+
+Writer = Callable[[Iterable[Prediction], TextIO, LabelSpace], None]
+
+
+def write_table(records: Iterable[Prediction], stream: TextIO, labels: LabelSpace) -> None:
+    """Write aligned columns, each answer with its probability; the path comes last."""
+    stream.write(f"{'status':<8}{'type':<18}{'plane':<16}path\n")
+    for record in records:
+        if record.status == "error":
+            stream.write(f"{record.status:<8}{record.path}: {record.error}\n")
+            continue
+        type_ = _cell(record.type, record.type_probabilities)
+        plane = _cell(record.plane, record.plane_probabilities)
+        stream.write(f"{record.status:<8}{type_:<18}{plane:<16}{record.path}\n")
+
+
+def write_json(records: Iterable[Prediction], stream: TextIO, labels: LabelSpace) -> None:
+    """Write one JSON array, a record a line."""
+    separator = "[\n"
+    for record in records:
+        stream.write(separator + json.dumps(record.to_dict(), ensure_ascii=False))
+        separator = ",\n"
+    stream.write("[]\n" if separator == "[\n" else "\n]\n")
+
+
+def write_jsonl(records: Iterable[Prediction], stream: TextIO, labels: LabelSpace) -> None:
+    """Write one JSON object a line."""
+    for record in records:
+        stream.write(json.dumps(record.to_dict(), ensure_ascii=False) + "\n")
+
+
+def write_csv(records: Iterable[Prediction], stream: TextIO, labels: LabelSpace) -> None:
+    """Write CSV (RFC 4180) with one probability column a type and a plane."""
+    names = [f"p_{name}" for name in (*labels.types, *labels.planes)]
+    columns = ["path", "status", "type", "plane", *names, "error"]
+    rows = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
+    rows.writeheader()
+    for record in records:
+        probabilities = (record.type_probabilities or {}) | (record.plane_probabilities or {})
+        rows.writerow(
+            {
+                "path": record.path,
+                "status": record.status,
+                "type": record.type,
+                "plane": record.plane,
+                "error": record.error,
+            }
+            | {f"p_{name}": value for name, value in probabilities.items()}
+        )
+
+
+WRITERS: dict[str, Writer] = {
+    "table": write_table,
+    "json": write_json,
+    "jsonl": write_jsonl,
+    "csv": write_csv,
+}
+
+
+def _cell(answer: str | None, probabilities: dict[str, float] | None) -> str:
+    if answer is None or probabilities is None:
+        return "-"
+    return f"{answer} {probabilities[answer]:.3f}"

@@ -1,0 +1,98 @@
+"""The networks by name: our own, and every torchvision classifier with a grey stem.
+
+A network maps `(N, 1, S, S)` float in 0..1 to `(N, K)` logits; `normalise` is the step before it
+and the first node of the exported graph.
+"""
+
+import difflib
+from dataclasses import dataclass
+
+import torch
+import torchvision
+from torch import nn
+
+from edge_mri.errors import OptionError
+from edge_mri_train.artemis_cnn import ArtemisCnn
+from edge_mri_train.errors import ArchitectureError
+
+INPUT_SCALE = 1 / 255
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a network is trained with unless said otherwise.
+
+    Attributes:
+        size: Side of its square input, in pixels.
+        epochs: Passes over the training images.
+        learning_rate: Peak of the schedule.
+    """
+
+    size: int = 160
+    epochs: int = 12
+    learning_rate: float = 5e-4
+
+
+_OWN_RECIPES = {"artemis_cnn": Recipe(size=150, epochs=100, learning_rate=1e-3)}
+
+
+def names() -> list[str]:
+    """Return all architecture names."""
+    return [*_OWN_RECIPES, *torchvision.models.list_models(module=torchvision.models)]
+
+
+def recipe(name: str) -> Recipe:
+    """Return the default recipe of an architecture; raises `ArchitectureError`."""
+    if name not in names():
+        raise ArchitectureError(name, difflib.get_close_matches(name, names(), n=2))
+    return _OWN_RECIPES.get(name, Recipe())
+
+
+def build(name: str, num_classes: int, size: int) -> nn.Module:
+    """Build a network with random weights.
+
+    Args:
+        name: One of `names`.
+        num_classes: Number of logits K.
+        size: Side S of the square input, in pixels.
+    """
+    recipe(name)
+    try:
+        if name == "artemis_cnn":
+            return ArtemisCnn(num_classes, size=size)
+        builder = torchvision.models.get_model_builder(name)
+        options: dict[str, object] = {"num_classes": num_classes}
+        if name in ("googlenet", "inception_v3"):
+            options |= {"aux_logits": False, "init_weights": True}
+        if name.startswith("vit_"):
+            options["image_size"] = size
+        network: nn.Module = builder(weights=None, **options)
+    except (RuntimeError, ValueError) as error:
+        raise OptionError(f"{name} cannot be built for {size} px images: {error}") from error
+    grey_stem(network)
+    return network
+
+
+def grey_stem(network: nn.Module) -> None:
+    """Replace the first three-channel convolution by a one-channel one with summed weights."""
+    for path, module in network.named_modules():
+        if isinstance(module, nn.Conv2d) and module.in_channels == 3:
+            grey = nn.Conv2d(
+                1,
+                module.out_channels,
+                module.kernel_size,  # type: ignore[arg-type]
+                module.stride,  # type: ignore[arg-type]
+                module.padding,  # type: ignore[arg-type]
+                bias=module.bias is not None,
+            )
+            grey.weight.data = module.weight.data.sum(dim=1, keepdim=True)
+            if module.bias is not None and grey.bias is not None:
+                grey.bias.data = module.bias.data
+            parent, _, child = path.rpartition(".")
+            setattr(network.get_submodule(parent), child, grey)
+            return
+
+
+def normalise(batch: torch.Tensor) -> torch.Tensor:
+    """Turn `(N, 1, S, S)` uint8 network input into float in 0..1."""
+    return batch.float() * INPUT_SCALE

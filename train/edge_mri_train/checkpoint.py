@@ -1,0 +1,125 @@
+"""A checkpoint: one file that knows its network, labels and preprocessing.
+
+Only tensors and plain values, so that it loads with `weights_only=True` and runs no code.
+"""
+
+import pickle
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from edge_mri.atomic import atomic_path
+from edge_mri.errors import EdgeMriError, ModelNotFoundError
+from edge_mri.labels import LabelSpace
+from edge_mri.prediction import softmax
+from edge_mri.preprocess import PreprocessSpec
+from edge_mri_train.architectures import build, normalise
+from edge_mri_train.errors import CheckpointError
+
+FORMAT = "edge-mri checkpoint"
+FORMAT_VERSION = 1
+_BATCH = 64
+
+
+@dataclass
+class Checkpoint:
+    """A trained network and what one must know to use it.
+
+    Attributes:
+        architecture: Name of the network.
+        labels: The classes in the order of its logits.
+        preprocess: What turns an image into its input.
+        network: The network, in eval mode.
+        temperature: The logits are divided by it before the softmax.
+        training: What it was trained on and how, and its validation figures; JSON values.
+    """
+
+    architecture: str
+    labels: LabelSpace
+    preprocess: PreprocessSpec
+    network: nn.Module
+    temperature: float = 1.0
+    training: dict[str, Any] = field(default_factory=dict)
+
+    def save(self, path: Path) -> None:
+        """Write the checkpoint, whole or not at all."""
+        save_state(
+            {
+                "format": FORMAT,
+                "format_version": FORMAT_VERSION,
+                "architecture": self.architecture,
+                "labels": {"types": list(self.labels.types), "planes": list(self.labels.planes)},
+                "preprocess": asdict(self.preprocess),
+                "temperature": self.temperature,
+                "training": self.training,
+                "state": self.network.state_dict(),
+            },
+            path,
+        )
+
+    @classmethod
+    def load(cls, path: Path) -> "Checkpoint":
+        """Read a checkpoint.
+
+        Raises:
+            ModelNotFoundError: There is no such file.
+            CheckpointError: It is no checkpoint, or one that this version does not understand.
+        """
+        values = load_state(path)
+        if values.get("format") != FORMAT or values.get("format_version") != FORMAT_VERSION:
+            raise CheckpointError(path, f"it is not in format {FORMAT} {FORMAT_VERSION}")
+        try:
+            labels = LabelSpace(tuple(values["labels"]["types"]), tuple(values["labels"]["planes"]))
+            spec = PreprocessSpec.from_dict(values["preprocess"])
+            network = build(values["architecture"], len(labels.classes), spec.size)
+            network.load_state_dict(values["state"])
+            return cls(
+                values["architecture"],
+                labels,
+                spec,
+                network.eval(),
+                values["temperature"],
+                values["training"],
+            )
+        except EdgeMriError as error:
+            raise CheckpointError(path, str(error)) from error
+        except (KeyError, RuntimeError, TypeError) as error:
+            raise CheckpointError(path, f"its contents do not fit: {error}") from error
+
+    def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return `(N, K)` class probabilities of `(N, 1, S, S)` uint8 network input."""
+        return softmax(self.logits(pixels), self.temperature)
+
+    @torch.inference_mode()
+    def logits(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return `(N, K)` logits of `(N, 1, S, S)` uint8 network input, on the CPU."""
+        batches = torch.split(torch.from_numpy(pixels), _BATCH)
+        outputs = [self.network(normalise(batch)) for batch in batches]
+        logits: NDArray[np.float32] = torch.cat(outputs).numpy()
+        return logits
+
+
+def save_state(values: dict[str, Any], path: Path) -> None:
+    """Write tensors and plain values with `torch.save`, whole or not at all."""
+    with atomic_path(path) as temporary:
+        torch.save(values, temporary)
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """Read what `save_state` wrote, running no code from the file."""
+    if not path.is_file():
+        raise ModelNotFoundError(path)
+    try:
+        values = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(path, "it holds more than tensors and plain values") from error
+    except (RuntimeError, EOFError, OSError, KeyError, ValueError) as error:
+        raise CheckpointError(path, str(error).splitlines()[0]) from error
+    if not isinstance(values, dict):
+        raise CheckpointError(path, "it is not a dictionary")
+    return values

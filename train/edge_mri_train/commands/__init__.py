@@ -1,0 +1,1 @@
+"""The commands that need training or data extras, one module each with a click command."""

@@ -1,0 +1,70 @@
+"""What a training run is told, as one frozen value for Python, command line and tests."""
+
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from edge_mri.atomic import atomic_path
+from edge_mri.errors import OptionError
+from edge_mri_train.errors import RunError
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything that decides what a run computes.
+
+    Attributes:
+        data: Folders with class folders.
+        task: `type-plane` (12 classes) or `type` (4).
+        arch: Name of the network.
+        init_weights: `imagenet`, `none`, or a file.
+        epochs: Passes over the training images.
+        batch_size: Images per step.
+        learning_rate: Peak of the one-cycle schedule.
+        weight_decay: AdamW's, on weights but not on norms and biases.
+        label_smoothing: Weight of a uniform target, 0 to 1.
+        image_size: Side of the network input, in pixels.
+        augment: Whether training images are changed at random.
+        val_fraction: Share of the images held out for validation.
+        seed: Of split, initial weights, order and augmentation.
+        device: `auto`, `cpu` or `cuda`.
+    """
+
+    data: tuple[str, ...]
+    task: str
+    arch: str
+    init_weights: str
+    epochs: int
+    learning_rate: float
+    image_size: int
+    batch_size: int = 32
+    weight_decay: float = 0.01
+    label_smoothing: float = 0.05
+    augment: bool = True
+    val_fraction: float = 1 / 3
+    seed: int = 0
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        if min(self.epochs, self.batch_size) < 1 or self.learning_rate <= 0:
+            raise OptionError(
+                "epochs, batch size and learning rate must be above 0, got "
+                f"{self.epochs}, {self.batch_size} and {self.learning_rate}"
+            )
+
+    def write(self, path: Path) -> None:
+        """Write the configuration as JSON."""
+        with atomic_path(path) as temporary:
+            temporary.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, path: Path) -> "TrainConfig":
+        """Read a configuration back; unknown keys are refused."""
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            known = {field.name for field in fields(cls)}
+            if unknown := set(values) - known:
+                raise RunError(f"{path}: unknown settings {', '.join(sorted(unknown))}")
+            return cls(**values | {"data": tuple(values["data"])})
+        except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
+            raise RunError(f"{path} is no configuration of a run: {error}") from error

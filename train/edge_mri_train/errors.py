@@ -1,0 +1,57 @@
+"""The errors of training, as leaves of the tree in `edge_mri.errors`.
+
+DataError
+├── ManifestError(ValueError)
+└── LabelsMissingError(ValueError)
+ModelError
+├── CheckpointError(ValueError)
+└── InitialWeightsError(ValueError)
+OptionError
+├── ArchitectureError(LookupError)
+└── RunError(ValueError)
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from edge_mri.errors import DataError, ModelError, OptionError
+
+
+class ManifestError(DataError, ValueError):
+    """A split manifest cannot be used."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"the split manifest {path} cannot be used: {reason}")
+
+
+class LabelsMissingError(DataError, ValueError):
+    """Images lack what a task needs of their labels, or a class has no image."""
+
+
+class CheckpointError(ModelError, ValueError):
+    """A file is no checkpoint of edge-mri, or one that this version does not understand."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(
+            f"{path} is no checkpoint that can be used: {reason}; "
+            "expected a checkpoint.pt written by `edge-mri train`"
+        )
+
+
+class InitialWeightsError(ModelError, ValueError):
+    """Starting weights are not there or do not fit the architecture."""
+
+
+class ArchitectureError(OptionError, LookupError):
+    """An architecture that is not known."""
+
+    def __init__(self, name: str, close: Sequence[str]) -> None:
+        hint = f"did you mean {' or '.join(close)}?" if close else "expected"
+        super().__init__(
+            f"unknown architecture {name!r}; {hint}"
+            + ("" if close else " artemis_cnn, mobilenet_v2 or another torchvision classifier")
+        )
+
+
+class RunError(OptionError):
+    """A run folder that cannot be started or continued."""

@@ -1,0 +1,153 @@
+"""Starting weights: ImageNet by torchvision's name, a file, or none.
+
+ImageNet networks take three channels normalised by mean and deviation; ours take one grey
+channel in 0..1. The loader folds the difference into the stem, so that a grey image gives the same
+features. It also undoes a BatchNorm that was folded away before the weights were stored.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchvision
+from torch import nn
+
+from edge_mri_train.errors import InitialWeightsError
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+_ENOUGH = 0.8  # share of a network's tensors that a file must fill
+
+
+def load_initial_weights(network: nn.Module, name: str, source: str, images: torch.Tensor) -> None:
+    """Fill a network with starting weights; a head of another size keeps its random ones.
+
+    Args:
+        network: What to fill, built by `edge_mri_train.architectures.build`.
+        name: Its architecture.
+        source: `imagenet`, `none`, or the path of a state dict or checkpoint.
+        images: `(N, 1, S, S)` float in 0..1, for the statistics of a folded BatchNorm.
+
+    Raises:
+        InitialWeightsError: There are no such weights, or they fit another architecture.
+    """
+    if source == "none":
+        return
+    state = _imagenet_state(name) if source == "imagenet" else _file_state(Path(source))
+    shift = _fold_stem(network, state)
+    own = network.state_dict()
+    fitting = {k: v for k, v in state.items() if k in own and v.shape == own[k].shape}
+    if len(fitting) < _ENOUGH * len(own):
+        raise InitialWeightsError(
+            f"{source} fits {len(fitting)} of {len(own)} tensors of {name}; "
+            "expected weights of the same architecture"
+        )
+    network.load_state_dict(fitting, strict=False)
+    if shift is not None:
+        _shift_stem(network, shift)
+    norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
+    if norms and all(_is_identity(norm) for norm in norms[1:]):
+        unfold_batch_norm(network, images)
+
+
+@torch.no_grad()
+def unfold_batch_norm(network: nn.Module, images: torch.Tensor) -> None:
+    """Give each BatchNorm the statistics of what it sees, its function unchanged.
+
+    Args:
+        network: A network whose BatchNorms were folded into its convolutions.
+        images: `(N, 1, S, S)` float in 0..1.
+    """
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    seen: dict[nn.Module, tuple[torch.Tensor, torch.Tensor]] = {}
+
+    def watch(norm: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        assert isinstance(norm, nn.BatchNorm2d)
+        seen[norm] = (inputs[0].mean(dim=(0, 2, 3)), inputs[0].var(dim=(0, 2, 3)))
+
+    hooks = [norm.register_forward_pre_hook(watch) for norm in norms]
+    was_training = network.training
+    network.eval()(images)
+    network.train(was_training)
+    for hook in hooks:
+        hook.remove()
+    for norm in norms:
+        mean, variance = seen[norm]
+        running_mean, running_var = norm.running_mean, norm.running_var
+        if running_mean is None or running_var is None:
+            continue
+        gain = norm.weight / (running_var + norm.eps).sqrt()
+        norm.bias.add_((mean - running_mean) * gain)
+        norm.weight.copy_(gain * (variance + norm.eps).sqrt())
+        running_mean.copy_(mean)
+        running_var.copy_(variance)
+
+
+def _imagenet_state(name: str) -> dict[str, torch.Tensor]:
+    try:
+        weights = torchvision.models.get_model_weights(name).DEFAULT
+        state: dict[str, torch.Tensor] = weights.get_state_dict(progress=True, check_hash=True)
+    except ValueError as error:
+        raise InitialWeightsError(
+            f"torchvision has no ImageNet weights for {name}; use --init-weights none or a file"
+        ) from error
+    except OSError as error:
+        raise InitialWeightsError(
+            f"the ImageNet weights of {name} cannot be downloaded ({error}); "
+            "use --init-weights FILE with a state dict from elsewhere, or none"
+        ) from error
+    return state
+
+
+def _file_state(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise InitialWeightsError(f"starting weights not found: {path}") from error
+    except Exception as error:  # torch.load's errors share no base class
+        reason = str(error).splitlines()[0]
+        raise InitialWeightsError(
+            f"{path} holds no weights that are safe to load: {reason}"
+        ) from error
+    state = loaded.get("state", loaded) if isinstance(loaded, dict) else None
+    if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
+        raise InitialWeightsError(f"{path} is neither a state dict nor a checkpoint of edge-mri")
+    return {
+        key: value.float() if value.is_floating_point() else value for key, value in state.items()
+    }
+
+
+def _stem(network: nn.Module) -> tuple[str, nn.Conv2d]:
+    return next((n, m) for n, m in network.named_modules() if isinstance(m, nn.Conv2d))
+
+
+def _fold_stem(network: nn.Module, state: dict[str, torch.Tensor]) -> torch.Tensor | None:
+    """Make a colour stem in `state` grey; return the `(C,)` shift its input's mean stood for."""
+    path, _ = _stem(network)
+    weight = state.get(f"{path}.weight")
+    if weight is None or weight.shape[1] != 3:
+        return None
+    deviation = torch.tensor(IMAGENET_STD).view(1, 3, 1, 1)
+    mean = torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1)
+    state[f"{path}.weight"] = (weight / deviation).sum(dim=1, keepdim=True)
+    return -(weight * mean / deviation).sum(dim=(1, 2, 3))
+
+
+@torch.no_grad()
+def _shift_stem(network: nn.Module, shift: torch.Tensor) -> None:
+    _, stem = _stem(network)
+    if stem.bias is not None:
+        stem.bias.add_(shift)
+        return
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d) and module.running_mean is not None:
+            module.running_mean -= shift
+            return
+
+
+def _is_identity(norm: nn.BatchNorm2d) -> bool:
+    mean, variance = norm.running_mean, norm.running_var
+    if mean is None or variance is None:
+        return False
+    return not mean.any() and torch.equal(variance, torch.ones_like(variance))

@@ -1,0 +1,41 @@
+"""The marginal likelihood: one loss for images labelled with type and plane, or type alone.
+
+An image's label names a set of classes, one or all planes of its type; the loss is the negative
+log of their summed probability. With one class it is the cross entropy.
+"""
+
+from collections.abc import Sequence
+
+import torch
+
+from edge_mri.labels import Label, LabelSpace
+
+
+def class_masks(labels: Sequence[Label], space: LabelSpace) -> torch.Tensor:
+    """Return `(N, K)` bool: the classes of the space that each label allows."""
+    return torch.tensor(
+        [
+            [
+                one.type == label.type
+                and (None in (one.plane, label.plane) or one.plane == label.plane)
+                for one in space.classes
+            ]
+            for label in labels
+        ]
+    )
+
+
+def marginal_loss(
+    logits: torch.Tensor, masks: torch.Tensor, smoothing: float = 0.0
+) -> torch.Tensor:
+    """Return the mean loss of a batch.
+
+    Args:
+        logits: `(N, K)` float.
+        masks: `(N, K)` bool, the classes that each image's label allows.
+        smoothing: Weight of a uniform target over all classes, 0 to 1 (label smoothing).
+    """
+    log_probabilities = logits.log_softmax(dim=1)
+    allowed = log_probabilities.masked_fill(~masks, -torch.inf).logsumexp(dim=1)
+    loss = -(1 - smoothing) * allowed - smoothing * log_probabilities.mean(dim=1)
+    return loss.mean()

@@ -1,0 +1,16 @@
+"""Where runs lie, and which is the newest."""
+
+from pathlib import Path
+
+from edge_mri_train.errors import RunError
+
+RUNS = Path("runs")
+_MARK = "config.json"
+
+
+def newest_run(having: str = _MARK) -> Path:
+    """Return the folder below `runs/` whose file `having` is the newest."""
+    marks = sorted(RUNS.glob(f"*/{having}"), key=lambda mark: mark.stat().st_mtime)
+    if not marks:
+        raise RunError(f"no {RUNS}/*/{having} here; start with `edge-mri train --data DIR`")
+    return marks[-1].parent

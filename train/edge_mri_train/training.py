@@ -1,0 +1,312 @@
+"""Training one network: from labelled folders to a run folder with its best checkpoint.
+
+    runs/NAME/
+        config.json      what was asked for
+        split.csv        which image was on which side
+        history.json     one entry an epoch
+        curves.png       the same as a picture
+        checkpoint.pt    the best epoch by validation balanced accuracy
+        last.pt          the state after the last whole epoch, from which `resume` goes on
+
+All random numbers of an epoch follow from the seed and its number, so that a run that was killed
+and resumed computes what it would have computed without.
+"""
+
+import json
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from edge_mri import __version__
+from edge_mri.atomic import atomic_path
+from edge_mri.errors import DeviceError
+from edge_mri.labels import LabelSpace
+from edge_mri.prediction import softmax
+from edge_mri.preprocess import PreprocessSpec
+from edge_mri.progress import Progress
+from edge_mri_train.architectures import build, normalise
+from edge_mri_train.augmentation import augment
+from edge_mri_train.checkpoint import Checkpoint, load_state, save_state
+from edge_mri_train.config import TrainConfig
+from edge_mri_train.curves import draw_curves
+from edge_mri_train.errors import LabelsMissingError, RunError
+from edge_mri_train.evaluation import figures
+from edge_mri_train.folders import Sample, breakdown, read_folders
+from edge_mri_train.initial_weights import load_initial_weights
+from edge_mri_train.loss import class_masks, marginal_loss
+from edge_mri_train.pixels import load_pixels
+from edge_mri_train.split import read_manifest, split_samples, write_manifest
+
+CHECKPOINT = "checkpoint.pt"
+MANIFEST = "split.csv"
+_CONFIG = "config.json"
+_LAST = "last.pt"
+
+_STATISTICS_IMAGES = 256
+_VALIDATION_BATCH = 128
+_WARM_UP = 0.2  # share of the steps over which the learning rate rises
+_MAX_GRADIENT_NORM = 5.0
+
+History = list[dict[str, Any]]
+
+
+def train(config: TrainConfig, out: Path, progress: Progress) -> Path:
+    """Start a run.
+
+    Args:
+        config: What to do.
+        out: The run's folder; it must not hold a run yet.
+        progress: Where to say how it goes.
+
+    Returns:
+        The path of the best checkpoint.
+    """
+    if (out / _CONFIG).exists():
+        raise RunError(f"{out} holds a run already; continue it with --resume, or choose another")
+    samples = _for_training(read_folders([Path(root) for root in config.data]), progress)
+    progress.say(breakdown(samples))
+    rows = split_samples(samples, config.val_fraction, config.seed)
+    _Run.check(config, [row.sample for row in rows])
+    write_manifest(rows, out / MANIFEST)
+    config.write(out / _CONFIG)
+    return _Run(config, [row.sample for row in rows], out, progress).go_on()
+
+
+def resume(out: Path, progress: Progress) -> Path:
+    """Go on with a run after its last whole epoch; returns the path of the best checkpoint."""
+    config = TrainConfig.read(out / _CONFIG)
+    samples = [row.sample for row in read_manifest(out / MANIFEST)]
+    return _Run(config, samples, out, progress).go_on()
+
+
+def resolve_device(name: str) -> torch.device:
+    """Return the torch device for `auto`, `cpu` or `cuda`; `DeviceError` if it is not there."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise DeviceError("CUDA was asked for, but torch finds no usable GPU; use --device cpu")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def _for_training(samples: Sequence[Sample], progress: Progress) -> list[Sample]:
+    """Leave out what lies in test folders."""
+    kept = [sample for sample in samples if sample.split != "test"]
+    if not kept:
+        progress.say("All images lie in a test folder: training on it as it was asked for.")
+        return list(samples)
+    if len(kept) < len(samples):
+        progress.say(f"Left out {len(samples) - len(kept)} images in test folders.")
+    return kept
+
+
+class _Run:
+    """One run's network, data and state."""
+
+    def __init__(
+        self, config: TrainConfig, samples: Sequence[Sample], out: Path, progress: Progress
+    ) -> None:
+        self.config = config
+        self.out = out
+        self.progress = progress
+        self.device = resolve_device(config.device)
+        self.space = _space(config, samples)
+        self.spec = PreprocessSpec(config.image_size)
+        self.train_samples = [sample for sample in samples if sample.split == "train"]
+        self.val_samples = [sample for sample in samples if sample.split == "val"]
+        torch.manual_seed(config.seed)
+        self.network = build(config.arch, len(self.space.classes), config.image_size)
+        self.history: History = []
+
+    @staticmethod
+    def check(config: TrainConfig, samples: Sequence[Sample]) -> None:
+        """Refuse what cannot be trained, before anything is written."""
+        space = _space(config, samples)
+        for split in ("train", "val"):
+            found = {one.label.type for one in samples if one.split == split}
+            if missing := [name for name in space.types if name not in found]:
+                raise LabelsMissingError(
+                    f"no {split} image of type {', '.join(missing)}; expected at least two "
+                    "images of each type"
+                )
+        PreprocessSpec(config.image_size)
+        build(config.arch, len(space.classes), config.image_size)
+        resolve_device(config.device)
+
+    def go_on(self) -> Path:
+        """Train the epochs that are left."""
+        config = self.config
+        pixels = self._pixels(self.train_samples, "training images")
+        val_pixels = self._pixels(self.val_samples, "validation images")
+        steps = max(len(pixels) // config.batch_size, 1)
+        state = load_state(self.out / _LAST) if (self.out / _LAST).exists() else None
+        if state is None:
+            every = max(len(pixels) // _STATISTICS_IMAGES, 1)
+            load_initial_weights(
+                self.network, config.arch, config.init_weights, normalise(pixels[::every])
+            )
+        self.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        optimizer = torch.optim.AdamW(_parameter_groups(self.network, config), config.learning_rate)
+        scheduler = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer,
+            config.learning_rate,
+            epochs=config.epochs,
+            steps_per_epoch=steps,
+            pct_start=_WARM_UP,
+        )
+        if state is not None:
+            self.network.load_state_dict(state["network"])
+            optimizer.load_state_dict(state["optimizer"])
+            scheduler.load_state_dict(state["scheduler"])
+            self.history = state["history"]
+        masks = class_masks([sample.label for sample in self.train_samples], self.space)
+        for epoch in range(len(self.history) + 1, config.epochs + 1):
+            started = time.perf_counter()
+            loss = self._train_epoch(epoch, pixels, masks, steps, optimizer, scheduler)
+            entry = {"epoch": epoch, "train_loss": loss, **self._validate(val_pixels)}
+            entry["seconds"] = round(time.perf_counter() - started, 1)
+            best = max((one["score"] for one in self.history), default=-math.inf)
+            self.history.append(entry)
+            if entry["score"] > best:
+                self._save_checkpoint(entry)
+            self._save_progress(optimizer, scheduler)
+            self.progress.say(_line(entry, config.epochs, is_best=entry["score"] > best))
+        return self.out / CHECKPOINT
+
+    def _pixels(self, samples: Sequence[Sample], label: str) -> torch.Tensor:
+        with self.progress.bar(label, len(samples)) as step:
+            files = [sample.file for sample in samples]
+            return torch.from_numpy(load_pixels(files, self.spec, on_image=step))
+
+    def _train_epoch(
+        self,
+        epoch: int,
+        pixels: torch.Tensor,
+        masks: torch.Tensor,
+        steps: int,
+        optimizer: torch.optim.Optimizer,
+        scheduler: torch.optim.lr_scheduler.LRScheduler,
+    ) -> float:
+        config = self.config
+        seed = 1_000_003 * config.seed + epoch
+        generator = torch.Generator().manual_seed(seed)
+        torch.manual_seed(seed)  # dropout
+        order = torch.randperm(len(pixels), generator=generator)
+        self.network.train()
+        total = 0.0
+        with self.progress.bar(f"epoch {epoch}/{config.epochs}", steps) as step:
+            for batch in torch.split(order, config.batch_size)[:steps]:
+                images = normalise(pixels[batch].to(self.device))
+                if config.augment:
+                    images = augment(images, generator)
+                logits = self.network(images.contiguous(memory_format=torch.channels_last))
+                loss = marginal_loss(logits, masks[batch].to(self.device), config.label_smoothing)
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()  # type: ignore[no-untyped-call]
+                nn.utils.clip_grad_norm_(self.network.parameters(), _MAX_GRADIENT_NORM)
+                optimizer.step()
+                scheduler.step()
+                total += loss.item()
+                step()
+        if not math.isfinite(total):
+            raise RunError(
+                f"the loss is no longer finite in epoch {epoch}; start again with a lower "
+                f"--learning-rate than {config.learning_rate:g}"
+            )
+        return total / steps
+
+    @torch.inference_mode()
+    def _validate(self, pixels: torch.Tensor) -> dict[str, Any]:
+        self.network.eval()
+        labels = [sample.label for sample in self.val_samples]
+        logits = torch.cat(
+            [
+                self.network(normalise(batch.to(self.device))).float().cpu()
+                for batch in torch.split(pixels, _VALIDATION_BATCH)
+            ]
+        )
+        loss = marginal_loss(logits, class_masks(labels, self.space)).item()
+        measured = figures(softmax(logits.numpy()), labels, self.space)
+        axes = {
+            f"{axis}_{figure}": measured[axis][figure] if measured[axis] else None
+            for axis in ("type", "plane", "joint")
+            for figure in ("n", "accuracy", "balanced_accuracy")
+        }
+        scores = [axes["type_balanced_accuracy"], axes["plane_balanced_accuracy"]]
+        score = float(np.mean([value for value in scores if value is not None]))
+        return {"val_loss": loss, "score": score, **axes}
+
+    def _save_checkpoint(self, entry: dict[str, Any]) -> None:
+        config = asdict(self.config)
+        for private in ("data", "device", "init_weights"):
+            del config[private]
+        training = {
+            "data": ["/".join(Path(root).resolve().parts[-2:]) for root in self.config.data],
+            "images": {"train": len(self.train_samples), "val": len(self.val_samples)},
+            "init_weights": Path(self.config.init_weights).name,
+            "config": config,
+            "validation": entry,
+            "toolkit_version": __version__,
+        }
+        Checkpoint(self.config.arch, self.space, self.spec, self.network, training=training).save(
+            self.out / CHECKPOINT
+        )
+
+    def _save_progress(
+        self,
+        optimizer: torch.optim.Optimizer,
+        scheduler: torch.optim.lr_scheduler.LRScheduler,
+    ) -> None:
+        save_state(
+            {
+                "network": self.network.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "scheduler": scheduler.state_dict(),
+                "history": self.history,
+            },
+            self.out / _LAST,
+        )
+        with atomic_path(self.out / "history.json") as temporary:
+            temporary.write_text(json.dumps(self.history, indent=2) + "\n", encoding="utf-8")
+        draw_curves(self.history, self.out / "curves.png")
+
+
+def _space(config: TrainConfig, samples: Sequence[Sample]) -> LabelSpace:
+    has_planes = any(sample.label.plane for sample in samples)
+    if config.task == "auto":
+        return LabelSpace.for_task("type-plane" if has_planes else "type")
+    if config.task == "type-plane" and not has_planes:
+        raise LabelsMissingError(
+            "no class folder names a plane; use --task type, or add a set whose folders do, "
+            "such as glioma_axial"
+        )
+    return LabelSpace.for_task(config.task)
+
+
+def _parameter_groups(network: nn.Module, config: TrainConfig) -> list[dict[str, Any]]:
+    """Weight decay for matrices and kernels, none for norms and biases."""
+    parameters = [one for one in network.parameters() if one.requires_grad]
+    return [
+        {
+            "params": [one for one in parameters if one.ndim > 1],
+            "weight_decay": config.weight_decay,
+        },
+        {"params": [one for one in parameters if one.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+def _line(entry: dict[str, Any], epochs: int, *, is_best: bool) -> str:
+    plane = entry["plane_balanced_accuracy"]
+    return (
+        f"epoch {entry['epoch']:>3}/{epochs}  loss {entry['train_loss']:.3f}  "
+        f"val {entry['val_loss']:.3f}  type {100 * entry['type_balanced_accuracy']:.2f} %  "
+        + (f"plane {100 * plane:.2f} %  " if plane is not None else "")
+        + f"{entry['seconds']:.0f} s"
+        + ("  best" if is_best else "")
+    )
