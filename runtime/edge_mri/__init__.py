@@ -1,5 +1,6 @@
 """edge-mri: brain MR slice classification on the edge. For research use, not for diagnosis."""
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,11 @@ if TYPE_CHECKING:
     from edge_mri.preprocess import PreprocessSpec
 
 __version__ = "0.1.0"
+
+# OpenCV reads these once, when it is first imported: it then refuses an image of too many pixels
+# (`edge_mri.images.MAX_PIXELS`) before it allocates, and leaves telling what is wrong to us.
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", "100000000")
+os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
 
 _HOMES = {
     "Classifier": "classifier",

@@ -1,5 +1,6 @@
 """Files that appear whole or not at all: write beside, then rename."""
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -13,27 +14,40 @@ from edge_mri.errors import EdgeMriError, OutputError
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it is renamed to `path`, else removed.
 
-    Missing parent folders are made. File-system errors become `OutputError`.
+    Missing parent folders are made. A link is followed; a device or a pipe, such as `/dev/null`,
+    is yielded itself. File-system errors become `OutputError`.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(
-            prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent
-        )
-        os.close(handle)
+        target, temporary = _beside(path)
     except OSError as error:
         raise OutputError(path, error.strerror or str(error)) from error
-    temporary = Path(name)
     try:
         yield temporary
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
+        if temporary != target:
+            temporary.chmod(0o666 & ~_umask())
+            temporary.replace(target)
     except EdgeMriError:
         raise
     except OSError as error:
         raise OutputError(path, error.strerror or str(error)) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary != target:
+            temporary.unlink(missing_ok=True)
+
+
+def _beside(path: Path) -> tuple[Path, Path]:
+    """Return where to rename to, and an empty file beside it; twice `path` if it is no file."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if path.exists() and not path.is_file():
+        return path, path
+    target = Path(os.path.realpath(path))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(
+        prefix=f".{target.name}.", suffix=target.suffix, dir=target.parent
+    )
+    os.close(handle)
+    return target, Path(name)
 
 
 def _umask() -> int:

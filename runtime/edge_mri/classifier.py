@@ -83,7 +83,11 @@ class Classifier:
         return logits
 
     def stream(
-        self, paths: Iterable[Path], *, threads: int | None = None, batch_size: int = 8
+        self,
+        paths: Iterable[str | PathLike[str]],
+        *,
+        threads: int | None = None,
+        batch_size: int = 8,
     ) -> Iterator[Prediction]:
         """Classify files as they come, in their order; a bad file becomes an `error` record.
 
@@ -111,12 +115,12 @@ class Classifier:
                 for future in pending:
                     future.cancel()
 
-    def _predict_files(self, paths: list[Path]) -> list[Prediction]:
+    def _predict_files(self, paths: list[str | PathLike[str]]) -> list[Prediction]:
         inputs: list[NDArray[np.uint8]] = []
         failures: dict[int, Prediction] = {}
         for position, path in enumerate(paths):
             try:
-                inputs.append(preprocess(read_image(path), self.contract.preprocess))
+                inputs.append(preprocess(read_image(Path(path)), self.contract.preprocess))
             except ImageError as error:
                 failures[position] = Prediction.failed(str(path), str(error))
         readable = [str(path) for position, path in enumerate(paths) if position not in failures]

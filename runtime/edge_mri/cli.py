@@ -35,8 +35,8 @@ COMMANDS = {
 }
 
 # The modules that each extra of pyproject.toml brings, its own first.
-_DATA = ("sklearn",)
-_TRAIN = ("torch", "torchvision", "matplotlib", *_DATA)
+_DATA = ("sklearn", "faiss", "jinja2", "matplotlib", "PIL", "scipy")
+_TRAIN = ("torch", "torchvision", *_DATA)
 _EXPORT = ("onnx", "onnxscript", *_TRAIN)
 EXTRAS = {"data": _DATA, "train": _TRAIN, "export": _EXPORT}
 

@@ -5,6 +5,7 @@ file to lose. A model without a contract, or with a version this code does not k
 """
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -16,6 +17,21 @@ from edge_mri.preprocess import PreprocessSpec
 METADATA_KEY = "edge_mri.contract"
 SCHEMA_VERSION = 1
 INTENDED_USE = "Research on brain MR slice classification. Not a diagnostic device."
+
+_REQUIRED = ("name", "labels", "preprocess")
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    "name": str,
+    "labels": dict,
+    "preprocess": dict,
+    "temperature": (int, float),
+    "precision": str,
+    "quantization": dict,
+    "parity": dict,
+    "training": dict,
+    "licence": str,
+    "intended_use": str,
+    "toolkit_version": str,
+}
 
 
 @dataclass(frozen=True)
@@ -49,7 +65,7 @@ class Contract:
     toolkit_version: str = ""
 
     def __post_init__(self) -> None:
-        if not self.temperature > 0:
+        if not (math.isfinite(self.temperature) and self.temperature > 0):
             raise ContractError(f"temperature is {self.temperature}, expected a value above 0")
 
     def to_dict(self) -> dict[str, Any]:
@@ -83,15 +99,15 @@ class Contract:
                 f"its schema_version is {version!r}, this version of edge-mri reads "
                 f"{SCHEMA_VERSION}"
             )
-        try:
-            labels = fields.pop("labels")
-            spec = fields.pop("preprocess")
-            return cls(
-                labels=LabelSpace(tuple(labels["types"]), tuple(labels["planes"])),
-                preprocess=PreprocessSpec.from_dict(spec),
-                **fields,
-            )
-        except KeyError as error:
-            raise ContractError(f"it lacks {error}") from error
-        except TypeError as error:
-            raise ContractError(str(error)) from error
+        missing = [name for name in _REQUIRED if name not in fields]
+        if missing:
+            raise ContractError(f"it lacks {', '.join(missing)}")
+        unknown = [name for name in fields if name not in _KINDS]
+        if unknown:
+            raise ContractError(f"it has keys this version does not know: {', '.join(unknown)}")
+        for name, value in fields.items():
+            if not isinstance(value, _KINDS[name]):
+                raise ContractError(f"its {name} cannot be {value!r}")
+        labels = LabelSpace.from_dict(fields.pop("labels"))
+        spec = PreprocessSpec.from_dict(fields.pop("preprocess"))
+        return cls(labels=labels, preprocess=spec, **fields)

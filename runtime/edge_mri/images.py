@@ -8,16 +8,13 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-# OpenCV reads its own guard once, when it is imported: it then refuses before it allocates.
-MAX_PIXELS = 100_000_000
-os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PIXELS))
+import cv2
+import numpy as np
+from numpy.typing import NDArray
 
-import cv2  # noqa: E402
-import numpy as np  # noqa: E402
-from numpy.typing import NDArray  # noqa: E402
-
-from edge_mri.errors import (  # noqa: E402
+from edge_mri.errors import (
     FolderNotFoundError,
     ImageDecodeError,
     ImageError,
@@ -27,6 +24,7 @@ from edge_mri.errors import (  # noqa: E402
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 MAX_FILE_BYTES = 256 * 2**20
+MAX_PIXELS = 100_000_000  # OpenCV's own guard is set in `edge_mri`, before it is imported
 
 _JPEG_START = b"\xff\xd8"
 _JPEG_SCAN = b"\xff\xda"
@@ -38,15 +36,18 @@ class ImageFiles:
 
     A file that is named itself counts whatever its suffix; below a folder, at any depth, those
     with a suffix of `SUFFIXES` count and the others are skipped, as are hidden ones. Links to
-    folders are followed, except back to a folder they lie in.
+    folders are followed, except back to a folder they lie in. A folder that cannot be listed
+    comes itself: reading it tells why.
 
     Iterating walks the file system; `skipped` then holds how many files were passed over.
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:
         for path in paths:
-            if not path.exists():
-                raise FolderNotFoundError(path)
+            try:
+                path.stat()
+            except OSError as error:
+                raise FolderNotFoundError(path) from error
         self._paths = tuple(paths)
         self.skipped = 0
 
@@ -59,16 +60,20 @@ class ImageFiles:
                 yield path
 
     def _walk(self, folder: Path, above: frozenset[tuple[int, int]]) -> Iterator[Path]:
-        status = folder.stat()
-        identity = (status.st_dev, status.st_ino)
-        if identity in above:
+        try:
+            status = folder.stat()
+            identity = (status.st_dev, status.st_ino)
+            if identity in above:
+                return
+            with os.scandir(folder) as entries:
+                found = sorted(entries, key=lambda entry: entry.name)
+        except OSError:
+            yield folder
             return
-        with os.scandir(folder) as entries:
-            found = sorted(entries, key=lambda entry: entry.name)
         for entry in found:
             if entry.name.startswith("."):
                 continue
-            if entry.is_dir():
+            if _is_folder(entry):
                 yield from self._walk(folder / entry.name, above | {identity})
             elif entry.name.lower().endswith(SUFFIXES):
                 yield folder / entry.name
@@ -76,20 +81,31 @@ class ImageFiles:
                 self.skipped += 1
 
 
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads round in a circle, a folder that may not be searched
+        return False
+
+
 def read_image(path: Path) -> NDArray[np.uint8]:
     """Read an image file as `(H, W)` uint8 grey; raises `ImageError` with the reason."""
+    return decode_image(read_file(path))
+
+
+def read_file(path: Path) -> bytes:
+    """Read an image file's bytes; raises `ImageReadError`, or `ImageSizeError` for a huge file."""
     try:
         status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
+        if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
             raise ImageReadError("it is not a regular file")
         if status.st_size > MAX_FILE_BYTES:
             raise ImageSizeError(f"{status.st_size:,} bytes", f"{MAX_FILE_BYTES:,} bytes")
-        data = path.read_bytes()
+        return path.read_bytes()
     except ImageError:
         raise
     except OSError as error:
         raise ImageReadError(error.strerror or type(error).__name__) from error
-    return decode_image(data)
 
 
 def decode_image(data: bytes) -> NDArray[np.uint8]:
@@ -101,19 +117,40 @@ def decode_image(data: bytes) -> NDArray[np.uint8]:
         ImageDecodeError: The bytes are empty, truncated or no image.
         ImageSizeError: The image has more than `MAX_PIXELS` pixels.
     """
+    return np.asarray(_decode(data, cv2.IMREAD_GRAYSCALE), np.uint8)
+
+
+def decode_stored(data: bytes) -> NDArray[Any]:
+    """Decode an image file's bytes to the pixels as they are stored.
+
+    Returns:
+        `(H, W)` or `(H, W, C)`, colour as BGR or BGRA, of the file's own depth; its EXIF
+        orientation is not applied.
+
+    Raises:
+        ImageDecodeError: The bytes are empty, truncated or no image.
+        ImageSizeError: The image has more than `MAX_PIXELS` pixels.
+    """
+    return _decode(data, cv2.IMREAD_UNCHANGED)
+
+
+def _decode(data: bytes, flags: int) -> NDArray[Any]:
     if not data:
         raise ImageDecodeError("the file is empty")
     if data.startswith(_JPEG_START) and data.rfind(_JPEG_END) < data.rfind(_JPEG_SCAN):
         raise ImageDecodeError("the JPEG is truncated: it has no end marker")
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
         if "CV_IO_MAX_IMAGE" in str(error):
             raise ImageSizeError("more pixels than allowed", f"{MAX_PIXELS:,} pixels") from error
         raise ImageDecodeError(f"OpenCV cannot decode it: {error.err}") from error
     if image is None:
         raise ImageDecodeError("not an image in a known format, or damaged")
-    return np.asarray(image, np.uint8)
+    pixels = image.shape[0] * image.shape[1]
+    if pixels > MAX_PIXELS:  # where OpenCV was imported first, without its guard
+        raise ImageSizeError(f"{pixels:,} pixels", f"{MAX_PIXELS:,} pixels")
+    return np.asarray(image)
 
 
 def grey_array(array: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -6,11 +6,12 @@ planes, a plane's its sum over types. Reading folders of images is `edge_mri_tra
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_mri.errors import OptionError
+from edge_mri.errors import ContractError, OptionError
 
 TYPES = ("glioma", "meningioma", "pituitary", "no_tumor")
 PLANES = ("axial", "coronal", "sagittal")
@@ -66,6 +67,19 @@ class LabelSpace:
         if task not in TASKS:
             raise OptionError(f"unknown task {task!r}; expected one of {', '.join(TASKS)}")
         return cls(planes=PLANES if task == "type-plane" else ())
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "LabelSpace":
+        """Read a label space back; raises `ContractError` on anything but two lists of names."""
+        if set(values) != {"types", "planes"}:
+            raise ContractError(f"labels: expected types and planes, got {', '.join(values)}")
+        for axis, names in values.items():
+            named = isinstance(names, list | tuple) and all(isinstance(n, str) for n in names)
+            if not named or len(set(names)) < len(names) or (axis == "types" and not names):
+                raise ContractError(
+                    f"labels: {axis} is {names!r}, expected a list of distinct names"
+                )
+        return cls(tuple(values["types"]), tuple(values["planes"]))
 
     @property
     def classes(self) -> tuple[Label, ...]:

@@ -12,34 +12,37 @@ Writer = Callable[[Iterable[Prediction], TextIO, LabelSpace], None]
 
 
 def write_table(records: Iterable[Prediction], stream: TextIO, labels: LabelSpace) -> None:
-    """Write aligned columns, each answer with its probability; the path comes last."""
+    """Write aligned columns, each answer with its probability; the path comes last.
+
+    What a terminal would not print of a file name, such as a line break, is escaped.
+    """
     stream.write(f"{'status':<8}{'type':<18}{'plane':<16}path\n")
     for record in records:
         if record.status == "error":
-            stream.write(f"{record.status:<8}{record.path}: {record.error}\n")
+            stream.write(f"{record.status:<8}{_printable(record.path)}: {record.error}\n")
             continue
         type_ = _cell(record.type, record.type_probabilities)
         plane = _cell(record.plane, record.plane_probabilities)
-        stream.write(f"{record.status:<8}{type_:<18}{plane:<16}{record.path}\n")
+        stream.write(f"{record.status:<8}{type_:<18}{plane:<16}{_printable(record.path)}\n")
 
 
 def write_json(records: Iterable[Prediction], stream: TextIO, labels: LabelSpace) -> None:
-    """Write one JSON array, a record a line."""
+    """Write one JSON array in ASCII, a record a line."""
     separator = "[\n"
     for record in records:
-        stream.write(separator + json.dumps(record.to_dict(), ensure_ascii=False))
+        stream.write(separator + json.dumps(record.to_dict()))
         separator = ",\n"
     stream.write("[]\n" if separator == "[\n" else "\n]\n")
 
 
 def write_jsonl(records: Iterable[Prediction], stream: TextIO, labels: LabelSpace) -> None:
-    """Write one JSON object a line."""
+    """Write one JSON object a line, in ASCII: file names need not be valid text."""
     for record in records:
-        stream.write(json.dumps(record.to_dict(), ensure_ascii=False) + "\n")
+        stream.write(json.dumps(record.to_dict()) + "\n")
 
 
 def write_csv(records: Iterable[Prediction], stream: TextIO, labels: LabelSpace) -> None:
-    """Write CSV (RFC 4180) with one probability column a type and a plane."""
+    """Write CSV with one probability column a type and a plane."""
     names = [f"p_{name}" for name in (*labels.types, *labels.planes)]
     columns = ["path", "status", "type", "plane", *names, "error"]
     rows = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
@@ -70,3 +73,7 @@ def _cell(answer: str | None, probabilities: dict[str, float] | None) -> str:
     if answer is None or probabilities is None:
         return "-"
     return f"{answer} {probabilities[answer]:.3f}"
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -38,9 +38,10 @@ class PreprocessSpec:
     resize: str = "halve-bilinear"
 
     def __post_init__(self) -> None:
-        if not _MIN_SIZE_PX <= self.size <= _MAX_SIZE_PX:
+        if not isinstance(self.size, int) or not _MIN_SIZE_PX <= self.size <= _MAX_SIZE_PX:
             raise OptionError(
-                f"image size {self.size} px; expected {_MIN_SIZE_PX} to {_MAX_SIZE_PX}"
+                f"image size {self.size} px; "
+                f"expected a whole number from {_MIN_SIZE_PX} to {_MAX_SIZE_PX}"
             )
         if self.fit != "letterbox" or self.resize != "halve-bilinear":
             raise OptionError(

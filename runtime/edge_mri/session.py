@@ -35,7 +35,11 @@ def open_session(path: Path, device: str = "auto") -> ort.InferenceSession:
     """
     if device not in DEVICES:
         raise OptionError(f"unknown device {device!r}; expected one of {', '.join(DEVICES)}")
-    if not path.is_file():
+    try:
+        found = path.is_file()
+    except OSError:  # a name that is too long, a folder that may not be searched
+        found = False
+    if not found:
         raise ModelNotFoundError(path)
     offered = ort.get_available_providers()
     if device == "cuda" and _CUDA not in offered:
@@ -43,9 +47,12 @@ def open_session(path: Path, device: str = "auto") -> ort.InferenceSession:
             f"CUDA was asked for, but this onnxruntime offers only {', '.join(offered)}; "
             "install onnxruntime-gpu in place of onnxruntime, or use --device cpu"
         )
-    use_cuda = device != "cpu" and _CUDA in offered
-    session = _create(path, [_CUDA, _CPU] if use_cuda else [_CPU])
-    if device == "cuda" and _CUDA not in session.get_providers():
+    if device != "cpu" and _CUDA in offered:
+        session = _on_cuda(path)
+        if session is not None:
+            return session
+    session = _on_cpu(path)
+    if device == "cuda":
         raise DeviceError(
             "CUDA was asked for, but onnxruntime could not start it; check the driver and that "
             "onnxruntime-gpu matches the CUDA version, or use --device cpu"
@@ -53,13 +60,27 @@ def open_session(path: Path, device: str = "auto") -> ort.InferenceSession:
     return session
 
 
+def _on_cuda(path: Path) -> ort.InferenceSession | None:
+    """Return None where it does not work; whether CUDA or the model is why, the CPU tells."""
+    try:
+        session = _create(path, [_CUDA, _CPU])
+    except Exception:  # onnxruntime's exceptions share no public base class
+        return None
+    return session if _CUDA in session.get_providers() else None
+
+
+def _on_cpu(path: Path) -> ort.InferenceSession:
+    try:
+        return _create(path, [_CPU])
+    except Exception as error:  # as above
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ModelFormatError(path, "a model that onnxruntime can load", reason) from error
+
+
 def _create(path: Path, providers: list[str]) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    try:
-        return ort.InferenceSession(str(path), options, providers=providers)
-    except Exception as error:  # onnxruntime's exceptions share no public base class
-        reason = str(error).splitlines()[0]
-        raise ModelFormatError(path, "a model that onnxruntime can load", reason) from error
+    # Its own fallback to the CPU would announce itself on stdout, among the records.
+    return ort.InferenceSession(str(path), options, providers=providers, enable_fallback=False)

@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TextIO
 
@@ -12,7 +13,7 @@ import click
 
 from edge_mri.atomic import atomic_path
 from edge_mri.classifier import Classifier
-from edge_mri.errors import NoImagesError
+from edge_mri.errors import EdgeMriError, NoImagesError, OutputError
 from edge_mri.images import SUFFIXES, ImageFiles
 from edge_mri.output import WRITERS
 from edge_mri.prediction import Prediction
@@ -81,10 +82,22 @@ def command(
 
 @contextmanager
 def _opened(path: Path | None) -> Iterator[TextIO]:
+    """Open what the records go to; it takes file names that are no valid text."""
     if path is None:
-        yield sys.stdout
+        if isinstance(sys.stdout, TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")
+        try:
+            yield sys.stdout
+            sys.stdout.flush()
+        except (BrokenPipeError, EdgeMriError):  # the reader has seen enough; click ends quietly
+            raise
+        except OSError as error:
+            raise OutputError(Path("stdout"), error.strerror or str(error)) from error
         return
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+    with (
+        atomic_path(path) as temporary,
+        temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
+    ):
         yield file
 
 

@@ -1,0 +1,149 @@
+import errno
+import os
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+
+from edge_mri.atomic import atomic_path
+from edge_mri.errors import EdgeMriError, OptionError, OutputError
+
+
+def put(path: Path, text: str) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text(text)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_appears_when_it_is_whole(tmp_path):
+    path = tmp_path / "out.json"
+    with atomic_path(path) as temporary:
+        temporary.write_text("half")
+        assert not path.exists()
+        assert temporary.parent == tmp_path
+        assert temporary.suffix == ".json"
+        assert temporary.name.startswith(".")
+        temporary.write_text("whole")
+    assert path.read_text() == "whole"
+    assert names(tmp_path) == ["out.json"]
+
+
+@pytest.mark.parametrize("failure", [KeyboardInterrupt, ValueError, OptionError, SystemExit])
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, failure):
+    path = tmp_path / "out.json"
+    put(path, "old")
+
+    def fail() -> None:
+        with atomic_path(path) as temporary:
+            temporary.write_text("half")
+            raise failure
+
+    with pytest.raises(failure):
+        fail()
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["out.json"]
+
+
+def test_missing_folders_are_made(tmp_path):
+    put(tmp_path / "a/b/out.json", "whole")
+    assert (tmp_path / "a/b/out.json").read_text() == "whole"
+
+
+def test_a_name_alone_is_a_file_in_this_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    put(Path("out.json"), "whole")
+    assert names(tmp_path) == ["out.json"]
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600)])
+def test_a_file_has_the_rights_that_a_new_file_gets(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        put(tmp_path / "out.json", "whole")
+        assert os.umask(umask) == umask
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "out.json").stat().st_mode) == mode
+
+
+def test_a_folder_is_not_written_to_before_the_work_is_done(tmp_path):
+    def begin() -> None:
+        with atomic_path(tmp_path):
+            pytest.fail("the work began")
+
+    with pytest.raises(OutputError) as refusal:
+        begin()
+    assert str(refusal.value) == f"cannot write {tmp_path}: Is a directory"
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("file/out.json", "File exists"), ("a" * 300, "File name too long")],
+)
+def test_a_place_that_cannot_be_is_refused(tmp_path, name, reason):
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError) as refusal:
+        put(tmp_path / name, "whole")
+    assert str(refusal.value) == f"cannot write {tmp_path / name}: {reason}"
+    assert names(tmp_path) == ["file"]
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_rights_is_refused(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(OutputError, match="Permission denied"):
+        put(tmp_path / "out.json", "whole")
+
+
+def test_a_full_disk_is_an_output_error(tmp_path):
+    def fill() -> None:
+        with atomic_path(tmp_path / "out.json"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(OutputError) as refusal:
+        fill()
+    assert str(refusal.value) == f"cannot write {tmp_path / 'out.json'}: No space left on device"
+    assert names(tmp_path) == []
+
+
+def test_an_error_of_our_own_stays_what_it_is(tmp_path):
+    class ReadError(EdgeMriError, OSError):
+        pass
+
+    def fail() -> None:
+        with atomic_path(tmp_path / "out.json"):
+            raise ReadError("another file")
+
+    with pytest.raises(ReadError, match="another file"):
+        fail()
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_link_stays_and_what_it_leads_to_is_written(tmp_path, exists):
+    (tmp_path / "far").mkdir()
+    target, link = tmp_path / "far/target.json", tmp_path / "link.json"
+    link.symlink_to(target)
+    if exists:
+        target.write_text("old")
+    put(link, "whole")
+    assert link.is_symlink()
+    assert target.read_text() == "whole"
+    assert names(tmp_path / "far") == ["target.json"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_pipe_is_written_to_and_stays_a_pipe(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    read = []
+    reader = threading.Thread(target=lambda: read.append(pipe.read_text()))
+    reader.start()
+    put(pipe, "whole")
+    reader.join(timeout=10)
+    assert read == ["whole"]
+    assert pipe.is_fifo()
+    assert names(tmp_path) == ["pipe"]

@@ -1,0 +1,253 @@
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import islice, repeat
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_mri.classifier import SHIPPED_MODEL, Classifier
+from edge_mri.errors import (
+    ContractError,
+    ImageDecodeError,
+    ImageError,
+    ImageReadError,
+    ModelNotFoundError,
+    OptionError,
+)
+from edge_mri.prediction import Prediction, softmax
+from edge_mri.preprocess import preprocess_batch
+
+
+@pytest.fixture(scope="module")
+def files(phantoms: Path) -> list[Path]:
+    """A dozen phantoms, one a class."""
+    return sorted(phantoms.rglob("*.png"))[::4]
+
+
+@pytest.fixture(scope="module")
+def answers(classifier: Classifier, files: list[Path]) -> list[Prediction]:
+    return [classifier.predict(path) for path in files]
+
+
+def assert_close(found: list[Prediction], expected: list[Prediction]) -> None:
+    """Same records; probabilities to 1e-5, though on x86 they have been equal to the bit."""
+    assert [record.path for record in found] == [record.path for record in expected]
+    for one, other in zip(found, expected, strict=True):
+        assert (one.status, one.type, one.plane, one.error) == (
+            *(other.status, other.type, other.plane, other.error),
+        )
+        assert one.type_probabilities == pytest.approx(other.type_probabilities, abs=1e-5)
+        assert one.plane_probabilities == pytest.approx(other.plane_probabilities, abs=1e-5)
+
+
+def test_the_model_that_ships_has_a_contract(classifier):
+    contract = classifier.contract
+    assert classifier.path == SHIPPED_MODEL
+    assert classifier.device == "cpu"
+    assert contract.precision == "int8"
+    assert contract.quantization
+    assert contract.training
+    assert contract.labels.types == ("glioma", "meningioma", "pituitary", "no_tumor")
+    assert contract.labels.planes == ("axial", "coronal", "sagittal")
+    assert SHIPPED_MODEL.stat().st_size < 8e6
+
+
+def test_a_model_is_found_by_a_path_of_any_kind(classifier):
+    for path in (str(SHIPPED_MODEL), SHIPPED_MODEL, None):
+        assert Classifier.load(path, device="cpu").contract == classifier.contract
+
+
+def test_a_missing_model_is_refused(tmp_path):
+    with pytest.raises(ModelNotFoundError):
+        Classifier.load(tmp_path / "missing.onnx")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        (b"edge_mri.contract", b"edge_mri.kontract", "the file's metadata has no 'edge_mri.contr"),
+        (b'{"schema_version"', b'["schema_version"', "it is no JSON (Expecting "),
+        (b'"schema_version": 1', b'"schema_version": 7', "its schema_version is 7, this version"),
+        (b'"intended_use"', b'"intended_job"', "it has keys this version does not know: intended"),
+        (b'"fit": "letterbox"', b'"fit": "lettercut"', "preprocessing: unknown preprocessing fit="),
+        (b'"sagittal"]', b'"sag","ax"]', "the graph's outputs are {'logits': ['N', 12]"),
+    ],
+)
+def test_a_contract_that_cannot_be_used_is_refused(tmp_path, model, old, new, reason):
+    assert len(old) == len(new)
+    assert model.count(old) == 1
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model.replace(old, new))
+    with pytest.raises(ContractError) as refusal:
+        Classifier.load(path, device="cpu")
+    assert str(refusal.value).startswith(f"the model's contract cannot be used: {reason}")
+    assert str(refusal.value).endswith("; write the model again with `edge-mri export`")
+
+
+def test_a_contract_for_another_size_than_the_graph_takes_is_refused(tmp_path, classifier, model):
+    size = classifier.contract.preprocess.size
+    old, new = f'"size": {size}'.encode(), f'"size": {size + 1}'.encode()
+    assert model.count(old) == 1
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model.replace(old, new))
+    with pytest.raises(ContractError) as refusal:
+        Classifier.load(path, device="cpu")
+    reason = str(refusal.value)
+    assert f"the graph takes tensor(uint8) ['N', 1, {size}, {size}]" in reason
+    assert f"the contract says uint8 (N, 1, {size + 1}, {size + 1})" in reason
+
+
+def test_a_path_its_bytes_and_its_pixels_have_one_answer(classifier, files, answers):
+    for path, answer in zip(files, answers, strict=True):
+        assert classifier.predict(str(path)) == answer
+        nameless = replace(answer, path="")
+        assert classifier.predict(path.read_bytes()) == nameless
+        pixels = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+        assert classifier.predict(pixels) == nameless
+        assert classifier.predict(np.dstack([pixels] * 3)) == nameless
+
+
+def test_different_images_have_different_answers(answers):
+    assert len({tuple(answer.type_probabilities.values()) for answer in answers}) == len(answers)
+
+
+def test_a_view_of_an_array_has_the_answer_of_its_copy(classifier):
+    size = classifier.contract.preprocess.size
+    pixels = np.random.default_rng(0).integers(0, 256, (size, size), np.uint8)
+    for view in (pixels[::-1, ::-1], pixels.T):
+        assert classifier.predict(view) == classifier.predict(view.copy())
+
+
+def test_the_temperature_of_the_contract_is_applied(classifier, files, monkeypatch):
+    batch = preprocess_batch(
+        [cv2.imread(str(files[0]), cv2.IMREAD_GRAYSCALE)], classifier.contract.preprocess
+    )
+    for temperature in (0.5, 1.0, 3.0):
+        contract = replace(classifier.contract, temperature=temperature)
+        monkeypatch.setattr(classifier, "contract", contract)
+        expected = softmax(classifier.logits(batch) / np.float32(temperature))
+        np.testing.assert_allclose(classifier.probabilities(batch), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("source", "error", "reason"),
+    [
+        ("missing.png", ImageReadError, "cannot read the file: No such file or directory"),
+        (Path(), ImageReadError, "cannot read the file: Is a directory"),
+        (b"", ImageDecodeError, "the file is empty"),
+        (b"text", ImageDecodeError, "not an image in a known format, or damaged"),
+        (
+            np.zeros((2, 2)),
+            ImageDecodeError,
+            "expected a uint8 array with pixels, got float64 (2, ",
+        ),
+        (None, ImageDecodeError, "expected a uint8 array with pixels, got <class 'NoneType'>"),
+    ],
+)
+def test_an_image_that_cannot_be_used_raises(classifier, source, error, reason):
+    with pytest.raises(error) as refusal:
+        classifier.predict(source)
+    assert isinstance(refusal.value, ImageError)
+    assert str(refusal.value).startswith(reason)
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, 8, 100])
+@pytest.mark.parametrize("threads", [1, 3, None])
+def test_answers_depend_neither_on_batches_nor_on_threads(
+    classifier, files, answers, batch_size, threads
+):
+    found = list(classifier.stream(files, threads=threads, batch_size=batch_size))
+    assert_close(found, answers)
+
+
+def test_answers_do_not_depend_on_their_order(classifier, files, answers):
+    assert_close(list(classifier.stream(reversed(files), batch_size=5)), answers[::-1])
+
+
+def test_a_stream_takes_paths_of_any_kind(classifier, files, answers):
+    assert_close(list(classifier.stream(map(str, files[:2]))), answers[:2])
+
+
+def test_one_classifier_serves_many_threads(classifier, files, answers):
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(classifier.predict, files * 4))
+    assert_close(found, answers * 4)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 8])
+def test_a_stream_records_what_fails_and_goes_on(classifier, files, answers, tmp_path, batch_size):
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "text.png").write_text("hello")
+    bad = [tmp_path / "empty.png", tmp_path / "gone.png", tmp_path / "text.png"]
+    reasons = [
+        "the file is empty",
+        "cannot read the file: No such file or directory",
+        "not an image in a known format, or damaged",
+    ]
+    failed = [Prediction.failed(str(p), reason) for p, reason in zip(bad, reasons, strict=True)]
+    paths = [bad[0], files[0], bad[1], bad[2], *files[1:7], bad[2]]
+    expected = [failed[0], answers[0], failed[1], failed[2], *answers[1:7], failed[2]]
+    assert_close(list(classifier.stream(paths, batch_size=batch_size, threads=2)), expected)
+
+
+def test_a_stream_of_nothing_ends(classifier):
+    assert list(classifier.stream([])) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"threads": 0}, "threads and batch size must be 1 or more, got 0 and 8"),
+        ({"threads": -1}, "threads and batch size must be 1 or more, got -1 and 8"),
+        (
+            {"threads": 2, "batch_size": 0},
+            "threads and batch size must be 1 or more, got 2 and 0",
+        ),
+    ],
+)
+def test_a_stream_refuses_no_threads_and_no_batches(classifier, files, options, reason):
+    with pytest.raises(OptionError) as refusal:
+        list(classifier.stream(files, **options))
+    assert str(refusal.value) == reason
+
+
+def test_a_stream_reads_only_a_little_ahead(classifier, files):
+    asked = []
+
+    def endless():
+        for path in repeat(files[0]):
+            asked.append(path)
+            yield path
+
+    stream = classifier.stream(endless(), threads=2, batch_size=2)
+    assert len(list(islice(stream, 10))) == 10
+    stream.close()
+    assert len(asked) <= 10 + 2 * (2 * 2 + 2)
+
+
+def test_a_stream_that_is_closed_leaves_no_thread_behind(classifier, files):
+    stream = classifier.stream(repeat(files[0]), threads=3, batch_size=1)
+    next(stream)
+    assert any(thread.name.startswith("edge-mri") for thread in threading.enumerate())
+    stream.close()
+    assert not any(thread.name.startswith("edge-mri") for thread in threading.enumerate())
+
+
+def test_an_error_in_the_paths_ends_the_stream(classifier, files):
+    def broken():
+        yield files[0]
+        raise RuntimeError("the disk is gone")
+
+    with pytest.raises(RuntimeError, match="the disk is gone"):
+        list(classifier.stream(broken(), batch_size=1))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_stream_does_not_wait_for_a_pipe(classifier, tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    (record,) = classifier.stream([tmp_path / "pipe.png"])
+    assert record.error == "cannot read the file: it is not a regular file"

@@ -1,0 +1,160 @@
+import json
+from dataclasses import FrozenInstanceError, replace
+
+import pytest
+
+from edge_mri.contract import METADATA_KEY, Contract
+from edge_mri.errors import ContractError
+from edge_mri.labels import LabelSpace
+from edge_mri.preprocess import PreprocessSpec
+
+CONTRACT = Contract(
+    name="mobilenet_v2",
+    labels=LabelSpace(),
+    preprocess=PreprocessSpec(224),
+    temperature=1.5,
+    precision="int8",
+    quantization={"format": "QDQ", "images": 108},
+    parity={"agreement": 0.99, "n": 100},
+    training={"data": ["Schädel"], "seed": 0},
+    licence="CC0-1.0",
+    toolkit_version="0.1.0",
+)
+
+
+def refused(metadata: dict[str, str]) -> str:
+    """The reason for which a contract is refused, without what every refusal says."""
+    with pytest.raises(ContractError) as refusal:
+        Contract.from_metadata(metadata)
+    before, after = (
+        "the model's contract cannot be used: ",
+        "; write the model again with `edge-mri export`",
+    )
+    message = str(refusal.value)
+    assert message.startswith(before)
+    assert message.endswith(after)
+    return message.removeprefix(before).removesuffix(after)
+
+
+def changed(**changes: object) -> dict[str, str]:
+    return {METADATA_KEY: json.dumps(CONTRACT.to_dict() | changes)}
+
+
+def without(name: str) -> dict[str, str]:
+    values = CONTRACT.to_dict()
+    del values[name]
+    return {METADATA_KEY: json.dumps(values)}
+
+
+@pytest.mark.parametrize(
+    "contract",
+    [
+        CONTRACT,
+        replace(CONTRACT, labels=LabelSpace.for_task("type")),
+        Contract("plain", LabelSpace(), PreprocessSpec(64)),
+    ],
+)
+def test_a_contract_survives_the_metadata_of_a_file(contract):
+    assert Contract.from_metadata({"other": "…"} | contract.to_metadata()) == contract
+
+
+def test_the_metadata_are_one_json_document_that_starts_with_its_version():
+    ((key, document),) = CONTRACT.to_metadata().items()
+    assert key == METADATA_KEY
+    assert document.startswith('{"schema_version": 1, ')
+    assert json.loads(document) == json.loads(json.dumps(CONTRACT.to_dict()))
+    assert "Schädel" in document
+
+
+def test_what_has_a_default_may_be_absent():
+    assert Contract.from_metadata(without("temperature")).temperature == 1
+
+
+def test_a_whole_number_is_a_temperature():
+    assert Contract.from_metadata(changed(temperature=2)).temperature == 2
+
+
+def test_a_contract_cannot_be_changed():
+    with pytest.raises(FrozenInstanceError):
+        CONTRACT.temperature = 2.0
+
+
+def test_no_contract_is_refused():
+    assert refused({}) == "the file's metadata has no 'edge_mri.contract'"
+
+
+def test_no_json_is_refused():
+    reason = "it is no JSON (Expecting value: line 1 column 1 (char 0))"
+    assert refused({METADATA_KEY: "hello"}) == reason
+
+
+@pytest.mark.parametrize("document", ["[]", "1", "null", '"contract"'])
+def test_no_json_object_is_refused(document):
+    assert refused({METADATA_KEY: document}) == "it is no JSON object"
+
+
+@pytest.mark.parametrize("version", [0, 2, "1", None])
+def test_another_version_is_refused(version):
+    reason = f"its schema_version is {version!r}, this version of edge-mri reads 1"
+    assert refused(changed(schema_version=version)) == reason
+
+
+def test_no_version_is_refused():
+    reason = "its schema_version is None, this version of edge-mri reads 1"
+    assert refused(without("schema_version")) == reason
+
+
+@pytest.mark.parametrize("name", ["name", "labels", "preprocess"])
+def test_a_missing_key_is_refused(name):
+    assert refused(without(name)) == f"it lacks {name}"
+
+
+def test_all_missing_keys_are_named():
+    assert refused({METADATA_KEY: '{"schema_version": 1}'}) == "it lacks name, labels, preprocess"
+
+
+def test_keys_of_a_later_version_are_refused():
+    reason = "it has keys this version does not know: crop, mean"
+    assert refused(changed(crop=True, mean=0.5)) == reason
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"name": None}, "its name cannot be None"),
+        ({"labels": []}, "its labels cannot be []"),
+        ({"preprocess": 224}, "its preprocess cannot be 224"),
+        ({"temperature": "1"}, "its temperature cannot be '1'"),
+        ({"training": None}, "its training cannot be None"),
+        ({"licence": {}}, "its licence cannot be {}"),
+    ],
+)
+def test_a_value_of_another_kind_is_refused(changes, reason):
+    assert refused(changed(**changes)) == reason
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, float("inf"), float("nan")])
+def test_a_temperature_that_is_no_temperature_is_refused(temperature):
+    reason = f"temperature is {temperature}, expected a value above 0"
+    assert refused(changed(temperature=temperature)) == reason
+    with pytest.raises(ContractError):
+        replace(CONTRACT, temperature=temperature)
+
+
+def test_preprocessing_of_a_later_version_is_refused():
+    reason = (
+        "preprocessing: unknown preprocessing fit='crop', resize='halve-bilinear'; "
+        "this version knows fit='letterbox', resize='halve-bilinear'"
+    )
+    assert refused(changed(preprocess={"size": 224, "fit": "crop"})) == reason
+
+
+def test_labels_that_are_no_names_are_refused():
+    reason = "labels: types is [], expected a list of distinct names"
+    assert refused(changed(labels={"types": [], "planes": []})) == reason
+
+
+@pytest.mark.parametrize("field", sorted(CONTRACT.to_dict().keys() - {"schema_version"}))
+def test_the_kind_of_every_field_is_checked(field):
+    reason = refused(changed(**{field: 1.5 if field != "temperature" else None}))
+    assert reason.startswith(f"its {field} cannot be ")

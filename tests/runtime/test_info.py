@@ -1,0 +1,51 @@
+import json
+
+from edge_mri import Contract, __version__
+from edge_mri.classifier import SHIPPED_MODEL
+
+
+def test_json_is_the_contract(command, classifier):
+    ended = command("info", "--json")
+    assert (ended.code, ended.err) == (0, "")
+    assert Contract.from_dict(json.loads(ended.out)) == classifier.contract
+
+
+def test_words_tell_what_the_model_is_and_takes(command, classifier):
+    ended = command("info")
+    contract = classifier.contract
+    size = contract.preprocess.size
+    assert (ended.code, ended.err) == (0, "")
+    lines = ended.out.splitlines()
+    assert lines[0].startswith(f"model          {contract.name} int8, ")
+    assert lines[0].endswith(f" MB ({SHIPPED_MODEL})")
+    assert "types          glioma, meningioma, pituitary, no_tumor" in lines
+    assert "planes         axial, coronal, sagittal" in lines
+    assert f"input          uint8 (N, 1, {size}, {size}); letterbox, halve-bilinear" in lines
+    assert f"intended use   {contract.intended_use}" in lines
+    assert f"licence        {contract.licence}" in lines
+    for title in ("quantization", "parity", "training"):
+        assert any(line.startswith(f"{title:<15}") for line in lines)
+
+
+def test_a_model_without_planes_says_so(command, classifier, tmp_path, model):
+    # The same file with other labels of the same length: twelve types in place of 4 x 3.
+    old = json.dumps(classifier.contract.to_dict()["labels"]).encode()
+    types = [f"t{number}" for number in range(12)]
+    new = json.dumps({"types": types, "planes": []}, separators=(",", ":")).encode()
+    assert model.count(old) == 1
+    assert len(new) <= len(old)
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model.replace(old, new.ljust(len(old))))
+    ended = command("info", path)
+    assert ended.code == 0
+    assert f"types          {', '.join(types)}\nplanes         not answered\n" in ended.out
+
+
+def test_the_version_that_wrote_the_model_is_told(command, classifier):
+    assert f"written by     edge-mri {classifier.contract.toolkit_version}" in command("info").out
+    assert classifier.contract.toolkit_version <= __version__
+
+
+def test_a_missing_model_is_one_line(command, tmp_path):
+    path = tmp_path / "missing.onnx"
+    assert command("info", path) == (2, "", f"Error: model file not found: {path}\n")

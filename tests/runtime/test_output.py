@@ -1,0 +1,136 @@
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+
+from edge_mri.labels import LabelSpace
+from edge_mri.output import WRITERS
+from edge_mri.prediction import Prediction, predictions
+
+NAMES = [
+    "a.png",
+    "with, comma.png",
+    'quote".png',
+    "line\nbreak.png",
+    "Schädel-脑.png",
+    "\udcff.png",
+]
+
+
+def records(labels: LabelSpace) -> list[Prediction]:
+    """One record a name, an error after the first, all of other probabilities."""
+    count = len(labels.classes)
+    rows = np.random.default_rng(0).dirichlet(np.ones(count), len(NAMES)).astype(np.float32)
+    answers = predictions(NAMES, rows, labels)
+    return [answers[0], Prediction.failed("bad.png", 'empty, "really"'), *answers[1:]]
+
+
+def written(format_: str, rows: list[Prediction], labels: LabelSpace) -> str:
+    stream = io.StringIO(newline="")
+    WRITERS[format_](iter(rows), stream, labels)
+    return stream.getvalue()
+
+
+both = pytest.mark.parametrize("labels", [LabelSpace(), LabelSpace.for_task("type")])
+
+
+@both
+def test_json_is_an_array_of_the_records_one_a_line(labels):
+    rows = records(labels)
+    text = written("json", rows, labels)
+    assert json.loads(text) == [row.to_dict() for row in rows]
+    assert len(text.splitlines()) == len(rows) + 2
+
+
+@both
+def test_jsonl_is_a_record_a_line(labels):
+    rows = records(labels)
+    lines = written("jsonl", rows, labels).splitlines()
+    assert [json.loads(line) for line in lines] == [row.to_dict() for row in rows]
+
+
+@pytest.mark.parametrize("format_", ["json", "jsonl"])
+def test_json_is_ascii_so_that_any_file_name_can_be_written(format_):
+    written(format_, records(LabelSpace()), LabelSpace()).encode("ascii")
+
+
+@both
+def test_csv_has_a_column_a_probability_and_nothing_for_none(labels):
+    rows = records(labels)
+    text = written("csv", rows, labels)
+    read = list(csv.DictReader(io.StringIO(text, newline="")))
+    assert list(read[0]) == [
+        *("path", "status", "type", "plane"),
+        *("p_glioma", "p_meningioma", "p_pituitary", "p_no_tumor"),
+        *(f"p_{plane}" for plane in labels.planes),
+        "error",
+    ]
+    for line, row in zip(read, rows, strict=True):
+        assert (line["path"], line["status"]) == (row.path, row.status)
+        assert (line["type"], line["plane"]) == (row.type or "", row.plane or "")
+        assert line["error"] == (row.error or "")
+        expected = (row.type_probabilities or {}) | (row.plane_probabilities or {})
+        found = {key[2:]: float(text) for key, text in line.items() if key[:2] == "p_" and text}
+        assert found == expected
+
+
+def test_a_table_has_a_line_a_record_with_its_probabilities():
+    answers = predictions(["a.png"], np.full((1, 12), 1 / 12, np.float32), LabelSpace())
+    rows = [*answers, Prediction.failed("bad.png", "the file is empty")]
+    assert written("table", rows, LabelSpace()) == (
+        "status  type              plane           path\n"
+        "ok      glioma 0.250      axial 0.333     a.png\n"
+        "error   bad.png: the file is empty\n"
+    )
+
+
+def test_a_table_of_a_model_without_planes_has_dashes():
+    labels = LabelSpace.for_task("type")
+    answers = predictions(["a.png"], np.float32([[0, 1, 0, 0]]), labels)
+    line = written("table", answers, labels).splitlines()[1]
+    assert line == "ok      meningioma 1.000  -               a.png"
+
+
+def test_a_table_keeps_to_its_lines_whatever_the_file_names():
+    rows = [
+        *predictions(
+            ["line\nbreak\x1b[2J.png", "Schädel-脑 \udcff.png"],
+            np.full((2, 12), 1 / 12, np.float32),
+            LabelSpace(),
+        ),
+        Prediction.failed("tab\t.png", "the file is empty"),
+    ]
+    lines = written("table", rows, LabelSpace()).split("\n")
+    assert [line[42:] for line in lines[1:3]] == [
+        r"line\nbreak\x1b[2J.png",
+        r"Schädel-脑 \udcff.png",
+    ]
+    assert lines[3:] == [r"error   tab\t.png: the file is empty", ""]
+
+
+@pytest.mark.parametrize(
+    ("format_", "text"),
+    [
+        ("json", "[]\n"),
+        ("jsonl", ""),
+        ("table", "status  type              plane           path\n"),
+    ],
+)
+def test_no_records_are_valid_output(format_, text):
+    assert written(format_, [], LabelSpace()) == text
+
+
+@pytest.mark.parametrize("format_", WRITERS)
+def test_a_record_is_written_before_the_next_is_asked_for(format_):
+    stream = io.StringIO()
+    lengths = []
+
+    def watched():
+        for row in records(LabelSpace()):
+            lengths.append(len(stream.getvalue()))
+            yield row
+
+    WRITERS[format_](watched(), stream, LabelSpace())
+    assert lengths == sorted(set(lengths))
