@@ -15,6 +15,7 @@ from torch import nn
 from edge_mri_export.errors import GraphError
 from edge_mri_train.architectures import INPUT_SCALE
 from edge_mri_train.checkpoint import Checkpoint
+from edge_mri_train.errors import first_line
 
 OPSET = 18
 NORMALISED = "normalised"
@@ -48,7 +49,7 @@ def body_graph(checkpoint: Checkpoint) -> onnx.ModelProto:
                 verbose=False,
             )
     except (torch.onnx.OnnxExporterError, RuntimeError) as error:
-        raise GraphError(checkpoint.architecture, str(error).splitlines()[0]) from error
+        raise GraphError(checkpoint.architecture, first_line(error)) from error
     if program is None:
         raise GraphError(checkpoint.architecture, "the exporter returned nothing")
     model = program.model_proto

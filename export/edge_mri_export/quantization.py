@@ -26,6 +26,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from edge_mri_export.errors import QuantizationError
 from edge_mri_export.graph import LOGITS, NORMALISED, absorb_pixel_input
 from edge_mri_train.architectures import INPUT_SCALE
+from edge_mri_train.errors import first_line
 
 RECIPE = {
     "format": "QDQ",
@@ -73,9 +74,9 @@ def quantize(body: onnx.ModelProto, pixels: NDArray[np.uint8]) -> onnx.ModelProt
                     "TensorQuantOverrides": {NORMALISED: [_pixel_quantization()]},
                 },
             )
-        except (RuntimeError, ValueError, NotImplementedError) as error:
+        except Exception as error:  # onnxruntime's errors share no base class
             raise QuantizationError(
-                f"onnxruntime cannot quantise this network: {str(error).splitlines()[0]}"
+                f"onnxruntime cannot quantise this network: {first_line(error)}"
             ) from error
         quantized = onnx.load(target)
     model = absorb_pixel_input(quantized)
@@ -135,6 +136,9 @@ def _keep_logits_float(graph: onnx.GraphProto) -> None:
     producer.output[0] = LOGITS
     graph.node.remove(dequantize)
     graph.node.remove(quantize_)
+    used = {name for node in graph.node for name in node.input}
+    for tensor in [tensor for tensor in graph.initializer if tensor.name not in used]:
+        graph.initializer.remove(tensor)
 
 
 @contextmanager

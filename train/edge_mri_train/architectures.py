@@ -13,7 +13,7 @@ from torch import nn
 
 from edge_mri.errors import OptionError
 from edge_mri_train.artemis_cnn import ArtemisCnn
-from edge_mri_train.errors import ArchitectureError
+from edge_mri_train.errors import ArchitectureError, first_line
 
 INPUT_SCALE = 1 / 255
 
@@ -55,22 +55,40 @@ def build(name: str, num_classes: int, size: int) -> nn.Module:
         name: One of `names`.
         num_classes: Number of logits K.
         size: Side S of the square input, in pixels.
+
+    Raises:
+        ArchitectureError: There is no network of this name.
+        OptionError: The network does not work on images of this size.
     """
     recipe(name)
     try:
-        if name == "artemis_cnn":
-            return ArtemisCnn(num_classes, size=size)
-        builder = torchvision.models.get_model_builder(name)
-        options: dict[str, object] = {"num_classes": num_classes}
-        if name in ("googlenet", "inception_v3"):
-            options |= {"aux_logits": False, "init_weights": True}
-        if name.startswith("vit_"):
-            options["image_size"] = size
-        network: nn.Module = builder(weights=None, **options)
-    except (RuntimeError, ValueError) as error:
-        raise OptionError(f"{name} cannot be built for {size} px images: {error}") from error
+        network = _random_network(name, num_classes, size)
+        _try_out(network, size)
+    except (AssertionError, RuntimeError, ValueError) as error:
+        reason = first_line(error)
+        raise OptionError(f"{name} cannot be built for {size} px images: {reason}") from error
+    return network
+
+
+def _random_network(name: str, num_classes: int, size: int) -> nn.Module:
+    if name == "artemis_cnn":
+        return ArtemisCnn(num_classes, size=size)
+    builder = torchvision.models.get_model_builder(name)
+    options: dict[str, object] = {"num_classes": num_classes}
+    if name in ("googlenet", "inception_v3"):
+        options |= {"aux_logits": False, "init_weights": True}
+    if name.startswith("vit_"):
+        options["image_size"] = size
+    network: nn.Module = builder(weights=None, **options)
     grey_stem(network)
     return network
+
+
+@torch.inference_mode()
+def _try_out(network: nn.Module, size: int) -> None:
+    """Answer one black image: most networks say only then that it is too small for them."""
+    network.eval()(torch.zeros(1, 1, size, size))
+    network.train()
 
 
 def grey_stem(network: nn.Module) -> None:

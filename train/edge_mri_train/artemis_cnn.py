@@ -25,6 +25,8 @@ class ArtemisCnn(nn.Module):
         for out_channels, kernel in _STAGES:
             stages += [nn.Conv2d(channels, out_channels, kernel), nn.Sigmoid(), nn.MaxPool2d(2)]
             channels, side = out_channels, (side - kernel + 1) // 2
+        if side < 1:
+            raise ValueError("its five stages leave no pixel")
         self.features = nn.Sequential(*stages)
         self.head = nn.Sequential(
             nn.Flatten(),

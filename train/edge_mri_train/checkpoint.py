@@ -4,6 +4,7 @@ Only tensors and plain values, so that it loads with `weights_only=True` and run
 """
 
 import pickle
+import zipfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from edge_mri.labels import LabelSpace
 from edge_mri.prediction import softmax
 from edge_mri.preprocess import PreprocessSpec
 from edge_mri_train.architectures import build, normalise
-from edge_mri_train.errors import CheckpointError
+from edge_mri_train.errors import CheckpointError, first_line
 
 FORMAT = "edge-mri checkpoint"
 FORMAT_VERSION = 1
@@ -89,7 +90,8 @@ class Checkpoint:
         except EdgeMriError as error:
             raise CheckpointError(path, str(error)) from error
         except (KeyError, RuntimeError, TypeError) as error:
-            raise CheckpointError(path, f"its contents do not fit: {error}") from error
+            reason = first_line(error).rstrip(":")
+            raise CheckpointError(path, f"its contents do not fit: {reason}") from error
 
     def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return `(N, K)` class probabilities of `(N, 1, S, S)` uint8 network input."""
@@ -115,11 +117,15 @@ def load_state(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ModelNotFoundError(path)
     try:
+        if not zipfile.is_zipfile(path):
+            raise CheckpointError(path, "it is damaged, or something else")
         values = torch.load(path, map_location="cpu", weights_only=True)
+    except CheckpointError:
+        raise
     except pickle.UnpicklingError as error:
         raise CheckpointError(path, "it holds more than tensors and plain values") from error
-    except (RuntimeError, EOFError, OSError, KeyError, ValueError) as error:
-        raise CheckpointError(path, str(error).splitlines()[0]) from error
+    except Exception as error:  # torch.load's errors share no base class
+        raise CheckpointError(path, first_line(error)) from error
     if not isinstance(values, dict):
         raise CheckpointError(path, "it is not a dictionary")
     return values

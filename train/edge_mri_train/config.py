@@ -1,12 +1,15 @@
 """What a training run is told, as one frozen value for Python, command line and tests."""
 
 import json
+import math
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from edge_mri.atomic import atomic_path
-from edge_mri.errors import OptionError
+from edge_mri.errors import EdgeMriError, OptionError
 from edge_mri_train.errors import RunError
+
+_MAX_SEED = 2**32 - 1
 
 
 @dataclass(frozen=True)
@@ -46,11 +49,13 @@ class TrainConfig:
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        if min(self.epochs, self.batch_size) < 1 or self.learning_rate <= 0:
+        if min(self.epochs, self.batch_size) < 1 or not 0 < self.learning_rate < math.inf:
             raise OptionError(
                 "epochs, batch size and learning rate must be above 0, got "
                 f"{self.epochs}, {self.batch_size} and {self.learning_rate}"
             )
+        if not 0 <= self.seed <= _MAX_SEED:
+            raise OptionError(f"seed {self.seed}; expected 0 to {_MAX_SEED}")
 
     def write(self, path: Path) -> None:
         """Write the configuration as JSON."""
@@ -66,5 +71,7 @@ class TrainConfig:
             if unknown := set(values) - known:
                 raise RunError(f"{path}: unknown settings {', '.join(sorted(unknown))}")
             return cls(**values | {"data": tuple(values["data"])})
-        except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
+        except EdgeMriError:
+            raise
+        except (OSError, ValueError, KeyError, TypeError) as error:  # ValueError: JSON, UTF-8
             raise RunError(f"{path} is no configuration of a run: {error}") from error

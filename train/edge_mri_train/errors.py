@@ -17,6 +17,18 @@ from pathlib import Path
 from edge_mri.errors import DataError, ModelError, OptionError
 
 
+def first_line(error: Exception) -> str:
+    """Return the first line of what another library's error says, or at least its name."""
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
+
+
+class IndexFileError(DataError, ValueError):
+    """An index of images cannot be used."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"the index {path} cannot be used: {reason}")
+
+
 class ManifestError(DataError, ValueError):
     """A split manifest cannot be used."""
 

@@ -3,13 +3,13 @@
 Where the probabilities come from is `edge_mri_train.predictor`.
 """
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix
 
 from edge_mri.labels import Label, LabelSpace
@@ -19,6 +19,7 @@ from edge_mri_train.pixels import load_pixels
 from edge_mri_train.predictor import open_predictor
 
 _BATCH = 64
+_Z95 = 1.959964  # 97.5 % quantile of the normal distribution
 
 
 def evaluate(model: Path, roots: Sequence[Path], progress: Progress) -> dict[str, Any]:
@@ -133,5 +134,7 @@ def _wilson(part: int, whole: int) -> list[float] | None:
     """Return the 95 % interval of a proportion (Wilson 1927)."""
     if not whole:
         return None
-    interval = binomtest(part, whole).proportion_ci(method="wilson")
-    return [float(interval.low), float(interval.high)]
+    share, z2 = part / whole, _Z95**2
+    centre = share + z2 / (2 * whole)
+    reach = _Z95 * math.sqrt(share * (1 - share) / whole + z2 / (4 * whole**2))
+    return [max((centre - reach) / (1 + z2 / whole), 0.0), (centre + reach) / (1 + z2 / whole)]

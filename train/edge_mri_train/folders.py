@@ -1,18 +1,21 @@
 """Labelled image sets as class folders: which images there are, and what their folders say.
 
 A class folder is named by a type, alone or with a plane, in any spelling that
-`edge_mri.labels.parse_folder_name` knows; split folders (`Training`, `Testing`, `val`, …) may lie
-above it. Dividing the images into training and validation is `edge_mri_train.split`.
+`edge_mri.labels.parse_folder_name` knows or a `Layout` explains; split folders (`Training`,
+`Testing`, `val`, …) may lie above it. Dividing the images into training and validation is
+`edge_mri_train.split`.
 """
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from edge_mri.errors import NoImagesError, UnknownClassError
+from edge_mri.errors import FolderNotFoundError, NoImagesError, OptionError, UnknownClassError
 from edge_mri.images import SUFFIXES, ImageFiles
-from edge_mri.labels import PLANES, TYPES, Label, parse_folder_name
+from edge_mri.labels import PLANES, TYPES, Label
+from edge_mri_train.errors import IndexFileError
+from edge_mri_train.layout import Layout
 
 _SPLIT_SPELLINGS = {
     "train": "train",
@@ -32,14 +35,18 @@ class Sample:
     Attributes:
         root: The folder of the set, as it was given.
         path: The file, relative to `root`.
-        label: What its class folder says.
-        split: `train`, `val` or `test` where a folder between the two says so.
+        label: What its class folder or the index says.
+        split: `train`, `val` or `test` where a folder between the two, or the index, says so.
+        group: Patient or other group where the index says so.
+        tags: Further columns of the index.
     """
 
     root: Path
     path: Path
     label: Label
     split: str | None = None
+    group: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def file(self) -> Path:
@@ -47,30 +54,85 @@ class Sample:
         return self.root / self.path
 
 
-def read_folders(roots: Sequence[Path]) -> list[Sample]:
-    """List the labelled images below some folders, sorted by folder and name.
+@dataclass(frozen=True)
+class Listing:
+    """The images below some folders.
+
+    Attributes:
+        samples: The labelled ones, sorted by folder and name, or in the order of the index.
+        unknown: How many images lie in each folder whose name matches no label.
+        missing: Files that the index names and that are not there.
+    """
+
+    samples: list[Sample]
+    unknown: dict[Path, int]
+    missing: list[Path]
+
+
+def list_folders(roots: Sequence[Path], layout: Layout | None = None) -> Listing:
+    """List the images below some folders, labelled or not.
+
+    Args:
+        roots: The sets' folders; one alone with an index.
+        layout: Further folder names, or an index.
+    """
+    layout = layout or Layout()
+    if layout.index is not None:
+        return _list_index(roots, layout)
+    samples: list[Sample] = []
+    unknown: Counter[Path] = Counter()
+    for root in roots:
+        for file in ImageFiles([root]):
+            folder = file.parent
+            name = folder.name or folder.resolve().name
+            if layout.skips(name):
+                continue
+            label = layout.label_of(name)
+            if label is None:
+                unknown[folder] += 1
+                continue
+            path = file.relative_to(root)
+            samples.append(Sample(root, path, label, _split_of(root, path)))
+    return Listing(samples, dict(unknown), [])
+
+
+def read_folders(roots: Sequence[Path], layout: Layout | None = None) -> list[Sample]:
+    """List the labelled images below some folders, and accept no others.
 
     Raises:
         FolderNotFoundError: A root is not there.
         UnknownClassError: Images lie in folders whose names match no label.
+        IndexFileError: The index is wrong or names files that are not there.
         NoImagesError: There is no image at all.
     """
-    samples: list[Sample] = []
-    unknown: dict[Path, None] = {}
-    for root in roots:
-        for file in ImageFiles([root]):
-            folder = file.parent
-            label = parse_folder_name(folder.name or folder.resolve().name)
-            if label is None:
-                unknown[folder] = None
-                continue
-            path = file.relative_to(root)
-            samples.append(Sample(root, path, label, _split_of(root, path)))
-    if unknown:
-        raise UnknownClassError(list(unknown))
-    if not samples:
+    listing = list_folders(roots, layout)
+    if listing.unknown:
+        raise UnknownClassError(list(listing.unknown))
+    if listing.missing and layout and layout.index:
+        raise IndexFileError(
+            layout.index,
+            f"{len(listing.missing)} of its files are not below {roots[0]}, "
+            f"the first is {listing.missing[0]}",
+        )
+    if not listing.samples:
         raise NoImagesError(roots, SUFFIXES)
-    return samples
+    return listing.samples
+
+
+def _list_index(roots: Sequence[Path], layout: Layout) -> Listing:
+    if len(roots) != 1:
+        raise OptionError(f"--index names the images of one folder, got {len(roots)}")
+    (root,) = roots
+    if not root.is_dir():
+        raise FolderNotFoundError(root)
+    samples, missing = [], []
+    for row in layout.rows():
+        if not (root / row.path).is_file():
+            missing.append(row.path)
+            continue
+        split = _SPLIT_SPELLINGS.get((row.split or "").lower()) or _split_of(root, row.path)
+        samples.append(Sample(root, row.path, row.label, split, row.group, row.tags))
+    return Listing(samples, {}, missing)
 
 
 def _split_of(root: Path, path: Path) -> str | None:

@@ -2,9 +2,11 @@
 
 ImageNet networks take three channels normalised by mean and deviation; ours take one grey
 channel in 0..1. The loader folds the difference into the stem, so that a grey image gives the same
-features. It also undoes a BatchNorm that was folded away before the weights were stored.
+features, but for the rim where a padded stem looks beyond the image. It also undoes a BatchNorm
+that was folded away before the weights were stored.
 """
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,11 @@ import torch
 import torchvision
 from torch import nn
 
-from edge_mri_train.errors import InitialWeightsError
+from edge_mri_train.errors import InitialWeightsError, first_line
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+HALVES = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+_TAKE_HALVES = ("efficientnet_v2_l", "googlenet", "inception_v3")
 
 _ENOUGH = 0.8  # share of a network's tensors that a file must fill
 
@@ -35,7 +38,7 @@ def load_initial_weights(network: nn.Module, name: str, source: str, images: tor
     if source == "none":
         return
     state = _imagenet_state(name) if source == "imagenet" else _file_state(Path(source))
-    shift = _fold_stem(network, state)
+    shift = _fold_stem(network, state, *(HALVES if name in _TAKE_HALVES else IMAGENET))
     own = network.state_dict()
     fitting = {k: v for k, v in state.items() if k in own and v.shape == own[k].shape}
     if len(fitting) < _ENOUGH * len(own):
@@ -103,13 +106,16 @@ def _imagenet_state(name: str) -> dict[str, torch.Tensor]:
 def _file_state(path: Path) -> dict[str, torch.Tensor]:
     try:
         loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise InitialWeightsError(f"starting weights not found: {path}") from error
-    except Exception as error:  # torch.load's errors share no base class
-        reason = str(error).splitlines()[0]
+    except OSError as error:
         raise InitialWeightsError(
-            f"{path} holds no weights that are safe to load: {reason}"
+            f"starting weights {path} cannot be read: {error.strerror}"
         ) from error
+    except pickle.UnpicklingError as error:
+        raise InitialWeightsError(
+            f"{path} holds no weights that are safe to load: more than tensors and plain values"
+        ) from error
+    except Exception as error:  # torch.load's errors share no base class
+        raise InitialWeightsError(f"{path} holds no weights: {first_line(error)}") from error
     state = loaded.get("state", loaded) if isinstance(loaded, dict) else None
     if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
         raise InitialWeightsError(f"{path} is neither a state dict nor a checkpoint of edge-mri")
@@ -122,14 +128,19 @@ def _stem(network: nn.Module) -> tuple[str, nn.Conv2d]:
     return next((n, m) for n, m in network.named_modules() if isinstance(m, nn.Conv2d))
 
 
-def _fold_stem(network: nn.Module, state: dict[str, torch.Tensor]) -> torch.Tensor | None:
+def _fold_stem(
+    network: nn.Module,
+    state: dict[str, torch.Tensor],
+    means: tuple[float, ...],
+    deviations: tuple[float, ...],
+) -> torch.Tensor | None:
     """Make a colour stem in `state` grey; return the `(C,)` shift its input's mean stood for."""
     path, _ = _stem(network)
     weight = state.get(f"{path}.weight")
-    if weight is None or weight.shape[1] != 3:
+    if weight is None or weight.ndim != 4 or weight.shape[1] != 3:
         return None
-    deviation = torch.tensor(IMAGENET_STD).view(1, 3, 1, 1)
-    mean = torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1)
+    mean = torch.tensor(means).view(1, 3, 1, 1)
+    deviation = torch.tensor(deviations).view(1, 3, 1, 1)
     state[f"{path}.weight"] = (weight / deviation).sum(dim=1, keepdim=True)
     return -(weight * mean / deviation).sum(dim=(1, 2, 3))
 

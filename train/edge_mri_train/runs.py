@@ -5,10 +5,10 @@ from pathlib import Path
 from edge_mri_train.errors import RunError
 
 RUNS = Path("runs")
-_MARK = "config.json"
+CONFIG = "config.json"
 
 
-def newest_run(having: str = _MARK) -> Path:
+def newest_run(having: str = CONFIG) -> Path:
     """Return the folder below `runs/` whose file `having` is the newest."""
     marks = sorted(RUNS.glob(f"*/{having}"), key=lambda mark: mark.stat().st_mtime)
     if not marks:

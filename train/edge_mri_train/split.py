@@ -14,7 +14,7 @@ from pathlib import Path
 
 from edge_mri.atomic import atomic_path
 from edge_mri.errors import ImageReadError, OptionError
-from edge_mri.labels import Label
+from edge_mri.labels import PLANES, TYPES, Label
 from edge_mri_train.errors import ManifestError
 from edge_mri_train.folders import Sample
 
@@ -103,21 +103,24 @@ def read_manifest(path: Path) -> list[Row]:
             reader = csv.DictReader(file)
             if tuple(reader.fieldnames or ()) != _COLUMNS:
                 raise ManifestError(path, f"its columns are {reader.fieldnames}")
-            return [
-                Row(
-                    Sample(
-                        Path(row["root"]),
-                        Path(row["path"]),
-                        Label(row["type"], row["plane"] or None),
-                        row["split"],
-                    ),
-                    row["sha256"],
-                    row["group"],
-                )
-                for row in reader
-            ]
+            return [_row(path, reader.line_num, values) for values in reader]
     except OSError as error:
         raise ManifestError(path, error.strerror or str(error)) from error
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise ManifestError(path, str(error)) from error
+
+
+def _row(path: Path, line: int, values: dict[str, str]) -> Row:
+    label = Label(values["type"], values["plane"] or None)
+    if (
+        None in values.values()
+        or label.type not in TYPES
+        or label.plane not in (*PLANES, None)
+        or values["split"] not in ("train", "val")
+    ):
+        raise ManifestError(path, f"line {line} is no image with type, plane and split")
+    sample = Sample(Path(values["root"]), Path(values["path"]), label, values["split"])
+    return Row(sample, values["sha256"], values["group"])
 
 
 def _sha256(path: Path) -> str:

@@ -42,16 +42,17 @@ from edge_mri_train.folders import Sample, breakdown, read_folders
 from edge_mri_train.initial_weights import load_initial_weights
 from edge_mri_train.loss import class_masks, marginal_loss
 from edge_mri_train.pixels import load_pixels
+from edge_mri_train.runs import CONFIG
 from edge_mri_train.split import read_manifest, split_samples, write_manifest
 
 CHECKPOINT = "checkpoint.pt"
 MANIFEST = "split.csv"
-_CONFIG = "config.json"
 _LAST = "last.pt"
 
 _STATISTICS_IMAGES = 256
 _VALIDATION_BATCH = 128
 _WARM_UP = 0.2  # share of the steps over which the learning rate rises
+_SHORTEST_SCHEDULE = 6  # steps; torch divides by zero when the rise is a single one
 _MAX_GRADIENT_NORM = 5.0
 
 History = list[dict[str, Any]]
@@ -68,22 +69,25 @@ def train(config: TrainConfig, out: Path, progress: Progress) -> Path:
     Returns:
         The path of the best checkpoint.
     """
-    if (out / _CONFIG).exists():
+    if (out / CONFIG).exists():
         raise RunError(f"{out} holds a run already; continue it with --resume, or choose another")
     samples = _for_training(read_folders([Path(root) for root in config.data]), progress)
     progress.say(breakdown(samples))
     rows = split_samples(samples, config.val_fraction, config.seed)
-    _Run.check(config, [row.sample for row in rows])
+    run = _Run(config, [row.sample for row in rows], out, progress)
+    run.start()
     write_manifest(rows, out / MANIFEST)
-    config.write(out / _CONFIG)
-    return _Run(config, [row.sample for row in rows], out, progress).go_on()
+    config.write(out / CONFIG)
+    return run.go_on()
 
 
 def resume(out: Path, progress: Progress) -> Path:
     """Go on with a run after its last whole epoch; returns the path of the best checkpoint."""
-    config = TrainConfig.read(out / _CONFIG)
+    config = TrainConfig.read(out / CONFIG)
     samples = [row.sample for row in read_manifest(out / MANIFEST)]
-    return _Run(config, samples, out, progress).go_on()
+    run = _Run(config, samples, out, progress)
+    run.start(load_state(out / _LAST) if (out / _LAST).exists() else None)
+    return run.go_on()
 
 
 def resolve_device(name: str) -> torch.device:
@@ -107,7 +111,7 @@ def _for_training(samples: Sequence[Sample], progress: Progress) -> list[Sample]
 
 
 class _Run:
-    """One run's network, data and state."""
+    """One run's network, data and state; making and starting it writes nothing."""
 
     def __init__(
         self, config: TrainConfig, samples: Sequence[Sample], out: Path, progress: Progress
@@ -120,63 +124,54 @@ class _Run:
         self.spec = PreprocessSpec(config.image_size)
         self.train_samples = [sample for sample in samples if sample.split == "train"]
         self.val_samples = [sample for sample in samples if sample.split == "val"]
+        _require_all_types("training", self.train_samples, self.space)
+        _require_all_types("validation", self.val_samples, self.space)
         torch.manual_seed(config.seed)
         self.network = build(config.arch, len(self.space.classes), config.image_size)
         self.history: History = []
 
-    @staticmethod
-    def check(config: TrainConfig, samples: Sequence[Sample]) -> None:
-        """Refuse what cannot be trained, before anything is written."""
-        space = _space(config, samples)
-        for split in ("train", "val"):
-            found = {one.label.type for one in samples if one.split == split}
-            if missing := [name for name in space.types if name not in found]:
-                raise LabelsMissingError(
-                    f"no {split} image of type {', '.join(missing)}; expected at least two "
-                    "images of each type"
-                )
-        PreprocessSpec(config.image_size)
-        build(config.arch, len(space.classes), config.image_size)
-        resolve_device(config.device)
-
-    def go_on(self) -> Path:
-        """Train the epochs that are left."""
+    def start(self, state: dict[str, Any] | None = None) -> None:
+        """Load images and starting weights, or the state after an epoch."""
         config = self.config
-        pixels = self._pixels(self.train_samples, "training images")
-        val_pixels = self._pixels(self.val_samples, "validation images")
-        steps = max(len(pixels) // config.batch_size, 1)
-        state = load_state(self.out / _LAST) if (self.out / _LAST).exists() else None
+        self.pixels = self._pixels(self.train_samples, "training images")
+        self.val_pixels = self._pixels(self.val_samples, "validation images")
+        self.steps = max(len(self.pixels) // config.batch_size, 1)
         if state is None:
-            every = max(len(pixels) // _STATISTICS_IMAGES, 1)
+            every = max(len(self.pixels) // _STATISTICS_IMAGES, 1)
             load_initial_weights(
-                self.network, config.arch, config.init_weights, normalise(pixels[::every])
+                self.network, config.arch, config.init_weights, normalise(self.pixels[::every])
             )
         self.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        optimizer = torch.optim.AdamW(_parameter_groups(self.network, config), config.learning_rate)
-        scheduler = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer,
+        self.optimizer = torch.optim.AdamW(
+            _parameter_groups(self.network, config), config.learning_rate
+        )
+        self.scheduler = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimizer,
             config.learning_rate,
-            epochs=config.epochs,
-            steps_per_epoch=steps,
+            total_steps=max(config.epochs * self.steps, _SHORTEST_SCHEDULE),
             pct_start=_WARM_UP,
         )
         if state is not None:
             self.network.load_state_dict(state["network"])
-            optimizer.load_state_dict(state["optimizer"])
-            scheduler.load_state_dict(state["scheduler"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.scheduler.load_state_dict(state["scheduler"])
             self.history = state["history"]
+
+    def go_on(self) -> Path:
+        """Train the epochs that are left."""
+        epochs = self.config.epochs
         masks = class_masks([sample.label for sample in self.train_samples], self.space)
-        for epoch in range(len(self.history) + 1, config.epochs + 1):
+        for epoch in range(len(self.history) + 1, epochs + 1):
             started = time.perf_counter()
-            loss = self._train_epoch(epoch, pixels, masks, steps, optimizer, scheduler)
-            entry = {"epoch": epoch, "train_loss": loss, **self._validate(val_pixels)}
+            loss = self._train_epoch(epoch, masks)
+            entry = {"epoch": epoch, "train_loss": loss, **self._validate()}
             entry["seconds"] = round(time.perf_counter() - started, 1)
             best = max((one["score"] for one in self.history), default=-math.inf)
             self.history.append(entry)
             if entry["score"] > best:
                 self._save_checkpoint(entry)
-            self._save_progress(optimizer, scheduler)
-            self.progress.say(_line(entry, config.epochs, is_best=entry["score"] > best))
+            self._save_progress()
+            self.progress.say(_line(entry, epochs, is_best=entry["score"] > best))
         return self.out / CHECKPOINT
 
     def _pixels(self, samples: Sequence[Sample], label: str) -> torch.Tensor:
@@ -184,34 +179,26 @@ class _Run:
             files = [sample.file for sample in samples]
             return torch.from_numpy(load_pixels(files, self.spec, on_image=step))
 
-    def _train_epoch(
-        self,
-        epoch: int,
-        pixels: torch.Tensor,
-        masks: torch.Tensor,
-        steps: int,
-        optimizer: torch.optim.Optimizer,
-        scheduler: torch.optim.lr_scheduler.LRScheduler,
-    ) -> float:
-        config = self.config
+    def _train_epoch(self, epoch: int, masks: torch.Tensor) -> float:
+        config, steps = self.config, self.steps
         seed = 1_000_003 * config.seed + epoch
         generator = torch.Generator().manual_seed(seed)
         torch.manual_seed(seed)  # dropout
-        order = torch.randperm(len(pixels), generator=generator)
+        order = torch.randperm(len(self.pixels), generator=generator)
         self.network.train()
         total = 0.0
         with self.progress.bar(f"epoch {epoch}/{config.epochs}", steps) as step:
             for batch in torch.split(order, config.batch_size)[:steps]:
-                images = normalise(pixels[batch].to(self.device))
+                images = normalise(self.pixels[batch].to(self.device))
                 if config.augment:
                     images = augment(images, generator)
                 logits = self.network(images.contiguous(memory_format=torch.channels_last))
                 loss = marginal_loss(logits, masks[batch].to(self.device), config.label_smoothing)
-                optimizer.zero_grad(set_to_none=True)
+                self.optimizer.zero_grad(set_to_none=True)
                 loss.backward()  # type: ignore[no-untyped-call]
                 nn.utils.clip_grad_norm_(self.network.parameters(), _MAX_GRADIENT_NORM)
-                optimizer.step()
-                scheduler.step()
+                self.optimizer.step()
+                self.scheduler.step()
                 total += loss.item()
                 step()
         if not math.isfinite(total):
@@ -222,13 +209,13 @@ class _Run:
         return total / steps
 
     @torch.inference_mode()
-    def _validate(self, pixels: torch.Tensor) -> dict[str, Any]:
+    def _validate(self) -> dict[str, Any]:
         self.network.eval()
         labels = [sample.label for sample in self.val_samples]
         logits = torch.cat(
             [
                 self.network(normalise(batch.to(self.device))).float().cpu()
-                for batch in torch.split(pixels, _VALIDATION_BATCH)
+                for batch in torch.split(self.val_pixels, _VALIDATION_BATCH)
             ]
         )
         loss = marginal_loss(logits, class_masks(labels, self.space)).item()
@@ -258,23 +245,20 @@ class _Run:
             self.out / CHECKPOINT
         )
 
-    def _save_progress(
-        self,
-        optimizer: torch.optim.Optimizer,
-        scheduler: torch.optim.lr_scheduler.LRScheduler,
-    ) -> None:
+    def _save_progress(self) -> None:
+        """Write history and curves, then the state: what is killed between is done again."""
+        with atomic_path(self.out / "history.json") as temporary:
+            temporary.write_text(json.dumps(self.history, indent=2) + "\n", encoding="utf-8")
+        draw_curves(self.history, self.out / "curves.png")
         save_state(
             {
                 "network": self.network.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "scheduler": scheduler.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "scheduler": self.scheduler.state_dict(),
                 "history": self.history,
             },
             self.out / _LAST,
         )
-        with atomic_path(self.out / "history.json") as temporary:
-            temporary.write_text(json.dumps(self.history, indent=2) + "\n", encoding="utf-8")
-        draw_curves(self.history, self.out / "curves.png")
 
 
 def _space(config: TrainConfig, samples: Sequence[Sample]) -> LabelSpace:
@@ -287,6 +271,15 @@ def _space(config: TrainConfig, samples: Sequence[Sample]) -> LabelSpace:
             "such as glioma_axial"
         )
     return LabelSpace.for_task(config.task)
+
+
+def _require_all_types(side: str, samples: Sequence[Sample], space: LabelSpace) -> None:
+    found = {sample.label.type for sample in samples}
+    if missing := [name for name in space.types if name not in found]:
+        raise LabelsMissingError(
+            f"no {side} image of type {', '.join(missing)}; expected at least two different "
+            "images of each type, more where --val-fraction is small"
+        )
 
 
 def _parameter_groups(network: nn.Module, config: TrainConfig) -> list[dict[str, Any]]:

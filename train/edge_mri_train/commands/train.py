@@ -1,5 +1,6 @@
 """`edge-mri train`: from folders of labelled images to a checkpoint."""
 
+import shlex
 from datetime import datetime
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from edge_mri.progress import TerminalProgress
 from edge_mri.session import DEVICES
 from edge_mri_train.architectures import recipe
 from edge_mri_train.config import TrainConfig
-from edge_mri_train.runs import RUNS, newest_run
+from edge_mri_train.runs import CONFIG, RUNS, newest_run
 from edge_mri_train.training import resume, train
 
 
@@ -107,7 +108,7 @@ def command(
             init_weights=init_weights,
             epochs=epochs or own.epochs,
             learning_rate=learning_rate if learning_rate is not None else own.learning_rate,
-            image_size=image_size or own.size,
+            image_size=image_size if image_size is not None else own.size,
             batch_size=batch_size,
             augment=augment,
             val_fraction=val_fraction,
@@ -118,7 +119,10 @@ def command(
     try:
         checkpoint = resume(folder, progress) if go_on else train(config, folder, progress)
     except KeyboardInterrupt:
-        click.echo(f"Interrupted; go on with: edge-mri train --resume --out {folder}", err=True)
+        if not (folder / CONFIG).exists():
+            raise
+        again = f"edge-mri train --resume --out {shlex.quote(str(folder))}"
+        click.echo(f"Interrupted; go on with: {again}", err=True)
         ctx.exit(INTERRUPTED)
     click.echo(str(checkpoint))
 

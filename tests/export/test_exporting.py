@@ -1,0 +1,177 @@
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import numpy_helper
+
+from edge_mri.classifier import Classifier
+from edge_mri.contract import Contract
+from edge_mri.errors import EdgeMriError, OptionError
+from edge_mri.labels import LabelSpace
+from edge_mri.preprocess import PreprocessSpec
+from edge_mri.progress import NoProgress
+from edge_mri_export import exporting
+from edge_mri_export.errors import ParityError
+from edge_mri_export.exporting import ExportConfig, export
+from edge_mri_train.architectures import build
+from edge_mri_train.checkpoint import Checkpoint
+
+
+def test_the_fp32_file_gives_pytorchs_logits(each):
+    expected = each.checkpoint.logits(each.pixels)
+    logits = Classifier.load(each.fp32, device="cpu").logits(each.pixels)
+    np.testing.assert_allclose(logits, expected, atol=2e-4)
+    # The images must be told apart, or any graph would pass.
+    assert expected.std(axis=0).min() > 0.5
+    assert len(set(expected.argmax(axis=1))) > 3
+
+
+def test_the_int8_file_gives_nearly_pytorchs_logits(small):
+    expected = small.checkpoint.logits(small.pixels)
+    logits = Classifier.load(small.int8, device="cpu").logits(small.pixels)
+    assert np.corrcoef(logits.ravel(), expected.ravel())[0, 1] > 0.85
+
+
+def test_the_parity_that_is_reported_is_the_files_own(each):
+    for exported in each.exported:
+        logits = Classifier.load(exported.path, device="cpu").logits(each.pixels)
+        difference = np.abs(logits - each.checkpoint.logits(each.pixels)).max()
+        assert exported.parity.max_logit_difference == pytest.approx(difference, rel=1e-3, abs=1e-5)
+        assert exported.parity.n == 48
+
+
+def test_both_files_carry_their_contract(each):
+    fp32, int8 = (Classifier.load(one.path, device="cpu").contract for one in each.exported)
+    for contract, exported in zip((fp32, int8), each.exported, strict=True):
+        assert contract.name == each.checkpoint.architecture
+        assert contract.labels == LabelSpace()
+        assert contract.preprocess == each.checkpoint.preprocess
+        assert contract.training == {"data": ["phantoms"]}
+        assert contract.parity == exported.parity.to_dict()
+    assert (fp32.precision, fp32.quantization) == ("fp32", {})
+    assert int8.precision == "int8"
+    recipe = int8.quantization
+    assert recipe["quantized_layers"] == list(each.exported[1].quantized_layers)
+    assert recipe["calibration_images"] == 48
+    assert recipe["calibration_source"].startswith("folder phantoms")
+    assert len(recipe["calibration_sha256"]) == 64
+
+
+def test_the_runtime_answers_with_the_checkpoints_probabilities(small, phantoms):
+    file = sorted(phantoms.glob("*/*.png"))[5]
+    prediction = Classifier.load(small.fp32).predict(file)
+    probabilities = small.checkpoint.probabilities(small.pixels[5:6])
+    expected = LabelSpace().type_probabilities(probabilities)[0]
+    assert list(prediction.type_probabilities.values()) == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_temperature_goes_with_the_file(small, phantoms, tmp_path):
+    checkpoint = Checkpoint.load(small.path)
+    checkpoint.temperature = 2.5
+    checkpoint.save(tmp_path / "checkpoint.pt")
+    config = ExportConfig(tmp_path / "checkpoint.pt", tmp_path / "model.onnx", calibration=phantoms)
+    (exported,) = export(config, NoProgress())
+    probabilities = Classifier.load(exported.path).probabilities(small.pixels[:4])
+    np.testing.assert_allclose(probabilities, checkpoint.probabilities(small.pixels[:4]), atol=1e-5)
+    assert exported.path.parent == tmp_path
+    assert not (tmp_path / "model_int8.onnx").exists()
+
+
+def test_a_four_class_model_answers_no_plane(phantoms, pixels, tmp_path):
+    torch.manual_seed(0)
+    network = build("artemis_cnn", 4, 80).eval()
+    space = LabelSpace.for_task("type")
+    Checkpoint("artemis_cnn", space, PreprocessSpec(80), network).save(tmp_path / "c.pt")
+    config = ExportConfig(tmp_path / "c.pt", tmp_path / "m.onnx", calibration=phantoms)
+    (exported,) = export(config, NoProgress())
+    prediction = Classifier.load(exported.path).predict(sorted(phantoms.glob("*/*.png"))[0])
+    assert prediction.plane is None
+    assert sum(prediction.type_probabilities.values()) == pytest.approx(1, abs=1e-5)
+
+
+def damaged(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Scale the weights of one layer by 1.01, as a slightly wrong conversion would."""
+    largest = max(model.graph.initializer, key=lambda one: len(one.raw_data))
+    values = numpy_helper.to_array(largest) * np.float32(1.01)
+    largest.CopyFrom(numpy_helper.from_array(values.astype(np.float32), largest.name))
+    return model
+
+
+@pytest.fixture
+def config(small, phantoms, tmp_path) -> ExportConfig:
+    return ExportConfig(
+        small.path,
+        tmp_path / "out" / "model.onnx",
+        quantize=True,
+        calibration=phantoms,
+        max_drop=100,
+    )
+
+
+def left(folder: Path) -> list[str]:
+    return sorted(file.name for file in folder.rglob("*")) if folder.exists() else []
+
+
+def test_a_graph_with_slightly_other_answers_is_not_written(config, monkeypatch):
+    body = exporting.body_graph
+    monkeypatch.setattr(exporting, "body_graph", lambda checkpoint: damaged(body(checkpoint)))
+    with pytest.raises(ParityError, match=r"^the FP32 ONNX file differs from PyTorch: "):
+        export(config, NoProgress())
+    assert left(config.output.parent) == []
+
+
+def test_a_file_of_an_earlier_export_survives_a_broken_one(config, monkeypatch):
+    config.output.parent.mkdir()
+    config.output.write_bytes(b"earlier")
+    body = exporting.body_graph
+    monkeypatch.setattr(exporting, "body_graph", lambda checkpoint: damaged(body(checkpoint)))
+    with pytest.raises(ParityError):
+        export(config, NoProgress())
+    assert config.output.read_bytes() == b"earlier"
+    assert left(config.output.parent) == ["model.onnx"]
+
+
+def test_a_quantiser_that_changes_answers_leaves_no_int8_file(config, small, monkeypatch):
+    def swapped(body, images):
+        model = quantize(body, images)
+        # The quantiser mixes up two classes: the rows of the last layer's weights and biases.
+        makers = {output: node for node in model.graph.node for output in node.output}
+        for name in makers["logits"].input[1:]:
+            stored = makers[name].input[0]
+            (tensor,) = [one for one in model.graph.initializer if one.name == stored]
+            rows = numpy_helper.to_array(tensor)[::-1]
+            tensor.CopyFrom(numpy_helper.from_array(rows.copy(), tensor.name))
+        return model
+
+    quantize = exporting.quantize
+    monkeypatch.setattr(exporting, "quantize", swapped)
+    strict = ExportConfig(config.checkpoint, config.output, True, config.calibration, max_drop=60)
+    assert small.exported[1].parity.agreement > 0.4  # as it is, it would pass
+    with pytest.raises(ParityError, match=r"^INT8 changes the answer on .* no INT8 file was writt"):
+        export(strict, NoProgress())
+    assert left(config.output.parent) == ["model.onnx"]
+
+
+def test_a_model_that_the_runtime_refuses_is_not_written(config, monkeypatch):
+    monkeypatch.setattr(Contract, "to_metadata", lambda self: {"other": "{}"})
+    with pytest.raises(EdgeMriError):
+        export(config, NoProgress())
+    assert left(config.output.parent) == []
+
+
+def test_an_output_with_another_suffix_is_refused(small):
+    with pytest.raises(OptionError) as caught:
+        ExportConfig(small.path, Path("model.pb"))
+    assert str(caught.value) == "the output is model.pb; expected a name ending in .onnx"
+
+
+@pytest.mark.parametrize("percent", [-1, 101, float("nan")])
+def test_a_drop_out_of_range_is_refused(small, percent):
+    with pytest.raises(OptionError, match=r"^--max-drop is .*; expected 0 to 100 percent$"):
+        ExportConfig(small.path, Path("model.onnx"), max_drop=percent)
+
+
+def test_the_int8_file_lies_beside_the_fp32_file(small):
+    assert ExportConfig(small.path, Path("a/b.c.onnx")).int8_output == Path("a/b.c_int8.onnx")

@@ -1,0 +1,54 @@
+"""Export on real images, where they are there: their sizes, depths and folder names."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_mri.classifier import Classifier
+from edge_mri.labels import LabelSpace
+from edge_mri.preprocess import PreprocessSpec
+from edge_mri.progress import NoProgress
+from edge_mri_export.exporting import ExportConfig, export
+from edge_mri_train.evaluation import evaluate
+from edge_mri_train.folders import read_folders
+from edge_mri_train.pixels import load_pixels
+
+
+@pytest.fixture(scope="module")
+def few(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two images of each class folder of both sets."""
+    folder = tmp_path_factory.mktemp("few")
+    for name in ("nickparvar", "artemis"):
+        for class_folder in sorted((data_dir / name).glob("*/*")):
+            target = folder / name / class_folder.relative_to(data_dir / name)
+            target.mkdir(parents=True)
+            for file in sorted(class_folder.iterdir())[:2]:
+                shutil.copy(file, target)
+    return folder
+
+
+def test_both_sets_are_read_by_their_folders(few):
+    samples = read_folders([few / "nickparvar", few / "artemis"])
+    assert len(samples) == 2 * (4 + 12) * 2
+    assert {sample.split for sample in samples} == {"train", "test"}
+    assert {sample.label for sample in samples} >= set(LabelSpace().classes)
+    assert {sample.label for sample in samples if sample.label.plane is None} == set(
+        LabelSpace.for_task("type").classes
+    )
+
+
+def test_a_network_that_was_not_trained_answers_alike_in_onnx(few, lively, tmp_path):
+    files = [sample.file for sample in read_folders([few])]
+    pixels = load_pixels(files, PreprocessSpec(96))
+    checkpoint = lively("mobilenet_v2", 96, pixels)
+    checkpoint.save(tmp_path / "checkpoint.pt")
+    config = ExportConfig(tmp_path / "checkpoint.pt", tmp_path / "model.onnx", calibration=few)
+    (exported,) = export(config, NoProgress())
+    assert exported.parity.n == 64
+    expected = checkpoint.logits(pixels)
+    logits = Classifier.load(exported.path, device="cpu").logits(pixels)
+    np.testing.assert_allclose(logits, expected, atol=1e-3 * np.abs(expected).max())
+    assert expected.std(axis=0).min() > 0.5
+    assert evaluate(exported.path, [few], NoProgress())["n"] == 32  # the test folders

@@ -1,0 +1,193 @@
+"""A closer look at a pair: one thumbnail registered on the other, and how well they agree then.
+
+Registration is affine and maximises the enhanced correlation coefficient (ECC, Evangelidis and
+Psarakis 2008) of local contrast, which hardly depends on brightness, contrast or gamma. First at
+32 px, from the turn and crop that the candidate search suggests, which settles most pairs; then
+at 64 px, where the fine detail is correlated over the overlap.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_mri.progress import Progress
+from edge_mri.session import available_threads
+from edge_mri_train.duplicates.candidates import Candidates
+from edge_mri_train.duplicates.descriptors import turn, view_cuts
+from edge_mri_train.duplicates.fingerprint import THUMBNAIL_PX
+
+COARSE_PX = 32
+_LEAST_COARSE = 0.84  # correlation at 32 px; below it the pair is given up
+_LEAST_OVERLAP = 0.35  # of the target's content
+_SCALES = (0.55, 1.8)
+_MOST_SHEAR = 0.18  # or sine of a rotation: an edit leaves the axes nearly where they are
+_STOP = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 12, 1e-3)
+_CHUNK = 2000  # pairs at a time
+
+_Warp = NDArray[np.float32]  # (2, 3), from pixels of the target to pixels of the moving image
+
+
+def agreements(
+    thumbnails: Sequence[NDArray[np.uint8]], pairs: Candidates, progress: Progress
+) -> NDArray[np.float32]:
+    """Return how well the images of each pair agree once they are registered.
+
+    Args:
+        thumbnails: N of `(64, 64)` uint8.
+        pairs: P pairs of them.
+        progress: Told of each few thousand pairs.
+
+    Returns:
+        `(P,)` float32, the correlation of fine detail, -1 to 1; 0 where no plausible registration
+        is found.
+    """
+    coarse = np.empty((len(thumbnails), COARSE_PX, COARSE_PX), np.float16)
+    for position, thumbnail in enumerate(thumbnails):
+        coarse[position] = coarse_map(thumbnail)
+
+    def score(chunk: NDArray[np.intp]) -> list[float]:
+        return list(_scores(thumbnails, coarse, pairs[chunk]))
+
+    scores = np.empty(len(pairs), np.float32)
+    order = np.argsort(pairs.target, kind="stable")  # what a target needs is computed once
+    chunks = [order[start : start + _CHUNK] for start in range(0, len(order), _CHUNK)]
+    with (
+        ThreadPoolExecutor(available_threads()) as pool,  # OpenCV lets go of the interpreter
+        progress.bar("compare", len(chunks)) as step,
+    ):
+        for chunk, values in zip(chunks, pool.map(score, chunks), strict=True):
+            scores[chunk] = values
+            step()
+    return scores
+
+
+@dataclass(frozen=True, slots=True)
+class _Fine:
+    """What is compared at 64 px.
+
+    Attributes:
+        detail: `(64, 64)` float32 local contrast.
+        content: `(64, 64)` uint8, 1 where the head is.
+    """
+
+    detail: NDArray[np.float32]
+    content: NDArray[np.uint8]
+
+    @classmethod
+    def of(cls, thumbnail: NDArray[np.uint8]) -> "_Fine":
+        smooth = cv2.GaussianBlur(thumbnail.astype(np.float32) / 255, (0, 0), 0.7)
+        mask = (thumbnail > 0).astype(np.uint8)
+        closed = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
+        return cls(_local_contrast(smooth, 2.5, 0.06), _eroded(closed))
+
+
+def _scores(
+    thumbnails: Sequence[NDArray[np.uint8]], coarse: NDArray[np.float16], pairs: Candidates
+) -> Iterator[float]:
+    """Yield the agreement of each pair; the pairs of one target follow each other."""
+    position, target_fine = -1, None
+    target_coarse = np.empty(0, np.float32)
+    for index in range(len(pairs)):
+        target, moving = int(pairs.target[index]), int(pairs.moving[index])
+        symmetry = int(pairs.symmetry[index])
+        if target != position:
+            position, target_fine = target, None
+            target_coarse = coarse[target].astype(np.float32)
+        moving_coarse = turn(coarse[moving], symmetry).astype(np.float32)
+        warp = _register(target_coarse, moving_coarse, int(pairs.view[index]))
+        if warp is None:
+            yield 0.0
+            continue
+        if target_fine is None:
+            target_fine = _Fine.of(thumbnails[target])
+        yield _correlation(target_fine, _Fine.of(turn(thumbnails[moving], symmetry)), warp)
+
+
+def coarse_map(thumbnail: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return the `(32, 32)` map that steers the registration; it turns with the thumbnail."""
+    small = cv2.resize(thumbnail, (COARSE_PX, COARSE_PX), interpolation=cv2.INTER_AREA)
+    smooth = cv2.GaussianBlur(small.astype(np.float32) / 255, (0, 0), 0.75)
+    return _local_contrast(smooth, 3.0, 0.08)
+
+
+def _local_contrast(image: NDArray[Any], sigma_px: float, least: float) -> NDArray[np.float32]:
+    """Return how far each pixel is from its neighbourhood's mean, in its deviations."""
+    mean = cv2.GaussianBlur(image, (0, 0), sigma_px)
+    variance = cv2.GaussianBlur(image * image, (0, 0), sigma_px) - mean * mean
+    contrast = (image - mean) / (np.sqrt(np.maximum(variance, 0)) + least)
+    return np.asarray(contrast, np.float32)
+
+
+def _register(target: NDArray[np.float32], moving: NDArray[np.float32], view: int) -> _Warp | None:
+    """Register two `(32, 32)` maps, starting at a view; None where they do not fit."""
+    found = _ecc(target, moving, _view_warp(view), blur_px=1)
+    if found is None or found[0] < _LEAST_COARSE:
+        return None
+    return found[1]
+
+
+def _correlation(target: _Fine, moving: _Fine, coarse_warp: _Warp) -> float:
+    """Refine a warp of the coarse maps and correlate the detail where both images have content."""
+    scale = THUMBNAIL_PX / COARSE_PX
+    warp = coarse_warp.copy()
+    warp[:, 2] = scale * warp[:, 2] + (scale - 1) / 2 * (warp[:, :2].sum(axis=1) - 1)
+    found = _ecc(target.detail, moving.detail, warp, blur_px=3)
+    if found is None:
+        return 0.0
+    warp = found[1]
+    moved = _warped(moving.detail, warp, cv2.INTER_LINEAR)
+    state = _warped(moving.content + np.uint8(1), warp, cv2.INTER_NEAREST)  # 0 outside, 2 content
+    inside = _eroded((state > 0).astype(np.uint8)) > 0
+    both = inside & ((target.content > 0) | (state == 2))
+    if both.sum() < _LEAST_OVERLAP * max(int(target.content.sum()), 1):
+        return 0.0
+    first, second = target.detail[both], moved[both]
+    first, second = first - first.mean(), second - second.mean()
+    lengths = float(first @ first) * float(second @ second)
+    return float(first @ second) / math.sqrt(max(lengths, 1e-12))
+
+
+def _ecc(
+    target: NDArray[np.float32], moving: NDArray[np.float32], start: _Warp, blur_px: int
+) -> tuple[float, _Warp] | None:
+    """Return the correlation reached and the warp; None where no plausible one is found."""
+    everywhere = np.ones(target.shape, np.uint8)
+    try:
+        correlation, warp = cv2.findTransformECC(
+            target, moving, start, cv2.MOTION_AFFINE, _STOP, everywhere, blur_px
+        )
+    except cv2.error:  # it did not converge
+        return None
+    (scale_x, shear_x, _), (shear_y, scale_y, _) = warp.tolist()
+    smallest, largest = _SCALES
+    plausible = (
+        smallest < scale_x < largest
+        and smallest < scale_y < largest
+        and max(abs(shear_x), abs(shear_y)) < _MOST_SHEAR
+    )
+    return (float(correlation), np.asarray(warp, np.float32)) if plausible else None
+
+
+def _view_warp(view: int) -> _Warp:
+    """Return the warp from a coarse map to its view."""
+    (top, bottom), (left, right) = view_cuts(view)
+    scale_y, scale_x = 1 / (1 - top - bottom), 1 / (1 - left - right)
+    shift_x = scale_x * (0.5 - left * COARSE_PX) - 0.5
+    shift_y = scale_y * (0.5 - top * COARSE_PX) - 0.5
+    return np.array([[scale_x, 0, shift_x], [0, scale_y, shift_y]], np.float32)
+
+
+def _warped(image: NDArray[Any], warp: _Warp, interpolation: int) -> NDArray[Any]:
+    size = (THUMBNAIL_PX, THUMBNAIL_PX)
+    flags = interpolation | cv2.WARP_INVERSE_MAP
+    return np.asarray(cv2.warpAffine(image, warp, size, flags=flags))
+
+
+def _eroded(mask: NDArray[Any]) -> NDArray[np.uint8]:
+    return np.asarray(cv2.erode(mask, np.ones((3, 3), np.uint8)), np.uint8)

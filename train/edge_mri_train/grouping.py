@@ -1,0 +1,126 @@
+"""Which images belong together: patients where ids exist, near-duplicate groups where not.
+
+Two images are in one group when an id, a duplicate or a chain of both connects them.
+"""
+
+import csv
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from edge_mri.errors import OptionError
+from edge_mri_train.duplicates.search import Duplicates
+from edge_mri_train.errors import IndexFileError
+from edge_mri_train.folders import Sample
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def connected_groups(count: int, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return `(count,)` group numbers of the connected components of `(M, 2)` pairs.
+
+    Groups are numbered by their first member.
+    """
+    edges = coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), (count, count))
+    _, labels = connected_components(edges, directed=False)
+    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    order = np.argsort(np.argsort(first))
+    numbers: NDArray[np.int64] = order[inverse].astype(np.int64)
+    return numbers
+
+
+def id_pairs(ids: Sequence[str | None]) -> NDArray[np.int64]:
+    """Return `(M, 2)` pairs that connect the positions with equal ids; None is no id."""
+    first: dict[str, int] = {}
+    pairs = [
+        (first.setdefault(one, position), position)
+        for position, one in enumerate(ids)
+        if one is not None
+    ]
+    return np.array(pairs, np.int64).reshape(-1, 2)
+
+
+@dataclass(frozen=True)
+class IdSource:
+    """Where patients or other groups are known from, beside an index's own column.
+
+    Attributes:
+        file: A CSV with the columns path and group (or patient).
+        pattern: A regular expression for the path; its first group, or all of it, is the id.
+    """
+
+    file: Path | None = None
+    pattern: str | None = None
+
+    def ids(self, samples: Sequence[Sample]) -> list[str | None]:
+        """Return the id of each image, None where it has none."""
+        if self.file is not None:
+            return _ids_from_file(samples, self.file)
+        if self.pattern is not None:
+            return _ids_from_pattern(samples, self.pattern)
+        return [sample.group for sample in samples]
+
+
+def group_numbers(
+    samples: Sequence[Sample], duplicates: Duplicates, source: IdSource
+) -> NDArray[np.int64]:
+    """Return `(N,)` group numbers: connected by a duplicate of any kind, or by an id."""
+    pairs = np.array([(edge.a, edge.b) for edge in duplicates.edges], np.int64).reshape(-1, 2)
+    return connected_groups(len(samples), np.concatenate([pairs, id_pairs(source.ids(samples))]))
+
+
+def _ids_from_pattern(samples: Sequence[Sample], pattern: str) -> list[str | None]:
+    """Return what a regular expression finds in each path: its first group, or all of it."""
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        raise OptionError(
+            f"--group-pattern {pattern!r} is no regular expression: {error}"
+        ) from error
+    found = [expression.search(sample.path.as_posix()) for sample in samples]
+    if not any(found):
+        raise OptionError(f"--group-pattern {pattern!r} matches no path")
+    return [one.group(1 if expression.groups else 0) if one else None for one in found]
+
+
+def _ids_from_file(samples: Sequence[Sample], path: Path) -> list[str | None]:
+    """Read ids from a CSV with the columns path and group (or patient)."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            columns = reader.fieldnames or []
+            column = next((name for name in ("group", "patient") if name in columns), None)
+            if "path" not in columns or column is None:
+                raise IndexFileError(
+                    path, f"columns path and group expected, got {', '.join(columns)}"
+                )
+            ids = {Path(row["path"]): row[column] or None for row in reader}
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise IndexFileError(path, str(error)) from error
+    if not any(sample.path in ids for sample in samples):
+        raise IndexFileError(path, "none of its paths is an image of the sets")
+    return [ids.get(sample.path) for sample in samples]
+
+
+def id_options(command: _Command) -> _Command:
+    """Give a click command the options `--groups` and `--group-pattern`."""
+    file = click.option(
+        "--groups",
+        type=click.Path(path_type=Path),
+        metavar="FILE.csv",
+        help="Patients or other groups: columns path and group.",
+    )
+    pattern = click.option(
+        "--group-pattern",
+        metavar="REGEX",
+        help="Finds the patient in a path; its first group, or all of it.",
+    )
+    return file(pattern(command))

@@ -1,0 +1,135 @@
+"""How a set is laid out where its class folders do not say it: other folder names, or an index.
+
+`--map FOLDER=LABEL` says what a folder's name means, `--index FILE.csv` names the images one by
+one. Both are read here; which images there are is `edge_mri_train.folders`.
+"""
+
+import csv
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from edge_mri.errors import OptionError
+from edge_mri.labels import Label, parse_folder_name
+from edge_mri_train.errors import IndexFileError
+
+SKIP = "skip"
+_LABEL_COLUMNS = ("label", "type", "class")
+_GROUP_COLUMNS = ("group", "patient", "patient_id")
+_KNOWN = ("path", "plane", "split", *_LABEL_COLUMNS, *_GROUP_COLUMNS)
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class IndexRow:
+    """One image that an index names.
+
+    Attributes:
+        path: The file, relative to the set's folder.
+        label: What the index says it shows.
+        group: Patient or other group, where the index says it.
+        split: `train`, `val` or `test`, where the index says it.
+        tags: All further columns.
+    """
+
+    path: Path
+    label: Label
+    group: str | None
+    split: str | None
+    tags: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What folder names mean beyond the spellings that are known, and an index.
+
+    Attributes:
+        names: Label of each further folder name (lower case); None: its images are skipped.
+        index: A CSV with the columns path and label (or type, or class), and any of plane, group
+            (or patient) and split; further columns become tags.
+    """
+
+    names: Mapping[str, Label | None] = field(default_factory=dict)
+    index: Path | None = None
+
+    @classmethod
+    def from_options(cls, maps: tuple[str, ...], index: Path | None) -> "Layout":
+        """Read `FOLDER=LABEL` texts; a label is a folder name that is known, or `skip`."""
+        names: dict[str, Label | None] = {}
+        for text in maps:
+            folder, equals, meaning = text.partition("=")
+            label = parse_folder_name(meaning)
+            if not folder or not equals or (label is None and meaning != SKIP):
+                raise OptionError(
+                    f"--map {text!r}; expected FOLDER=LABEL with a label such as glioma or "
+                    f"no_tumor_axial, or FOLDER={SKIP}"
+                )
+            names[folder.lower()] = label
+        return cls(names, index)
+
+    def label_of(self, name: str) -> Label | None:
+        """Return what a folder or index label means; None if that is not known."""
+        return self.names.get(name.lower()) or parse_folder_name(name)
+
+    def skips(self, name: str) -> bool:
+        """Return whether the images of a folder are to be left out."""
+        return self.names.get(name.lower(), name) is None
+
+    def rows(self) -> Iterator[IndexRow]:
+        """Yield the rows of the index; raises `IndexFileError` with the line that is wrong."""
+        if self.index is None:
+            return
+        try:
+            with self.index.open(newline="", encoding="utf-8-sig") as file:
+                reader = csv.DictReader(file)
+                columns = reader.fieldnames or []
+                label_column = next((name for name in _LABEL_COLUMNS if name in columns), None)
+                if "path" not in columns or label_column is None:
+                    raise IndexFileError(
+                        self.index, f"columns path and label expected, got {', '.join(columns)}"
+                    )
+                for row in reader:
+                    yield self._row(row, label_column, reader.line_num)
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise IndexFileError(self.index, str(error)) from error
+
+    def _row(self, row: dict[str, str], label_column: str, line: int) -> IndexRow:
+        label = self.label_of(row[label_column] or "")
+        plane = row.get("plane") or None
+        if label is not None and plane is not None:
+            label = parse_folder_name(f"{label.type}_{plane}")
+        if label is None or not row["path"]:
+            raise IndexFileError(
+                self.index or Path(),
+                f"line {line}: label {row[label_column]!r}, plane {plane!r}; say what it means "
+                f"with --map {row[label_column]}=LABEL",
+            )
+        return IndexRow(
+            path=Path(row["path"]),
+            label=label,
+            group=next((row[name] for name in _GROUP_COLUMNS if row.get(name)), None),
+            split=row.get("split") or None,
+            tags={key: value or "" for key, value in row.items() if key and key not in _KNOWN},
+        )
+
+
+def layout_options(command: _Command) -> _Command:
+    """Give a click command the options `--map` and `--index`."""
+    maps = click.option(
+        "--map",
+        "maps",
+        multiple=True,
+        metavar="FOLDER=LABEL",
+        help="What a folder's name means; FOLDER=skip leaves it out. May be given several times.",
+    )
+    index = click.option(
+        "--index",
+        type=click.Path(path_type=Path),
+        metavar="FILE.csv",
+        help="Names the images: columns path and label, and any of plane, group, split, tags.",
+    )
+    return maps(index(command))

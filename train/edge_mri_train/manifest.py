@@ -1,0 +1,157 @@
+"""The manifest: which image is on which side, in a CSV that a run can be repeated from.
+
+Columns: `set` (the set's folder, relative to the manifest's where possible), `path` (relative to
+the set), `sha256` of the file, `type`, `plane`, `group`, `split`. How images are divided is
+`edge_mri_train.split`.
+"""
+
+import csv
+import hashlib
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from edge_mri.atomic import atomic_path
+from edge_mri.errors import ImageReadError
+from edge_mri.labels import PLANES, TYPES, Label
+from edge_mri.progress import Progress
+from edge_mri.session import available_threads
+from edge_mri_train.errors import ManifestError
+from edge_mri_train.folders import Sample
+
+COLUMNS = ("set", "path", "sha256", "type", "plane", "group", "split")
+DROPPED = "dropped"
+"""The split of an image that was left out, since it repeats one of a kept test folder."""
+
+_LISTED = 10
+
+
+@dataclass(frozen=True)
+class Row:
+    """One image of a manifest.
+
+    Attributes:
+        sample: The image; its `split` is `train`, `val`, `test`, `fold-0`, … or `dropped`.
+        sha256: Of the file's bytes.
+        group: Images of one group are on one side.
+    """
+
+    sample: Sample
+    sha256: str
+    group: str
+
+
+def hash_files(samples: Sequence[Sample], progress: Progress) -> list[str]:
+    """Return the SHA-256 of each file."""
+    with progress.bar("hashing files", len(samples)) as step, _pool() as pool:
+        hashes = []
+        for digest in pool.map(lambda sample: _sha256(sample.file), samples):
+            hashes.append(digest)
+            step()
+    return hashes
+
+
+def write_manifest(rows: Sequence[Row], path: Path) -> None:
+    """Write rows as CSV."""
+    folder = path.resolve().parent
+    sets = {row.sample.root: _relative(row.sample.root, folder) for row in rows}
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for row in rows:
+            sample = row.sample
+            writer.writerow(
+                [
+                    sets[sample.root],
+                    sample.path.as_posix(),
+                    row.sha256,
+                    sample.label.type,
+                    sample.label.plane or "",
+                    row.group,
+                    sample.split,
+                ]
+            )
+
+
+def read_manifest(path: Path) -> list[Row]:
+    """Read a manifest; raises `ManifestError` when it is not there or no manifest."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            if tuple(reader.fieldnames or ()) != COLUMNS:
+                raise ManifestError(
+                    path,
+                    f"its columns are {', '.join(reader.fieldnames or ['none'])}, "
+                    f"expected {', '.join(COLUMNS)}",
+                )
+            rows = [_row(path, reader.line_num, values) for values in reader]
+    except OSError as error:
+        raise ManifestError(path, error.strerror or str(error)) from error
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise ManifestError(path, str(error)) from error
+    if not rows:
+        raise ManifestError(path, "it names no image")
+    return rows
+
+
+def check_manifest(path: Path, rows: Sequence[Row], progress: Progress) -> None:
+    """Raise `ManifestError` with the list of files that are gone or have changed."""
+    with progress.bar("checking the manifest's files", len(rows)) as step, _pool() as pool:
+        wrong = []
+        for row, digest in zip(rows, pool.map(_sha256_or_none, rows), strict=True):
+            if digest != row.sha256:
+                wrong.append(f"{row.sample.file} ({'changed' if digest else 'missing'})")
+            step()
+    if wrong:
+        more = f" and {len(wrong) - _LISTED} more" if len(wrong) > _LISTED else ""
+        raise ManifestError(
+            path,
+            f"{len(wrong)} of its {len(rows)} files are not what they were: "
+            f"{', '.join(wrong[:_LISTED])}{more}; make a new one with `edge-mri split`",
+        )
+
+
+def with_split(row: Row, split: str) -> Row:
+    """Return the row on another side."""
+    return replace(row, sample=replace(row.sample, split=split))
+
+
+def _row(path: Path, line: int, values: dict[str, str]) -> Row:
+    label = Label(values["type"], values["plane"] or None)
+    if (
+        None in values.values()
+        or label.type not in TYPES
+        or label.plane not in (*PLANES, None)
+        or not values["split"]
+    ):
+        raise ManifestError(path, f"line {line} is no image with type, plane and split")
+    root = path.parent / values["set"]  # an absolute set stays what it is
+    sample = Sample(root, Path(values["path"]), label, values["split"])
+    return Row(sample, values["sha256"], values["group"])
+
+
+def _relative(root: Path, folder: Path) -> str:
+    try:
+        return Path(os.path.relpath(root.resolve(), folder)).as_posix()
+    except ValueError:  # another drive
+        return root.resolve().as_posix()
+
+
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(available_threads())
+
+
+def _sha256_or_none(row: Row) -> str | None:
+    try:
+        return _sha256(row.sample.file)
+    except ImageReadError:
+        return None
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ImageReadError(f"{path}: {error.strerror}") from error

@@ -1,0 +1,59 @@
+"""Self-contained HTML pages: templates filled in, with pictures and plots inside the file.
+
+A page needs no network and no other file. What is on it is up to the caller.
+"""
+
+import base64
+import io
+from pathlib import Path
+from typing import Any
+
+import cv2
+import jinja2
+import numpy as np
+from markupsafe import Markup
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from edge_mri import __version__
+from edge_mri.atomic import atomic_path
+
+_THUMBNAIL_PX = 192
+_JPEG_QUALITY = 80
+
+
+def write_page(template: str, path: Path, **values: Any) -> None:
+    """Fill a template of `templates/` in and write it, whole or not at all."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("edge_mri_train"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters["percent"] = percent
+    text = environment.get_template(template).render(version=__version__, **values)
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def picture(image: NDArray[np.uint8]) -> str:
+    """Return a `(H, W)` uint8 image, shrunk to a thumbnail, as a data URL."""
+    scale = min(_THUMBNAIL_PX / max(image.shape), 1.0)
+    size = (max(round(image.shape[1] * scale), 1), max(round(image.shape[0] * scale), 1))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    _, data = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    return f"data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode()}"
+
+
+def plot(figure: Figure) -> Markup:
+    """Return a figure as inline SVG."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    svg = buffer.getvalue()
+    return Markup(svg[svg.index("<svg") :])
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """Return a share as text in percent, a dash for None."""
+    return "-" if value is None else f"{100 * value:.{digits}f}"
