@@ -72,6 +72,8 @@ class Exported:
 def export(config: ExportConfig, progress: Progress) -> list[Exported]:
     """Write a checkpoint as ONNX, FP32 and with `quantize` INT8.
 
+    An INT8 file that an earlier export left beside is removed: it would answer as another network.
+
     Raises:
         ParityError: A file would not give PyTorch's answers; it is not written.
         CalibrationError: There are no images to check with.
@@ -88,17 +90,13 @@ def export(config: ExportConfig, progress: Progress) -> list[Exported]:
         training=checkpoint.training,
         toolkit_version=__version__,
     )
+    float_model = with_pixel_input(body)
     exported = [
-        _write(
-            with_pixel_input(body),
-            contract,
-            images,
-            expected,
-            config.output,
-            Parity.require_same_logits,
-        )
+        _write(float_model, contract, images, expected, config.output, Parity.require_same_logits)
     ]
+    config.int8_output.unlink(missing_ok=True)
     if config.quantize:
+        progress.say(f"wrote {config.output}; quantising")
         exported.append(_export_int8(body, contract, images, expected, config))
     return exported
 

@@ -104,3 +104,10 @@ def test_wrong_use_is_one_line_and_exit_code_2(small, tmp_path, monkeypatch, arg
         "Error: " + message.replace("MODEL", places["MODEL"])
     )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_int8_file_of_another_export_does_not_stay_beside(small, phantoms, tmp_path):
+    stale = tmp_path / "model_int8.onnx"
+    stale.write_bytes(b"of another checkpoint")
+    run(small.path, "--calibration", phantoms, "-o", tmp_path / "model.onnx")
+    assert [file.name for file in tmp_path.iterdir()] == ["model.onnx"]

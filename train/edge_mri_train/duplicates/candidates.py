@@ -162,7 +162,7 @@ def find_candidates(thumbnails: Sequence[NDArray[np.uint8]], progress: Progress)
                 for layer, asked in ((whole, _ASKED_WHOLE), (crop, _ASKED_CROP))
                 for symmetry in range(SYMMETRIES)
             ]
-            return _strongest(Candidates.concatenate(hits), count)
+            return strongest(Candidates.concatenate(hits), count)
 
         starts = range(0, count, _CHUNK)
         with progress.bar("search", len(starts)) as step:
@@ -177,7 +177,7 @@ def find_candidates(thumbnails: Sequence[NDArray[np.uint8]], progress: Progress)
 def _alike(
     layer: Layer, asked: int, questions: NDArray[np.float32], symmetry: int, start: int
 ) -> Candidates:
-    """Return the hits that are alike enough; the questions are images `start`, `start + 1`, …"""
+    """Return the hits that are alike enough; the questions are the images from `start` on."""
     target, view, likeness = layer.nearest(questions, asked)
     moving = np.broadcast_to(np.arange(start, start + len(target))[:, np.newaxis], target.shape)
     alike = (target >= 0) & (target != moving) & (likeness >= _LEAST_LIKENESS)
@@ -190,7 +190,7 @@ def _alike(
     )
 
 
-def _strongest(hits: Candidates, count: int) -> Candidates:
+def strongest(hits: Candidates, count: int) -> Candidates:
     """Return each image's best hits, so many on wholes and so many on crops."""
     hits = hits.best(hits.moving * count + hits.target)
     is_crop = hits.view > 0

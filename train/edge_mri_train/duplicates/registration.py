@@ -23,6 +23,7 @@ from edge_mri_train.duplicates.descriptors import turn, view_cuts
 from edge_mri_train.duplicates.fingerprint import THUMBNAIL_PX
 
 COARSE_PX = 32
+"""Side of a coarse map."""
 _LEAST_COARSE = 0.84  # correlation at 32 px; below it the pair is given up
 _LEAST_OVERLAP = 0.35  # of the target's content
 _SCALES = (0.55, 1.8)
@@ -30,7 +31,8 @@ _MOST_SHEAR = 0.18  # or sine of a rotation: an edit leaves the axes nearly wher
 _STOP = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 12, 1e-3)
 _CHUNK = 2000  # pairs at a time
 
-_Warp = NDArray[np.float32]  # (2, 3), from pixels of the target to pixels of the moving image
+Warp = NDArray[np.float32]
+"""`(2, 3)`, from pixels of the target to pixels of the moving image."""
 
 
 def agreements(
@@ -67,6 +69,53 @@ def agreements(
     return scores
 
 
+def coarse_map(thumbnail: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return the `(32, 32)` local contrast of a thumbnail; it turns as the thumbnail does."""
+    small = cv2.resize(thumbnail, (COARSE_PX, COARSE_PX), interpolation=cv2.INTER_AREA)
+    smooth = cv2.GaussianBlur(small.astype(np.float32) / 255, (0, 0), 0.75)
+    return _local_contrast(smooth, 3.0, 0.08)
+
+
+def register(
+    target: NDArray[np.float32], moving: NDArray[np.float32], start: Warp, blur_px: int
+) -> tuple[float, Warp] | None:
+    """Register two `(S, S)` float32 maps by an affine warp.
+
+    Args:
+        target: What stays.
+        moving: What is warped.
+        start: The warp to start with.
+        blur_px: Width of the blur that widens the basin, odd.
+
+    Returns:
+        The correlation reached and the warp; None where no plausible one is found.
+    """
+    everywhere = np.ones(target.shape, np.uint8)
+    try:
+        correlation, warp = cv2.findTransformECC(
+            target, moving, start, cv2.MOTION_AFFINE, _STOP, everywhere, blur_px
+        )
+    except cv2.error:  # it did not converge
+        return None
+    (scale_x, shear_x, _), (shear_y, scale_y, _) = warp.tolist()
+    smallest, largest = _SCALES
+    plausible = (
+        smallest < scale_x < largest
+        and smallest < scale_y < largest
+        and max(abs(shear_x), abs(shear_y)) < _MOST_SHEAR
+    )
+    return (float(correlation), np.asarray(warp, np.float32)) if plausible else None
+
+
+def view_warp(view: int) -> Warp:
+    """Return the warp from the pixels of a coarse map to those of a view of it."""
+    (top, bottom), (left, right) = view_cuts(view)
+    scale_y, scale_x = 1 / (1 - top - bottom), 1 / (1 - left - right)
+    shift_x = scale_x * (0.5 - left * COARSE_PX) - 0.5
+    shift_y = scale_y * (0.5 - top * COARSE_PX) - 0.5
+    return np.array([[scale_x, 0, shift_x], [0, scale_y, shift_y]], np.float32)
+
+
 @dataclass(frozen=True, slots=True)
 class _Fine:
     """What is compared at 64 px.
@@ -100,20 +149,14 @@ def _scores(
             position, target_fine = target, None
             target_coarse = coarse[target].astype(np.float32)
         moving_coarse = turn(coarse[moving], symmetry).astype(np.float32)
-        warp = _register(target_coarse, moving_coarse, int(pairs.view[index]))
-        if warp is None:
+        start = view_warp(int(pairs.view[index]))
+        found = register(target_coarse, moving_coarse, start, blur_px=1)
+        if found is None or found[0] < _LEAST_COARSE:
             yield 0.0
             continue
         if target_fine is None:
             target_fine = _Fine.of(thumbnails[target])
-        yield _correlation(target_fine, _Fine.of(turn(thumbnails[moving], symmetry)), warp)
-
-
-def coarse_map(thumbnail: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return the `(32, 32)` map that steers the registration; it turns with the thumbnail."""
-    small = cv2.resize(thumbnail, (COARSE_PX, COARSE_PX), interpolation=cv2.INTER_AREA)
-    smooth = cv2.GaussianBlur(small.astype(np.float32) / 255, (0, 0), 0.75)
-    return _local_contrast(smooth, 3.0, 0.08)
+        yield _correlation(target_fine, _Fine.of(turn(thumbnails[moving], symmetry)), found[1])
 
 
 def _local_contrast(image: NDArray[Any], sigma_px: float, least: float) -> NDArray[np.float32]:
@@ -124,20 +167,12 @@ def _local_contrast(image: NDArray[Any], sigma_px: float, least: float) -> NDArr
     return np.asarray(contrast, np.float32)
 
 
-def _register(target: NDArray[np.float32], moving: NDArray[np.float32], view: int) -> _Warp | None:
-    """Register two `(32, 32)` maps, starting at a view; None where they do not fit."""
-    found = _ecc(target, moving, _view_warp(view), blur_px=1)
-    if found is None or found[0] < _LEAST_COARSE:
-        return None
-    return found[1]
-
-
-def _correlation(target: _Fine, moving: _Fine, coarse_warp: _Warp) -> float:
+def _correlation(target: _Fine, moving: _Fine, coarse_warp: Warp) -> float:
     """Refine a warp of the coarse maps and correlate the detail where both images have content."""
     scale = THUMBNAIL_PX / COARSE_PX
     warp = coarse_warp.copy()
     warp[:, 2] = scale * warp[:, 2] + (scale - 1) / 2 * (warp[:, :2].sum(axis=1) - 1)
-    found = _ecc(target.detail, moving.detail, warp, blur_px=3)
+    found = register(target.detail, moving.detail, warp, blur_px=3)
     if found is None:
         return 0.0
     warp = found[1]
@@ -153,37 +188,7 @@ def _correlation(target: _Fine, moving: _Fine, coarse_warp: _Warp) -> float:
     return float(first @ second) / math.sqrt(max(lengths, 1e-12))
 
 
-def _ecc(
-    target: NDArray[np.float32], moving: NDArray[np.float32], start: _Warp, blur_px: int
-) -> tuple[float, _Warp] | None:
-    """Return the correlation reached and the warp; None where no plausible one is found."""
-    everywhere = np.ones(target.shape, np.uint8)
-    try:
-        correlation, warp = cv2.findTransformECC(
-            target, moving, start, cv2.MOTION_AFFINE, _STOP, everywhere, blur_px
-        )
-    except cv2.error:  # it did not converge
-        return None
-    (scale_x, shear_x, _), (shear_y, scale_y, _) = warp.tolist()
-    smallest, largest = _SCALES
-    plausible = (
-        smallest < scale_x < largest
-        and smallest < scale_y < largest
-        and max(abs(shear_x), abs(shear_y)) < _MOST_SHEAR
-    )
-    return (float(correlation), np.asarray(warp, np.float32)) if plausible else None
-
-
-def _view_warp(view: int) -> _Warp:
-    """Return the warp from a coarse map to its view."""
-    (top, bottom), (left, right) = view_cuts(view)
-    scale_y, scale_x = 1 / (1 - top - bottom), 1 / (1 - left - right)
-    shift_x = scale_x * (0.5 - left * COARSE_PX) - 0.5
-    shift_y = scale_y * (0.5 - top * COARSE_PX) - 0.5
-    return np.array([[scale_x, 0, shift_x], [0, scale_y, shift_y]], np.float32)
-
-
-def _warped(image: NDArray[Any], warp: _Warp, interpolation: int) -> NDArray[Any]:
+def _warped(image: NDArray[Any], warp: Warp, interpolation: int) -> NDArray[Any]:
     size = (THUMBNAIL_PX, THUMBNAIL_PX)
     flags = interpolation | cv2.WARP_INVERSE_MAP
     return np.asarray(cv2.warpAffine(image, warp, size, flags=flags))
