@@ -13,8 +13,8 @@ from edge_mri.images import SUFFIXES, ImageFiles
 from edge_mri.preprocess import PreprocessSpec
 from edge_mri.progress import Progress
 from edge_mri_export.errors import CalibrationError
+from edge_mri_train.manifest import read_manifest
 from edge_mri_train.pixels import load_pixels
-from edge_mri_train.split import read_manifest
 from edge_mri_train.training import MANIFEST
 
 CALIBRATION_IMAGES = 320

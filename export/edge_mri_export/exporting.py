@@ -20,6 +20,7 @@ from edge_mri_export.graph import OPSET, body_graph, set_metadata, with_pixel_in
 from edge_mri_export.parity import Parity
 from edge_mri_export.quantization import RECIPE, count_quantized, quantize
 from edge_mri_train.checkpoint import Checkpoint
+from edge_mri_train.predictor import SEEN
 
 _BATCH = 64
 
@@ -95,6 +96,9 @@ def export(config: ExportConfig, progress: Progress) -> list[Exported]:
         _write(float_model, contract, images, expected, config.output, Parity.require_same_logits)
     ]
     config.int8_output.unlink(missing_ok=True)
+    if checkpoint.seen is not None:
+        with atomic_path(config.output.with_name(SEEN)) as temporary:
+            temporary.write_bytes(checkpoint.seen)
     if config.quantize:
         progress.say(f"wrote {config.output}; quantising")
         exported.append(_export_int8(body, contract, images, expected, config))

@@ -4,8 +4,10 @@
 with the line to type; every `EdgeMriError` becomes one line on stderr and its exit code.
 """
 
+import sys
 from dataclasses import dataclass
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Any
 
 import click
@@ -29,6 +31,8 @@ COMMANDS = {
     "infer": Row("edge_mri.commands.infer", "Classify images."),
     "info": Row("edge_mri.commands.info", "Show what a model says about itself."),
     "phantom": Row("edge_mri.commands.phantom", "Draw labelled head phantoms to try things on."),
+    "audit": Row("edge_mri_train.commands.audit", "Find leaks and faults in image sets.", "data"),
+    "split": Row("edge_mri_train.commands.split", "Divide image sets without leaks.", "data"),
     "train": Row("edge_mri_train.commands.train", "Train a classifier.", "train"),
     "evaluate": Row("edge_mri_train.commands.evaluate", "Measure a model.", "data"),
     "export": Row("edge_mri_export.commands.export", "Write a checkpoint as ONNX.", "export"),
@@ -65,6 +69,8 @@ class _TableGroup(click.Group):
             formatter.write_dl([(name, row.help) for name, row in COMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
+        if isinstance(sys.stdout, TextIOWrapper):  # file names need not be valid text
+            sys.stdout.reconfigure(errors="backslashreplace")
         try:
             return super().invoke(ctx)
         except EdgeMriError as error:

@@ -141,5 +141,5 @@ class MissingExtraError(EdgeMriError, ImportError):
     def __init__(self, command: str, extra: str, module: str) -> None:
         super().__init__(
             f"`edge-mri {command}` needs {module}, which is not installed; "
-            f"type: pip install 'edge-mri[{extra}]'"
+            f"type: pip install 'edge-mri[{extra}]' (in a checkout: pip install '.[{extra}]')"
         )

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from edge_mri.errors import ContractError, OptionError
 
 TYPES = ("glioma", "meningioma", "pituitary", "no_tumor")
+NO_TUMOR = "no_tumor"
 PLANES = ("axial", "coronal", "sagittal")
 TASKS = ("type-plane", "type")
 

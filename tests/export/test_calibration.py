@@ -1,3 +1,6 @@
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -8,16 +11,24 @@ from edge_mri_export import calibration
 from edge_mri_export.calibration import load_images
 from edge_mri_export.errors import CalibrationError
 from edge_mri_train.folders import read_folders
+from edge_mri_train.grouping import IdSource
+from edge_mri_train.manifest import Row, write_manifest
+from edge_mri_train.partition import partition
 from edge_mri_train.pixels import load_pixels
-from edge_mri_train.split import split_samples, write_manifest
+from edge_mri_train.split import SplitConfig
 
 SPEC = PreprocessSpec(32)
+
+
+def divided(folder: Path) -> list[Row]:
+    config = SplitConfig({"train": 0.75, "val": 0.25})
+    return partition(read_folders([folder]), IdSource(), config, NoProgress()).rows
 
 
 @pytest.fixture
 def run(phantoms, tmp_path):
     """A run's folder: a checkpoint's place, and the manifest beside it."""
-    rows = split_samples(read_folders([phantoms]), 0.25, 0)
+    rows = divided(phantoms)
     write_manifest(rows, tmp_path / "split.csv")
     return tmp_path / "checkpoint.pt", rows
 
@@ -83,10 +94,10 @@ def test_without_a_run_beside_the_checkpoint_it_says_what_to_do(tmp_path):
 
 
 def test_images_of_a_run_that_are_gone_are_named(phantoms, tmp_path):
-    rows = split_samples(read_folders([phantoms]), 0.25, 0)
+    rows = divided(phantoms)
     write_manifest(rows, tmp_path / "split.csv")
     text = (tmp_path / "split.csv").read_text()
-    (tmp_path / "split.csv").write_text(text.replace(str(phantoms), "/gone"))
+    (tmp_path / "split.csv").write_text(text.replace(os.path.relpath(phantoms, tmp_path), "/gone"))
     with pytest.raises(CalibrationError) as caught:
         load_images(None, tmp_path / "checkpoint.pt", SPEC, NoProgress())
     assert str(caught.value).startswith("the run's images are not where they were (/gone/")

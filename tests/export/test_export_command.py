@@ -1,14 +1,24 @@
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from onnx import TensorProto
 
 from edge_mri.cli import main
+from edge_mri.progress import NoProgress
 from edge_mri_export import exporting
 from edge_mri_train.folders import read_folders
-from edge_mri_train.split import split_samples, write_manifest
+from edge_mri_train.grouping import IdSource
+from edge_mri_train.manifest import Row, write_manifest
+from edge_mri_train.partition import partition
+from edge_mri_train.split import SplitConfig
+
+
+def divided(folder: Path) -> list[Row]:
+    config = SplitConfig({"train": 0.75, "val": 0.25})
+    return partition(read_folders([folder]), IdSource(), config, NoProgress()).rows
 
 
 def run(*arguments: object):
@@ -25,7 +35,7 @@ def runs(small, phantoms, tmp_path, monkeypatch):
         if name != "third":
             shutil.copy(small.path, folder / "checkpoint.pt")
             os.utime(folder / "checkpoint.pt", (1000 - age, 1000 - age))
-            write_manifest(split_samples(read_folders([phantoms]), 0.3, 0), folder / "split.csv")
+            write_manifest(divided(phantoms), folder / "split.csv")
     monkeypatch.chdir(tmp_path)
     return tmp_path / "runs"
 

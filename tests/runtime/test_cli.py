@@ -100,7 +100,7 @@ def test_a_missing_extra_is_one_line_with_what_to_type(process, name, rest):
     assert (ended.code, ended.out) == (2, "")
     assert re.fullmatch(
         rf"Error: `edge-mri {name}` needs \w+, which is not installed; "
-        rf"type: pip install 'edge-mri\[{extra}\]'\n",
+        rf"type: pip install 'edge-mri\[{extra}\]' \(in a checkout: pip install '.\[{extra}\]'\)\n",
         ended.err,
     )
 
@@ -127,7 +127,7 @@ def test_the_extra_is_one_that_brings_the_module(command, monkeypatch, name, mod
         2,
         "",
         f"Error: `edge-mri {name}` needs {module}, which is not installed; "
-        f"type: pip install 'edge-mri[{extra}]'\n",
+        f"type: pip install 'edge-mri[{extra}]' (in a checkout: pip install '.[{extra}]')\n",
     )
 
 
@@ -135,7 +135,7 @@ def test_an_extra_that_is_missed_while_a_command_runs_is_named(command, monkeypa
     fail_with(monkeypatch, ModuleNotFoundError("No module named 'torch'", name="torch"))
     ended = command("infer")
     assert ended.code == 2
-    assert ended.err.endswith("type: pip install 'edge-mri[train]'\n")
+    assert ended.err.endswith("(in a checkout: pip install '.[train]')\n")
 
 
 @pytest.mark.parametrize("arguments", [["infer", "."], ["info"]])

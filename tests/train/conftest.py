@@ -1,15 +1,22 @@
 """What the tests of training share: small sets, a small configuration, one finished run."""
 
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
-from edge_mri.labels import parse_folder_name
+from edge_mri.labels import LabelSpace, parse_folder_name
+from edge_mri.phantom import draw_phantom
 from edge_mri_train.config import TrainConfig
 from edge_mri_train.training import train
 
@@ -90,6 +97,57 @@ def settled() -> Callable[[nn.Module, torch.Tensor], nn.Module]:
         return network.eval()
 
     return settle
+
+
+@pytest.fixture(scope="session")
+def head() -> Callable[..., NDArray[np.uint8]]:
+    """Draw a phantom; another index is another head, another type the same head."""
+
+    @cache
+    def draw(index: int, folder: str = "no_tumor_axial", size_px: int = 96) -> NDArray[np.uint8]:
+        return draw_phantom(parse_folder_name(folder), size_px=size_px, seed=7, index=index)
+
+    return draw
+
+
+@pytest.fixture(scope="session")
+def save() -> Callable[..., Path]:
+    """Write an image, with the folders above it."""
+
+    def write(path: Path, image: NDArray[Any], *options: int) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(cv2.imencode(path.suffix, image, options)[1].tobytes())
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def heads(head, save, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 24 phantoms of 24 different heads, two a class, 96 px PNG."""
+    folder = tmp_path_factory.mktemp("heads")
+    for number, label in enumerate(LabelSpace().classes * 2):
+        save(folder / str(label) / f"{number:02}.png", head(number, str(label)))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def browser() -> Callable[[Path], str]:
+    """Open a page in a browser that reaches no network; return what its console says."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("needs chromium, to open a page as a reader does")
+
+    def console_of(page: Path) -> str:
+        result = subprocess.run(
+            [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr",
+             "--host-resolver-rules=MAP * ~NOTFOUND", "--dump-dom", page.as_uri()],
+            capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        assert "</html>" in result.stdout
+        return "\n".join(line for line in result.stderr.splitlines() if "CONSOLE" in line)
+
+    return console_of
 
 
 @pytest.fixture

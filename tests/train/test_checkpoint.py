@@ -176,7 +176,8 @@ def test_a_later_version_is_refused(values, tmp_path):
         ({"architecture": "resnet18"}, r"its contents do not fit: Error\(s\) in loading.*ResNet"),
         ({"preprocess": {"size": 9}}, r".*image size 9 px; expected .*16 to 1024.*"),
         ({"preprocess": {"size": 32, "colour": True}}, r".*unexpected keyword argument 'colour'.*"),
-        ({"labels": ["glioma"]}, r"its contents do not fit: .*"),
+        ({"labels": ["glioma"]}, r".*labels: expected types and planes, got glioma.*"),
+        ({"labels": 3}, r"its contents do not fit: .*"),
         ({"state": None}, r"its contents do not fit: .*"),
     ],
 )

@@ -18,9 +18,13 @@ def test_prints_every_axis_and_writes_the_same_as_json(finished, phantoms, tmp_p
     result = run(finished / "checkpoint.pt", "--data", phantoms, "--json", file)
     assert result.exit_code == 0
     written = json.loads(file.read_text())
-    assert result.stdout.startswith("mobilenet_v2 (PyTorch): 48 images\n")
+    assert result.stdout.startswith(
+        "mobilenet_v2 (PyTorch): 48 images; training images known from what the model remembers, "
+        "48 images\n"
+    )
     for axis in ("type", "plane", "joint"):
-        accuracy = f"{axis}: accuracy {100 * written[axis]['accuracy']:.2f} % (95 % interval "
+        low, high = (f"{100 * end:.1f}" for end in written[axis]["ci95"])
+        accuracy = f"{axis}: accuracy {100 * written[axis]['accuracy']:.2f} ({low}-{high}) %"
         assert accuracy in result.stdout
     assert "no_tumor_sagittal" in result.stdout
     assert result.stdout.endswith("For research use, not for diagnosis.\n")

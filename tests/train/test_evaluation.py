@@ -1,17 +1,22 @@
+import json
 import shutil
+from dataclasses import replace
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
 
-from edge_mri.errors import NoImagesError, UnknownClassError
+from edge_mri.errors import NoImagesError, OptionError, UnknownClassError
 from edge_mri.labels import Label, LabelSpace
-from edge_mri.progress import NoProgress
+from edge_mri.progress import NoProgress, Progress
 from edge_mri_train.checkpoint import Checkpoint
-from edge_mri_train.evaluation import balanced_accuracy, evaluate, figures
-from edge_mri_train.split import read_manifest
+from edge_mri_train.evaluation import Evaluation, EvaluationConfig, evaluate, figures
+from edge_mri_train.layout import Layout
+from edge_mri_train.manifest import read_manifest
 
 SPACE = LabelSpace()
 TYPE_SPACE = LabelSpace.for_task("type")
@@ -149,13 +154,16 @@ def test_the_type_is_the_sum_over_planes_and_not_the_type_of_the_likeliest_class
     assert result["joint"]["accuracy"] == 0
 
 
-def test_balanced_accuracy_ignores_classes_that_do_not_occur():
-    matrix = np.array([[1, 1, 0], [0, 0, 0], [0, 0, 5]])
-    assert balanced_accuracy(matrix) == pytest.approx(0.75)
+def run(model: Path, *data: Path, progress: Progress | None = None, **values) -> Evaluation:
+    return evaluate(EvaluationConfig(model, data, **values), progress or NoProgress())
+
+
+def measured(finished: Path, folder: Path, progress: Progress | None = None) -> dict:
+    return run(finished / "checkpoint.pt", folder, progress=progress).report
 
 
 def test_a_checkpoint_is_measured_on_a_folder(finished, phantoms):
-    result = evaluate(finished / "checkpoint.pt", [phantoms], NoProgress())
+    result = measured(finished, phantoms)
     assert result["model"] == "mobilenet_v2 (PyTorch)"
     assert result["n"] == result["type"]["n"] == result["plane"]["n"] == 48
 
@@ -166,7 +174,7 @@ def test_the_figures_are_those_the_run_saw(finished, tmp_path):
         if row.sample.split == "val":
             (tmp_path / row.sample.path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(row.sample.file, tmp_path / row.sample.path)
-    result = evaluate(finished / "checkpoint.pt", [tmp_path], NoProgress())
+    result = measured(finished, tmp_path)
     for axis in ("type", "plane", "joint"):
         assert result[axis]["accuracy"] == training["validation"][f"{axis}_accuracy"]
 
@@ -174,7 +182,7 @@ def test_the_figures_are_those_the_run_saw(finished, tmp_path):
 def test_beside_other_folders_only_the_test_folder_counts(finished, tmp_path, type_only, recorder):
     shutil.copytree(type_only, tmp_path / "Training")
     shutil.copytree(type_only / "glioma", tmp_path / "Testing" / "glioma")
-    result = evaluate(finished / "checkpoint.pt", [tmp_path], recorder)
+    result = measured(finished, tmp_path, recorder)
     assert result["n"] == 12
     assert result["type"]["per_class"]["glioma"]["support"] == 12
     assert recorder.lines == ["Left out 48 images outside the test folders."]
@@ -182,14 +190,144 @@ def test_beside_other_folders_only_the_test_folder_counts(finished, tmp_path, ty
 
 def test_a_training_folder_alone_is_measured_whole(finished, tmp_path, type_only, recorder):
     shutil.copytree(type_only, tmp_path / "Training")
-    assert evaluate(finished / "checkpoint.pt", [tmp_path], recorder)["n"] == 48
+    assert measured(finished, tmp_path, recorder)["n"] == 48
     assert recorder.lines == []
 
 
 def test_folders_that_cannot_be_measured_are_refused(finished, tmp_path):
     with pytest.raises(NoImagesError):
-        evaluate(finished / "checkpoint.pt", [tmp_path], NoProgress())
+        measured(finished, tmp_path)
     (tmp_path / "cats").mkdir()
     (tmp_path / "cats" / "a.png").touch()
     with pytest.raises(UnknownClassError):
-        evaluate(finished / "checkpoint.pt", [tmp_path], NoProgress())
+        measured(finished, tmp_path)
+
+
+READING = {"n", "type", "plane", "joint", "tumor"}
+FIGURES = {"accuracy", "ci95", "balanced_accuracy", "macro_f1", "ece", "brier", "log_loss"}
+CLASS = {"sensitivity", "specificity", "precision", "f1", "auroc", "support", "sensitivity_ci95"}
+
+
+@pytest.fixture(scope="module")
+def mixed(finished, head, save, tmp_path_factory) -> Path:
+    """Images of which two were trained on, one is an edited such image, two are each other."""
+    folder = tmp_path_factory.mktemp("mixed")
+    rows = read_manifest(finished / "split.csv")
+    for name, row in (("0.png", rows[0]), ("1.bmp", rows[-1])):
+        image = cv2.imread(str(row.sample.file), cv2.IMREAD_GRAYSCALE)
+        save(folder / str(row.sample.label) / name, image)
+    image = cv2.imread(str(rows[20].sample.file), cv2.IMREAD_GRAYSCALE)
+    save(folder / str(rows[20].sample.label) / "2.png", cv2.flip(image, 1))
+    for index in range(30, 36):
+        save(folder / "no_axial" / f"{index}.png", head(index))
+    save(folder / "no_axial" / "again.bmp", head(30))
+    return folder
+
+
+def test_the_layout_is_the_documented_one(finished, mixed):
+    report = measured(finished, mixed)
+    text = json.dumps(report, allow_nan=False)
+    assert json.loads(text) == report
+    assert set(report) == READING | {"model", "training_images", "coverage", "by", "subsets"}
+    assert list(report["subsets"]) == ["all", "duplicate_free", "group_clean"]
+    for reading in (report, *report["subsets"].values()):
+        assert set(reading) >= READING
+        for axis in ("type", "plane", "joint"):
+            assert FIGURES | {"labels", "confusion_matrix", "per_class"} <= set(reading[axis])
+            assert list(reading[axis]["per_class"]) == reading[axis]["labels"]
+            for one in reading[axis]["per_class"].values():
+                assert set(one) == CLASS
+        assert {"sensitivity", "specificity", "auroc", "threshold"} <= set(reading["tumor"])
+    assert report["coverage"] == 1
+    assert report["by"] == {}
+
+
+def test_the_model_knows_by_itself_what_it_has_seen(finished, mixed):
+    report = measured(finished, mixed)
+    assert report["training_images"] == "what the model remembers, 48 images"
+    assert {name: part["n"] for name, part in report["subsets"].items()} == {
+        "all": 10,
+        "duplicate_free": 7,  # without the two, and the repeat
+        "group_clean": 6,  # without the mirrored one
+    }
+
+
+def test_a_manifest_tells_the_same(finished, mixed):
+    report = run(finished / "checkpoint.pt", mixed, against=finished / "split.csv").report
+    assert report["training_images"] == "manifest split.csv, 48 images"
+    own = measured(finished, mixed)
+    assert report["subsets"] == own["subsets"]
+
+
+def test_each_reading_has_the_figures_of_its_images(finished, mixed):
+    result = run(finished / "checkpoint.pt", mixed)
+    rows = np.flatnonzero(result.leakage.group_clean)
+    clean = figures(
+        result.probabilities[rows],
+        [result.samples[row].label for row in rows],
+        result.space,
+        result.leakage.groups[rows],
+    )
+    assert result.report["subsets"]["group_clean"] == clean
+    assert result.report["subsets"]["all"]["type"] == result.report["type"]
+
+
+def test_where_all_was_seen_nothing_is_left(finished, phantoms):
+    subsets = measured(finished, phantoms)["subsets"]
+    assert subsets["duplicate_free"] is None
+    assert subsets["group_clean"] is None
+
+
+def test_a_model_that_remembers_nothing_has_no_group_clean_reading(finished, mixed, tmp_path):
+    checkpoint = replace(Checkpoint.load(finished / "checkpoint.pt"), seen=None)
+    checkpoint.save(tmp_path / "checkpoint.pt")
+    report = run(tmp_path / "checkpoint.pt", mixed).report
+    assert report["training_images"] is None
+    assert report["subsets"]["duplicate_free"]["n"] == 9
+    assert report["subsets"]["group_clean"] is None
+
+
+def tagged(mixed: Path, folder: Path) -> Layout:
+    files = sorted(mixed.rglob("*.*"))
+    lines = [
+        f"{file.relative_to(mixed)},{file.parent.name},{('t1', 'flair')[n % 2]},P{n % 3}"
+        for n, file in enumerate(files)
+    ]
+    text = "path,label,contrast,patient\n" + "\n".join(lines)
+    (folder / "index.csv").write_text(text)
+    return Layout(index=folder / "index.csv")
+
+
+def test_figures_by_tag_are_those_of_the_images_with_it(finished, mixed, tmp_path):
+    layout = tagged(mixed, tmp_path)
+    report = run(finished / "checkpoint.pt", mixed, layout=layout, by=("contrast",)).report
+    assert list(report["by"]) == ["contrast"]
+    assert list(report["by"]["contrast"]) == ["flair", "t1"]
+    parts = report["by"]["contrast"].values()
+    assert [part["n"] for part in parts] == [5, 5]
+    matrices = [np.array(part["type"]["confusion_matrix"]) for part in parts]
+    assert (sum(matrices) == report["type"]["confusion_matrix"]).all()
+
+
+def test_a_tag_that_no_image_has_is_refused(finished, mixed, tmp_path):
+    with pytest.raises(OptionError, match=r"^--by scanner: no image has this tag; known are none$"):
+        run(finished / "checkpoint.pt", mixed, by=("scanner",))
+    with pytest.raises(OptionError, match=r"^--by scanner: .* known are contrast$"):
+        run(finished / "checkpoint.pt", mixed, layout=tagged(mixed, tmp_path), by=("scanner",))
+
+
+def test_two_models_are_compared_on_the_same_images(finished, mixed):
+    path = finished / "checkpoint.pt"
+    compared = run(path, mixed, other=path).report["comparison"]
+    assert (compared["n"], compared["agreement"], compared["flipped"]) == (10, 1, [])
+    shipped = run(path, mixed, other=None)
+    assert "comparison" not in shipped.report
+
+
+def test_one_image_can_be_measured(finished, head, save, tmp_path):
+    save(tmp_path / "no_axial" / "a.png", head(50))
+    report = measured(finished, tmp_path)
+    assert report["n"] == report["subsets"]["group_clean"]["n"] == 1
+    assert report["type"]["balanced_accuracy_ci95"] is None
+    assert report["tumor"]["sensitivity"] is None
+    json.dumps(report, allow_nan=False)

@@ -2,9 +2,11 @@ from pathlib import Path
 
 import pytest
 
-from edge_mri.errors import FolderNotFoundError, NoImagesError, UnknownClassError
+from edge_mri.errors import FolderNotFoundError, NoImagesError, OptionError, UnknownClassError
 from edge_mri.labels import Label
-from edge_mri_train.folders import Sample, breakdown, read_folders
+from edge_mri_train.errors import IndexFileError
+from edge_mri_train.folders import Listing, Sample, breakdown, list_folders, read_folders
+from edge_mri_train.layout import Layout
 
 
 def touch(root: Path, *names: str) -> Path:
@@ -114,3 +116,87 @@ def test_breakdown_without_planes_has_no_plane_columns(tmp_path):
         "              no plane       all",
         "glioma               1         1",
     ]
+
+
+def listed(root: Path, *maps: str, index: Path | None = None) -> Listing:
+    return list_folders([root], Layout.from_options(maps, index))
+
+
+def test_a_map_says_what_further_folders_mean_and_which_to_skip(tmp_path):
+    touch(tmp_path, "train/YES/a.png", "train/no/b.png", "train/masks/c.png", "train/odd/d.png")
+    listing = listed(tmp_path, "yes=glioma_axial", "masks=skip")
+    assert [(one.path.as_posix(), str(one.label), one.split) for one in listing.samples] == [
+        ("train/YES/a.png", "glioma_axial", "train"),
+        ("train/no/b.png", "no_tumor", "train"),
+    ]
+    assert listing.unknown == {tmp_path / "train" / "odd": 1}
+
+
+def test_listing_counts_the_images_of_each_unknown_folder(tmp_path):
+    touch(tmp_path, "glioma/a.png", "cats/b.png", "cats/c.png", "loose.png")
+    listing = listed(tmp_path)
+    assert len(listing.samples) == 1
+    assert listing.unknown == {tmp_path / "cats": 2, tmp_path: 1}
+
+
+@pytest.fixture
+def indexed(tmp_path):
+    """A set like tcga-lgg: an index with patients and contrasts, two of its files not there."""
+    touch(tmp_path / "set", "tumor/p1_t1.jpg", "tumor/p1_flair.jpg", "Testing/p2.jpg", "other.jpg")
+    (tmp_path / "index.csv").write_text(
+        "path,patient,contrast,label,tumor_px\n"
+        "tumor/p1_t1.jpg,P1,t1,tumor,300\n"
+        "tumor/p1_flair.jpg,P1,flair,tumor,300\n"
+        "Testing/p2.jpg,P2,t1,no_tumor,0\n"
+        f"gone.jpg,P3,t1,no_tumor,0\n{'long' * 100}.jpg,P3,t1,no_tumor,0\n"
+    )
+    return tmp_path
+
+
+def test_an_index_names_the_images_in_its_order_with_tags(indexed):
+    listing = listed(indexed / "set", "tumor=glioma", index=indexed / "index.csv")
+    assert listing.samples[0] == Sample(
+        indexed / "set",
+        Path("tumor/p1_t1.jpg"),
+        Label("glioma"),
+        None,
+        "P1",
+        {"contrast": "t1", "tumor_px": "300"},
+    )
+    assert [one.path.name for one in listing.samples] == ["p1_t1.jpg", "p1_flair.jpg", "p2.jpg"]
+    assert [one.split for one in listing.samples] == [None, None, "test"]
+    assert [path.name for path in listing.missing] == ["gone.jpg", f"{'long' * 100}.jpg"]
+    assert listing.unknown == {}
+
+
+def test_files_of_an_index_that_are_gone_are_refused_where_all_count(indexed):
+    layout = Layout.from_options(("tumor=glioma",), indexed / "index.csv")
+    with pytest.raises(IndexFileError) as caught:
+        read_folders([indexed / "set"], layout)
+    assert str(caught.value) == (
+        f"the index {indexed}/index.csv cannot be used: 2 of its files are not below "
+        f"{indexed}/set, the first is gone.jpg"
+    )
+
+
+def test_an_index_is_for_one_folder_that_is_there(indexed):
+    layout = Layout(index=indexed / "index.csv")
+    with pytest.raises(OptionError, match=r"^--index names the images of one folder, got 2$"):
+        list_folders([indexed, indexed], layout)
+    with pytest.raises(FolderNotFoundError):
+        list_folders([indexed / "gone"], layout)
+
+
+def test_an_index_without_rows_names_no_images(tmp_path):
+    (tmp_path / "index.csv").write_text("path,label\n")
+    with pytest.raises(NoImagesError):
+        read_folders([tmp_path], Layout(index=tmp_path / "index.csv"))
+
+
+def test_the_split_of_an_index_goes_before_the_folders(tmp_path):
+    touch(tmp_path, "Testing/a.png", "Testing/b.png")
+    (tmp_path / "index.csv").write_text(
+        "path,label,split\nTesting/a.png,glioma,Training\nTesting/b.png,glioma,\n"
+    )
+    samples = listed(tmp_path, index=tmp_path / "index.csv").samples
+    assert [one.split for one in samples] == ["train", "test"]

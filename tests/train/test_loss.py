@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as hnp
 from torch.nn import functional
 
 from edge_mri.labels import PLANES, TYPES, Label, LabelSpace
-from edge_mri_train.loss import class_masks, marginal_loss
+from edge_mri_train.loss import balanced_weights, class_masks, marginal_loss
 
 SPACE = LabelSpace()
 COLUMNS = {label: column for column, label in enumerate(SPACE.classes)}
@@ -72,3 +72,21 @@ def test_masks_allow_one_class_or_all_planes_or_without_planes_the_type():
     types = LabelSpace.for_task("type")
     masks = class_masks([Label("meningioma"), Label("no_tumor", PLANES[1])], types)
     assert [np.flatnonzero(row).tolist() for row in masks] == [[1], [3]]
+
+
+def test_balanced_weights_let_each_label_count_the_same():
+    labels = [Label("glioma")] * 6 + [Label("pituitary", "axial")] * 3 + [Label("no_tumor")]
+    weights = balanced_weights(labels)
+    assert weights.tolist() == pytest.approx([10 / 18] * 6 + [10 / 9] * 3 + [10 / 3])
+    assert weights.mean() == pytest.approx(1)
+    assert balanced_weights(labels[:6]).tolist() == [1] * 6
+
+
+def test_weights_move_the_mean_of_the_loss():
+    logits = torch.tensor([[2.0, 0.0], [0.0, 0.0]])
+    masks = torch.tensor([[True, False], [True, False]])
+    single = [marginal_loss(logits[row : row + 1], masks[row : row + 1]) for row in range(2)]
+    weighted = marginal_loss(logits, masks, weights=torch.tensor([3.0, 1.0]))
+    assert weighted.item() == pytest.approx((3 * single[0].item() + single[1].item()) / 4)
+    even = marginal_loss(logits, masks, weights=torch.full((2,), 7.0))
+    assert even.item() == pytest.approx(marginal_loss(logits, masks).item())

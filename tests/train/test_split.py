@@ -1,134 +1,152 @@
-import tempfile
 from collections import Counter, defaultdict
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_mri.errors import OptionError
-from edge_mri.labels import Label
-from edge_mri_train.errors import ManifestError
-from edge_mri_train.folders import Sample, read_folders
-from edge_mri_train.split import read_manifest, split_samples, write_manifest
+from edge_mri.labels import Label, LabelSpace
+from edge_mri_train.split import SplitConfig, divide
 
-LABELS = ("glioma", "pituitary_axial", "pituitary_coronal")
-# Each image is its folder and its bytes; the same bytes may come again, in the same folder.
-sets = st.lists(st.tuples(st.sampled_from(LABELS), st.integers(0, 9)), min_size=1, max_size=40)
-fractions = st.floats(0.05, 0.95)
-
-
-def write_set(root: Path, images: list[tuple[str, int]]) -> list[Sample]:
-    for position, (folder, content) in enumerate(images):
-        file = root / folder / f"{position:03}.png"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(f"{folder} {content}")
-    return read_folders([root])
-
-
-@given(images=sets, fraction=fractions, seed=st.integers(0, 5))
-@settings(max_examples=60, deadline=None)
-def test_same_bytes_are_on_one_side_and_every_image_on_exactly_one(images, fraction, seed):
-    with tempfile.TemporaryDirectory() as folder:
-        samples = write_set(Path(folder), images)
-        rows = split_samples(samples, fraction, seed)
-        assert [row.sample.file for row in rows] == [sample.file for sample in samples]
-        assert [row.sample.label for row in rows] == [sample.label for sample in samples]
-        sides = defaultdict(set)
-        for row in rows:
-            sides[row.sample.file.read_text()].add(row.sample.split)
-    assert all(side in ({"train"}, {"val"}) for side in sides.values())
-
-
-@given(
-    counts=st.tuples(*[st.integers(0, 25)] * 3).filter(any),
-    fraction=fractions,
-    seed=st.integers(0, 5),
+LABELS = (Label("glioma"), Label("pituitary", "axial"), Label("pituitary", "coronal"))
+# Each image is its label, its group and the split its folder names.
+images = st.lists(
+    st.tuples(
+        st.sampled_from(LABELS), st.integers(0, 12), st.sampled_from([None, "train", "test"])
+    ),
+    min_size=1,
+    max_size=60,
 )
-@settings(max_examples=60, deadline=None)
-def test_each_label_is_divided_by_the_fraction_to_the_image_but_keeps_one_for_training(
-    counts, fraction, seed
-):
-    images = [
-        (label, number)
-        for label, count in zip(LABELS, counts, strict=True)
-        for number in range(count)
+configs = st.sampled_from(
+    [
+        SplitConfig(),
+        SplitConfig({"train": 0.5, "val": 0.5}),
+        SplitConfig({"train": 0.7, "val": 0.15, "test": 0.15}),
+        SplitConfig.folds(4),
     ]
-    with tempfile.TemporaryDirectory() as folder:
-        rows = split_samples(write_set(Path(folder), images), fraction, seed)
-    held_out = Counter(str(row.sample.label) for row in rows if row.sample.split == "val")
-    for label, count in zip(LABELS, counts, strict=True):
-        assert abs(held_out[label] - fraction * count) <= (1 if count else 0)
-        assert held_out[label] < max(count, 1)
+)
 
 
-def test_the_split_follows_from_the_seed_and_not_from_the_order(tmp_path):
-    samples = write_set(tmp_path, [(LABELS[n % 3], n) for n in range(60)])
-
-    def held_out(order, seed):
-        rows = split_samples(order, 1 / 3, seed)
-        return {row.sample.path for row in rows if row.sample.split == "val"}
-
-    assert len(held_out(samples, 0)) == 21  # 7 of each 20: a third, rounded
-    assert held_out(samples, 0) == held_out(samples[::-1], 0)
-    assert held_out(samples, 0) != held_out(samples, 1)
+def sides_of(rows: list[tuple], config: SplitConfig) -> list[str]:
+    labels, groups, official = map(list, zip(*rows, strict=True))
+    return divide(labels, groups, official, config)
 
 
-@pytest.mark.parametrize("fraction", [0, 1, -0.1, 1.5, float("nan")])
-def test_a_fraction_that_leaves_a_side_empty_is_refused(tmp_path, fraction):
-    samples = write_set(tmp_path, [("glioma", 1)])
-    with pytest.raises(OptionError, match=r"^validation fraction .*; expected above 0 and below 1"):
-        split_samples(samples, fraction, 0)
+@given(images, configs)
+@settings(max_examples=150)
+def test_every_image_has_a_side_and_no_group_lies_on_two(rows, config):
+    sides = sides_of(rows, config)
+    assert len(sides) == len(rows)
+    assert set(sides) <= set(config.fractions)
+    where = defaultdict(set)
+    for (_, group, _), side in zip(rows, sides, strict=True):
+        where[group].add(side)
+    assert all(len(one) == 1 for one in where.values())
+    assert sides == sides_of(rows, config)
 
 
-def test_a_manifest_comes_back_as_it_was_written(tmp_path, monkeypatch):
-    write_set(tmp_path / "set, one", [("glioma", 1), ("pituitary_axial", 2), ("glioma", 1)])
-    monkeypatch.chdir(tmp_path)
-    rows = split_samples(read_folders([Path("set, one")]), 0.5, 0)
-    write_manifest(rows, tmp_path / "split.csv")
-    monkeypatch.chdir("/")
-    back = read_manifest(tmp_path / "split.csv")
-    assert [row.sample.label for row in back] == [Label("glioma")] * 2 + [
-        Label("pituitary", "axial")
+@given(images, st.permutations(range(13)))
+def test_how_groups_are_numbered_does_not_matter(rows, numbers):
+    renamed = [(label, numbers[group], official) for label, group, official in rows]
+    assert sides_of(rows, SplitConfig()) == sides_of(renamed, SplitConfig())
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=40), configs, st.integers(0, 3))
+@settings(max_examples=150)
+def test_shares_are_met_within_the_largest_group(sizes, config, seed):
+    rows = [(LABELS[0], group, None) for group, size in enumerate(sizes) for _ in range(size)]
+    config = SplitConfig(config.fractions, seed)
+    counts = Counter(sides_of(rows, config))
+    for side, share in config.fractions.items():
+        assert abs(counts[side] - share * len(rows)) <= max(sizes)
+
+
+def test_types_and_planes_have_the_same_shares_on_all_sides():
+    rows = [
+        (label, 100 * number + copy // 2, None)
+        for number, label in enumerate(LabelSpace().classes)
+        for copy in range(10 * (1 + number % 3))
     ]
-    assert [row.sample.file for row in back] == [
-        tmp_path / row.sample.root / row.sample.path for row in rows
+    sides = sides_of(rows, SplitConfig({"train": 0.6, "val": 0.2, "test": 0.2}))
+    counts = Counter((label, side) for (label, _, _), side in zip(rows, sides, strict=True))
+    for number, label in enumerate(LabelSpace().classes):
+        n = 10 * (1 + number % 3)
+        assert abs(counts[label, "train"] - 0.6 * n) <= 2
+        assert abs(counts[label, "val"] - 0.2 * n) <= 2
+        assert abs(counts[label, "test"] - 0.2 * n) <= 2
+
+
+def test_by_default_two_thirds_train_and_a_third_validates():
+    rows = [(LABELS[n % 3], n, None) for n in range(60)]
+    sides = sides_of(rows, SplitConfig())  # 7 of each 20 validate
+    assert Counter(sides) == {"train": 39, "val": 21}
+    other = sides_of(rows, SplitConfig(seed=1))
+    assert Counter(other) == {"train": 39, "val": 21}
+    assert other != sides
+
+
+def test_folds_are_of_one_size():
+    sides = sides_of([(LABELS[n % 3], n, None) for n in range(60)], SplitConfig.folds(5))
+    assert Counter(sides) == {f"fold-{fold}": 12 for fold in range(5)}
+
+
+def test_more_folds_than_groups_leave_folds_empty_and_lose_nothing():
+    sides = sides_of([(LABELS[0], n // 2, None) for n in range(4)], SplitConfig.folds(3))
+    assert len(sides) == 4
+    assert len(set(sides)) == 2
+
+
+def test_test_folders_are_kept_and_what_repeats_them_is_dropped():
+    rows = [
+        (LABELS[0], 0, "test"),
+        (LABELS[0], 0, "train"),
+        (LABELS[1], 0, None),
+        (LABELS[0], 1, "test"),
+        *((LABELS[0], 2 + n, "train") for n in range(3)),
     ]
-    assert all(row.sample.file.is_file() for row in back)
-    for one, other in zip(rows, back, strict=True):
-        assert (one.sha256, one.group, one.sample.split) == (
-            other.sha256,
-            other.group,
-            other.sample.split,
-        )
-    assert back[0].group == back[1].group != back[2].group
+    sides = sides_of(rows, SplitConfig(keep_test=True))
+    assert sides[:4] == ["test", "dropped", "dropped", "test"]
+    assert Counter(sides[4:]) == {"train": 2, "val": 1}
+    assert "test" not in sides_of(rows, SplitConfig())
 
 
-def test_a_missing_manifest_is_named(tmp_path):
-    with pytest.raises(ManifestError) as caught:
-        read_manifest(tmp_path / "split.csv")
-    assert str(caught.value) == (
-        f"the split manifest {tmp_path}/split.csv cannot be used: No such file or directory"
-    )
+@given(images, configs)
+def test_kept_test_images_are_in_no_other_sides_group(rows, config):
+    config = SplitConfig(config.fractions, config.seed, keep_test=True)
+    sides = sides_of(rows, config)
+    tested = {group for _, group, official in rows if official == "test"}
+    for (_, group, official), side in zip(rows, sides, strict=True):
+        if official == "test":
+            assert side == "test"
+        elif group in tested:
+            assert side == "dropped"
+        else:
+            assert side in config.fractions
 
 
-@pytest.mark.parametrize("content", [b"", b"a,b\n1,2\n", b"\xff\xfe\x00", b"root,path\n\x00"])
-def test_what_is_no_manifest_is_refused(tmp_path, content):
-    (tmp_path / "split.csv").write_bytes(content)
-    with pytest.raises(ManifestError, match="cannot be used: "):
-        read_manifest(tmp_path / "split.csv")
+def test_nothing_to_divide_gives_nothing():
+    assert divide([], [], [], SplitConfig()) == []
 
 
 @pytest.mark.parametrize(
-    ("value", "other"),
-    [(",val\n", ",test\n"), (",glioma,", ",cat,"), (",axial,", ",above,"), (",val\n", "\n")],
+    ("fractions", "told"),
+    [
+        ({}, ""),
+        ({"train": 1.0}, "train 1"),
+        ({"train": 1.0, "val": 0.0}, "train 1, val 0"),
+        ({"train": 1.5, "val": -0.5}, "train 1.5, val -0.5"),
+        ({"train": 0.5, "val": 0.4}, "train 0.5, val 0.4"),
+        ({"train": float("nan"), "val": 0.5}, "train nan, val 0.5"),
+        ({"train": float("inf"), "val": 0.5}, "train inf, val 0.5"),
+    ],
 )
-def test_a_damaged_row_of_a_manifest_is_named(tmp_path, value, other):
-    write_set(tmp_path, [(label, n) for label in LABELS for n in range(2)])
-    path = tmp_path / "split.csv"
-    write_manifest(split_samples(read_folders([tmp_path]), 0.5, 0), path)
-    text = path.read_text()
-    line = 1 + text[: text.index(value)].count("\n")
-    path.write_text(text.replace(value, other, 1))
-    with pytest.raises(ManifestError, match=f"line {line} is no image with type, plane and split"):
-        read_manifest(path)
+def test_fractions_that_do_not_divide_are_refused(fractions, told):
+    with pytest.raises(OptionError) as caught:
+        SplitConfig(fractions)
+    assert str(caught.value) == f"fractions {told}; expected two or more above 0 that sum to 1"
+
+
+@pytest.mark.parametrize("count", [-1, 0, 1])
+def test_one_fold_is_none(count):
+    with pytest.raises(OptionError, match=f"^{count} folds; expected 2 or more$"):
+        SplitConfig.folds(count)

@@ -88,7 +88,10 @@ def test_an_existing_run_is_not_overwritten(finished, phantoms):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ((), "no --data given; expected at least one folder with class folders"),
+        ((), "expected either --data, at least one folder with class folders, or --split, a man"),
+        (("--data", ".", "--split", "m.csv"), "expected either --data, at least one folder with"),
+        (("--data", ".", "--fold", "0"), "--fold names a fold of a manifest; give it with --split"),
+        (("--split", "gone.csv"), "the split manifest gone.csv cannot be used: No such file or d"),
         (("--data", "gone"), "no such file or folder: gone"),
         (("--data", ".", "--arch", "resnet"), "unknown architecture 'resnet'; did you mean "),
         (("--data", ".", "--seed", "-1"), "seed -1; expected 0 to 4294967295"),

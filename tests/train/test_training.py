@@ -1,5 +1,6 @@
 import json
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,11 +15,26 @@ from edge_mri.progress import NoProgress
 from edge_mri_train import training
 from edge_mri_train.checkpoint import Checkpoint, load_state
 from edge_mri_train.config import TrainConfig
-from edge_mri_train.errors import LabelsMissingError, RunError
-from edge_mri_train.split import read_manifest
+from edge_mri_train.duplicates.fingerprint import fingerprint_pixels
+from edge_mri_train.duplicates.seen import SeenImages
+from edge_mri_train.errors import LabelsMissingError, ManifestError, RunError
+from edge_mri_train.folders import read_folders
+from edge_mri_train.grouping import IdSource
+from edge_mri_train.manifest import read_manifest, write_manifest
+from edge_mri_train.partition import partition
+from edge_mri_train.scan import fingerprint_files
+from edge_mri_train.split import SplitConfig
 from edge_mri_train.training import resolve_device, resume, train
 
-FILES = ["checkpoint.pt", "config.json", "curves.png", "history.json", "last.pt", "split.csv"]
+FILES = [
+    "checkpoint.pt",
+    "config.json",
+    "curves.png",
+    "history.json",
+    "last.pt",
+    "seen.bin",
+    "split.csv",
+]
 
 
 class InterruptAt(NoProgress):
@@ -340,3 +356,170 @@ def test_a_configuration_is_frozen(tiny):
         config.epochs = 3
     with pytest.raises(OptionError):
         tiny(epochs=0)
+
+
+@pytest.fixture(scope="module")
+def manifest(phantoms, tmp_path_factory) -> Callable[..., Path]:
+    """Divide the phantoms and write the manifest."""
+
+    def make(config: SplitConfig) -> Path:
+        path = tmp_path_factory.mktemp("manifest") / "m.csv"
+        rows = partition(read_folders([phantoms]), IdSource(), config, NoProgress()).rows
+        write_manifest(rows, path)
+        return path
+
+    return make
+
+
+def sides(path: Path) -> dict[str, str]:
+    return {row.sha256: row.sample.split for row in read_manifest(path)}
+
+
+def test_a_manifest_says_what_trains_and_what_validates(tiny, tmp_path, manifest, recorder):
+    path = manifest(SplitConfig({"train": 0.5, "val": 0.25, "test": 0.25}))
+    config = tiny(data=(), split=str(path), epochs=1)
+    checkpoint = Checkpoint.load(train(config, tmp_path / "run", recorder))
+    given = {key: side for key, side in sides(path).items() if side != "test"}
+    assert sides(tmp_path / "run" / "split.csv") == given
+    counts = [list(given.values()).count(side) for side in ("train", "val")]
+    assert list(checkpoint.training["images"].values()) == counts
+    assert len(SeenImages.from_bytes(checkpoint.seen)) == sum(counts) < 48
+    assert str(path) not in json.dumps(checkpoint.training)
+
+
+def test_a_fold_validates_and_the_others_train(tiny, tmp_path, manifest):
+    path = manifest(SplitConfig.folds(3))
+    train(tiny(data=(), split=str(path), fold=1, epochs=1), tmp_path / "run", NoProgress())
+    expected = {key: "val" if side == "fold-1" else "train" for key, side in sides(path).items()}
+    assert sides(tmp_path / "run" / "split.csv") == expected
+
+
+@pytest.mark.parametrize(
+    ("folds", "fold", "reason"),
+    [
+        (3, None, "it has 3 folds; say which validates with --fold"),
+        (3, 3, "it has no fold 3, only fold-0, fold-1, fold-2"),
+        (0, 0, "it has no fold 0, only none"),
+    ],
+)
+def test_a_fold_must_be_one_of_the_manifest(tiny, tmp_path, manifest, folds, fold, reason):
+    path = manifest(SplitConfig.folds(folds) if folds else SplitConfig())
+    with pytest.raises(ManifestError) as caught:
+        train(tiny(data=(), split=str(path), fold=fold), tmp_path / "run", NoProgress())
+    assert str(caught.value) == f"the split manifest {path} cannot be used: {reason}"
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_manifest_whose_files_changed_is_refused_with_the_list(tiny, tmp_path, phantoms):
+    shutil.copytree(phantoms, tmp_path / "set")
+    samples = read_folders([tmp_path / "set"])
+    rows = partition(samples, IdSource(), SplitConfig(), NoProgress()).rows
+    write_manifest(rows, tmp_path / "m.csv")
+    rows[3].sample.file.write_bytes(rows[4].sample.file.read_bytes())
+    rows[7].sample.file.unlink()
+    with pytest.raises(
+        ManifestError, match=r"2 of its 48 files are not what they were: "
+    ) as caught:
+        train(tiny(data=(), split=str(tmp_path / "m.csv")), tmp_path / "run", NoProgress())
+    for row, told in ((rows[3], "changed"), (rows[7], "missing")):
+        assert f"{row.sample.path} ({told})" in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_maps_and_an_index_say_what_folders_mean(tiny, tmp_path, phantoms):
+    lines = [
+        f"{file.relative_to(phantoms)},{file.parent.name.rpartition('_')[0]}"
+        for file in sorted(phantoms.glob("*/*.png"))
+    ]
+    text = "\n".join(["path,label", *lines]).replace(",glioma", ",odd")
+    (tmp_path / "index.csv").write_text(text)
+    config = tiny(maps=("odd=glioma",), index=str(tmp_path / "index.csv"), epochs=1)
+    checkpoint = Checkpoint.load(train(config, tmp_path / "run", NoProgress()))
+    assert checkpoint.labels == LabelSpace.for_task("type")
+    labels = Counter(row.sample.label.type for row in read_manifest(tmp_path / "run" / "split.csv"))
+    assert set(labels.values()) == {12}
+    assert TrainConfig.read(tmp_path / "run" / "config.json") == config
+
+
+def uneven(phantoms: Path, folder: Path) -> Path:
+    """The phantoms with one glioma in three of its planes left out."""
+    shutil.copytree(phantoms, folder)
+    for name in ("glioma_axial", "glioma_coronal"):
+        for file in sorted((folder / name).iterdir())[:2]:
+            file.unlink()
+    return folder
+
+
+class StartedError(Exception):
+    pass
+
+
+def started(config: TrainConfig, tmp_path: Path, monkeypatch) -> training._Run:
+    """A run that is ready to train."""
+    kept = []
+
+    def stop(run):
+        kept.append(run)
+        raise StartedError
+
+    monkeypatch.setattr(training._Run, "go_on", stop)
+    with pytest.raises(StartedError):
+        train(config, tmp_path / "run", NoProgress())
+    return kept[0]
+
+
+def test_the_weighted_sampler_draws_classes_equally_often(tiny, tmp_path, phantoms, monkeypatch):
+    config = tiny(data=(str(uneven(phantoms, tmp_path / "set")),), sampler="weighted")
+    run = started(config, tmp_path, monkeypatch)
+    labels = [str(sample.label) for sample in run.train_samples]
+    drawn = Counter()
+    for epoch in range(400):
+        order = run._order(torch.Generator().manual_seed(epoch))
+        assert len(order) == len(labels)
+        drawn.update(labels[position] for position in order.tolist())
+    mean = 400 * len(labels) / len(set(labels))
+    assert len(set(Counter(labels).values())) > 1
+    for label in set(labels):
+        assert abs(drawn[label] - mean) < 5 * mean**0.5
+
+
+def test_shuffling_draws_each_image_once(tiny, tmp_path, monkeypatch):
+    run = started(tiny(), tmp_path, monkeypatch)
+    order = run._order(torch.Generator().manual_seed(0)).tolist()
+    assert sorted(order) == list(range(len(run.train_samples)))
+    assert order != sorted(order)
+
+
+@pytest.mark.parametrize("option", [{"class_weights": "balanced"}, {"sampler": "weighted"}])
+def test_balancing_changes_what_is_learned_from_uneven_classes_alone(
+    tiny, tmp_path, phantoms, option
+):
+    data = (str(uneven(phantoms, tmp_path / "set")),)
+    for name, values in (("plain", {}), ("balanced", option)):
+        train(tiny(data=data, epochs=1, **values), tmp_path / name, NoProgress())
+    plain, balanced = (without_seconds(tmp_path / name)[0] for name in ("plain", "balanced"))
+    assert plain["train_loss"] != balanced["train_loss"]
+    shutil.copytree(tmp_path / "balanced", tmp_path / "again")
+    (tmp_path / "again" / "last.pt").unlink()
+    resume(tmp_path / "again", NoProgress())
+    assert_same_run(tmp_path / "balanced", tmp_path / "again")
+
+
+def test_the_checkpoint_remembers_its_images_and_no_others(finished, phantoms, head):
+    checkpoint = Checkpoint.load(finished / "checkpoint.pt")
+    assert checkpoint.seen == (finished / "seen.bin").read_bytes()
+    seen = SeenImages.from_bytes(checkpoint.seen)
+    files = sorted(phantoms.glob("*/*.png"))
+    assert len(seen) == len(files)
+    assert seen.exact(fingerprint_files(files, NoProgress())).all()
+    assert not seen.near([fingerprint_pixels(head(index)) for index in range(60, 66)]).any()
+
+
+def test_a_run_without_its_memory_cannot_be_resumed(finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "run")
+    (tmp_path / "run" / "seen.bin").unlink()
+    with pytest.raises(RunError) as caught:
+        resume(tmp_path / "run", NoProgress())
+    assert str(caught.value) == (
+        f"{tmp_path}/run/seen.bin cannot be read: No such file or directory; start a new run"
+    )

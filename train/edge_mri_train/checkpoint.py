@@ -38,6 +38,8 @@ class Checkpoint:
         network: The network, in eval mode.
         temperature: The logits are divided by it before the softmax.
         training: What it was trained on and how, and its validation figures; JSON values.
+        seen: What it remembers of its training images, hashes alone
+            (`edge_mri_train.duplicates.seen`); None where that is not known.
     """
 
     architecture: str
@@ -46,6 +48,7 @@ class Checkpoint:
     network: nn.Module
     temperature: float = 1.0
     training: dict[str, Any] = field(default_factory=dict)
+    seen: bytes | None = None
 
     def save(self, path: Path) -> None:
         """Write the checkpoint, whole or not at all."""
@@ -58,6 +61,7 @@ class Checkpoint:
                 "preprocess": asdict(self.preprocess),
                 "temperature": self.temperature,
                 "training": self.training,
+                "seen": self.seen and torch.frombuffer(bytearray(self.seen), dtype=torch.uint8),
                 "state": self.network.state_dict(),
             },
             path,
@@ -75,10 +79,11 @@ class Checkpoint:
         if values.get("format") != FORMAT or values.get("format_version") != FORMAT_VERSION:
             raise CheckpointError(path, f"it is not in format {FORMAT} {FORMAT_VERSION}")
         try:
-            labels = LabelSpace(tuple(values["labels"]["types"]), tuple(values["labels"]["planes"]))
+            labels = LabelSpace.from_dict(values["labels"])
             spec = PreprocessSpec.from_dict(values["preprocess"])
             network = build(values["architecture"], len(labels.classes), spec.size)
             network.load_state_dict(values["state"])
+            seen = values.get("seen")
             return cls(
                 values["architecture"],
                 labels,
@@ -86,6 +91,7 @@ class Checkpoint:
                 network.eval(),
                 values["temperature"],
                 values["training"],
+                None if seen is None else seen.numpy().tobytes(),
             )
         except EdgeMriError as error:
             raise CheckpointError(path, str(error)) from error

@@ -9,6 +9,9 @@ from edge_mri.atomic import atomic_path
 from edge_mri.errors import EdgeMriError, OptionError
 from edge_mri_train.errors import RunError
 
+CLASS_WEIGHTS = ("none", "balanced")
+SAMPLERS = ("shuffle", "weighted")
+
 _MAX_SEED = 2**32 - 1
 
 
@@ -17,7 +20,7 @@ class TrainConfig:
     """Everything that decides what a run computes.
 
     Attributes:
-        data: Folders with class folders.
+        data: Folders with class folders; may be empty where `split` is given.
         task: `type-plane` (12 classes) or `type` (4).
         arch: Name of the network.
         init_weights: `imagenet`, `none`, or a file.
@@ -29,6 +32,12 @@ class TrainConfig:
         image_size: Side of the network input, in pixels.
         augment: Whether training images are changed at random.
         val_fraction: Share of the images held out for validation.
+        maps: `FOLDER=LABEL` for further folder names.
+        index: A CSV that names the images.
+        split: A manifest, which then says what is trained on and validated with.
+        fold: Which fold of the manifest validates, the others train.
+        class_weights: `balanced` weighs each image's loss by one over its class's count; `none`.
+        sampler: `weighted` draws classes equally often, with replacement; `shuffle`.
         seed: Of split, initial weights, order and augmentation.
         device: `auto`, `cpu` or `cuda`.
     """
@@ -45,6 +54,12 @@ class TrainConfig:
     label_smoothing: float = 0.05
     augment: bool = True
     val_fraction: float = 1 / 3
+    maps: tuple[str, ...] = ()
+    index: str | None = None
+    split: str | None = None
+    fold: int | None = None
+    class_weights: str = "none"
+    sampler: str = "shuffle"
     seed: int = 0
     device: str = "auto"
 
@@ -54,6 +69,17 @@ class TrainConfig:
                 "epochs, batch size and learning rate must be above 0, got "
                 f"{self.epochs}, {self.batch_size} and {self.learning_rate}"
             )
+        if not 0 < self.val_fraction < 1:
+            raise OptionError(
+                f"validation fraction {self.val_fraction}; expected above 0 and below 1"
+            )
+        if self.class_weights not in CLASS_WEIGHTS or self.sampler not in SAMPLERS:
+            raise OptionError(
+                f"class weights {self.class_weights!r}, sampler {self.sampler!r}; expected "
+                f"{' or '.join(CLASS_WEIGHTS)}, and {' or '.join(SAMPLERS)}"
+            )
+        if self.fold is not None and self.split is None:
+            raise OptionError("--fold names a fold of a manifest; give it with --split")
         if not 0 <= self.seed <= _MAX_SEED:
             raise OptionError(f"seed {self.seed}; expected 0 to {_MAX_SEED}")
 
@@ -70,7 +96,8 @@ class TrainConfig:
             known = {field.name for field in fields(cls)}
             if unknown := set(values) - known:
                 raise RunError(f"{path}: unknown settings {', '.join(sorted(unknown))}")
-            return cls(**values | {"data": tuple(values["data"])})
+            lists = {name: tuple(values[name]) for name in ("data", "maps") if name in values}
+            return cls(**values | lists)
         except EdgeMriError:
             raise
         except (OSError, ValueError, KeyError, TypeError) as error:  # ValueError: JSON, UTF-8

@@ -1,7 +1,9 @@
 """The errors of training, as leaves of the tree in `edge_mri.errors`.
 
 DataError
+├── IndexFileError(ValueError)
 ├── ManifestError(ValueError)
+├── NoUsableImagesError(ValueError)
 └── LabelsMissingError(ValueError)
 ModelError
 ├── CheckpointError(ValueError)
@@ -34,6 +36,13 @@ class ManifestError(DataError, ValueError):
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"the split manifest {path} cannot be used: {reason}")
+
+
+class NoUsableImagesError(DataError, ValueError):
+    """There are images, and not one of them can be read."""
+
+    def __init__(self, count: int, first: Path, reason: Exception) -> None:
+        super().__init__(f"none of {count} images can be used; the first is {first}: {reason}")
 
 
 class LabelsMissingError(DataError, ValueError):

@@ -1,62 +1,137 @@
-"""How good answers are: accuracies with intervals, per-class figures, confusion matrices.
+"""Evaluation: a model's answers on labelled images, read in three ways.
 
-Where the probabilities come from is `edge_mri_train.predictor`.
+All images as given; duplicate-free (without what also occurs in the training images, and without
+repeats); group-clean (without the near-duplicate groups that touch training). The figures
+themselves are `edge_mri_train.metrics`, the page is `edge_mri_train.evaluation_page`.
 """
 
-import math
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import confusion_matrix
 
-from edge_mri.labels import Label, LabelSpace
+from edge_mri.errors import OptionError
+from edge_mri.labels import NO_TUMOR, Label, LabelSpace
 from edge_mri.progress import Progress
-from edge_mri_train.folders import read_folders
+from edge_mri_train.comparison import compare
+from edge_mri_train.folders import Sample, read_folders
+from edge_mri_train.layout import Layout
+from edge_mri_train.leakage import Leakage, find_leakage
+from edge_mri_train.metrics import binary_figures, class_figures
 from edge_mri_train.pixels import load_pixels
-from edge_mri_train.predictor import open_predictor
+from edge_mri_train.predictor import Predictor, open_predictor
+
+READINGS = {
+    "all": "all images as given",
+    "duplicate_free": "duplicate-free",
+    "group_clean": "group-clean",
+}
+TUMOR_THRESHOLD = 0.5
 
 _BATCH = 64
-_Z95 = 1.959964  # 97.5 % quantile of the normal distribution
 
 
-def evaluate(model: Path, roots: Sequence[Path], progress: Progress) -> dict[str, Any]:
-    """Measure a model on labelled folders.
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """What an evaluation is told.
 
-    Args:
-        model: A checkpoint or an ONNX file.
-        roots: Folders with class folders; where they hold training and test folders, only the
-            test images count.
-        progress: Where to say how it goes.
-
-    Returns:
-        `model`, and what `figures` returns.
+    Attributes:
+        model: A checkpoint or an ONNX file; None for the model that ships.
+        data: The sets' folders.
+        layout: Further folder names, or an index.
+        against: Manifest of the images the model was trained on; None: what the model remembers.
+        by: Tags of the index to give figures for, value by value.
+        other: Another model, to compare on the same images.
     """
-    predictor = open_predictor(model)
-    samples = read_folders(roots)
-    held_out = [sample for sample in samples if sample.split == "test"]
-    if held_out and len(held_out) < len(samples):
-        progress.say(f"Left out {len(samples) - len(held_out)} images outside the test folders.")
-        samples = held_out
-    with progress.bar("images", len(samples)) as step:
-        files = [sample.file for sample in samples]
-        pixels = load_pixels(files, predictor.preprocess, on_image=step)
-    with progress.bar("answers", len(samples)) as step:
-        parts = []
-        for start in range(0, len(samples), _BATCH):
-            parts.append(predictor.probabilities(pixels[start : start + _BATCH]))
-            for _ in parts[-1]:
-                step()
-    measured = figures(
-        np.concatenate(parts), [sample.label for sample in samples], predictor.labels
-    )
-    return {"model": predictor.name, **measured}
+
+    model: Path | None
+    data: tuple[Path, ...]
+    layout: Layout = field(default_factory=Layout)
+    against: Path | None = None
+    by: tuple[str, ...] = ()
+    other: Path | None = None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation found.
+
+    Attributes:
+        report: The figures, as JSON values.
+        samples: The N images.
+        probabilities: `(N, K)` the model's answers.
+        space: The classes of the K columns.
+        leakage: Which images the model has seen, and which repeat one another.
+    """
+
+    report: dict[str, Any]
+    samples: list[Sample]
+    probabilities: NDArray[np.float32]
+    space: LabelSpace
+    leakage: Leakage
+
+
+def evaluate(config: EvaluationConfig, progress: Progress) -> Evaluation:
+    """Measure a model on labelled images.
+
+    Where the folders hold training and test folders, only the test images count.
+    """
+    predictor = open_predictor(config.model)
+    samples = _held_out(read_folders(config.data, config.layout), progress)
+    _require_tags(config.by, samples)
+    probabilities = _answers(predictor, samples, progress)
+    leakage = find_leakage(samples, predictor.seen, config.against, progress)
+    labels = [sample.label for sample in samples]
+
+    def part(chosen: NDArray[np.bool_]) -> dict[str, Any] | None:
+        """Return the figures of some of the images; None of none."""
+        if not chosen.any():
+            return None
+        rows = np.flatnonzero(chosen)
+        return figures(
+            probabilities[rows],
+            [labels[row] for row in rows],
+            predictor.labels,
+            leakage.groups[rows],
+        )
+
+    whole = figures(probabilities, labels, predictor.labels, leakage.groups)
+    report = {
+        "model": predictor.name,
+        "training_images": leakage.source,
+        **whole,
+        "coverage": 1.0,  # no model rejects yet
+        "by": {
+            tag: {
+                value: part(np.array([sample.tags.get(tag) == value for sample in samples]))
+                for value in sorted({one.tags[tag] for one in samples if tag in one.tags})
+            }
+            for tag in config.by
+        },
+        "subsets": {
+            "all": whole,
+            "duplicate_free": part(leakage.duplicate_free),
+            "group_clean": None if leakage.source is None else part(leakage.group_clean),
+        },
+    }
+    if config.other is not None:
+        other = open_predictor(config.other)
+        report["comparison"] = compare(
+            (predictor.name, predictor.labels, probabilities),
+            (other.name, other.labels, _answers(other, samples, progress)),
+            samples,
+        )
+    return Evaluation(report, samples, probabilities, predictor.labels, leakage)
 
 
 def figures(
-    probabilities: NDArray[np.float32], labels: Sequence[Label], space: LabelSpace
+    probabilities: NDArray[np.float32],
+    labels: Sequence[Label],
+    space: LabelSpace,
+    groups: NDArray[np.int64] | None = None,
 ) -> dict[str, Any]:
     """Measure answers against labels.
 
@@ -64,77 +139,61 @@ def figures(
         probabilities: `(N, K)` class probabilities.
         labels: N true labels.
         space: The classes of the K columns.
+        groups: `(N,)` group numbers for the intervals; None: every image stands alone.
 
     Returns:
-        `n` and, each where labels and model know it, `type`, `plane` and `joint`, else None.
+        `n`, and for `type`, `plane`, `joint` what `metrics.class_figures` returns, for `tumor` what
+        `metrics.binary_figures` returns; None where labels or model do not know it.
     """
+    members = np.arange(len(labels)) if groups is None else groups
     with_plane = [row for row, label in enumerate(labels) if label.plane is not None]
     planes = space.plane_probabilities(probabilities)
     plane = joint = None
     if planes is not None and with_plane:
         known = [labels[row] for row in with_plane]
-        plane = _axis(planes[with_plane], [str(one.plane) for one in known], space.planes)
-        names = tuple(str(one) for one in space.classes)
-        joint = _axis(probabilities[with_plane], [str(one) for one in known], names)
+        some = members[with_plane]
+        names = [str(one) for one in space.classes]
+        plane = class_figures(
+            planes[with_plane], [str(one.plane) for one in known], space.planes, some
+        )
+        joint = class_figures(probabilities[with_plane], [str(one) for one in known], names, some)
     types = space.type_probabilities(probabilities)
+    tumor = 1 - types[:, space.types.index(NO_TUMOR)]
     return {
         "n": len(labels),
-        "type": _axis(types, [label.type for label in labels], space.types),
+        "type": class_figures(types, [label.type for label in labels], space.types, members),
         "plane": plane,
         "joint": joint,
+        "tumor": binary_figures(
+            tumor, np.array([label.type != NO_TUMOR for label in labels]), TUMOR_THRESHOLD
+        ),
     }
 
 
-def balanced_accuracy(matrix: NDArray[np.int64]) -> float:
-    """Return the mean sensitivity over the classes that occur, from a `(K, K)` confusion matrix."""
-    support = matrix.sum(axis=1)
-    present = support > 0
-    return float((np.diag(matrix)[present] / support[present]).mean())
+def _answers(
+    predictor: Predictor, samples: Sequence[Sample], progress: Progress
+) -> NDArray[np.float32]:
+    """Return `(N, K)` class probabilities, a batch at a time: memory stays flat."""
+    parts = []
+    with progress.bar(f"answers of {predictor.name}", len(samples)) as step:
+        for start in range(0, len(samples), _BATCH):
+            files = [sample.file for sample in samples[start : start + _BATCH]]
+            parts.append(predictor.probabilities(load_pixels(files, predictor.preprocess, step)))
+    return np.concatenate(parts)
 
 
-def _axis(
-    probabilities: NDArray[np.float32], truth: Sequence[str], names: tuple[str, ...]
-) -> dict[str, Any]:
-    answers = [names[column] for column in probabilities.argmax(axis=1)]
-    matrix = np.asarray(confusion_matrix(truth, answers, labels=list(names)), np.int64)
-    correct, total = int(np.trace(matrix)), int(matrix.sum())
-    per_class = {name: _one_class(matrix, column) for column, name in enumerate(names)}
-    present = [entry["f1"] for entry in per_class.values() if entry["support"]]
-    return {
-        "n": total,
-        "accuracy": correct / total,
-        "ci95": _wilson(correct, total),
-        "balanced_accuracy": balanced_accuracy(matrix),
-        "macro_f1": float(np.mean(present)),
-        "labels": list(names),
-        "confusion_matrix": matrix.tolist(),
-        "per_class": per_class,
-    }
+def _held_out(samples: list[Sample], progress: Progress) -> list[Sample]:
+    held_out = [sample for sample in samples if sample.split == "test"]
+    if not held_out or len(held_out) == len(samples):
+        return samples
+    progress.say(f"Left out {len(samples) - len(held_out)} images outside the test folders.")
+    return held_out
 
 
-def _one_class(matrix: NDArray[np.int64], column: int) -> dict[str, Any]:
-    hits = int(matrix[column, column])
-    support, answered = int(matrix[column].sum()), int(matrix[:, column].sum())
-    others = int(matrix.sum()) - support
-    return {
-        "sensitivity": _ratio(hits, support),
-        "sensitivity_ci95": _wilson(hits, support),
-        "specificity": _ratio(others - (answered - hits), others),
-        "precision": _ratio(hits, answered),
-        "f1": _ratio(2 * hits, support + answered),
-        "support": support,
-    }
-
-
-def _ratio(part: int, whole: int) -> float | None:
-    return part / whole if whole else None
-
-
-def _wilson(part: int, whole: int) -> list[float] | None:
-    """Return the 95 % interval of a proportion (Wilson 1927)."""
-    if not whole:
-        return None
-    share, z2 = part / whole, _Z95**2
-    centre = share + z2 / (2 * whole)
-    reach = _Z95 * math.sqrt(share * (1 - share) / whole + z2 / (4 * whole**2))
-    return [max((centre - reach) / (1 + z2 / whole), 0.0), (centre + reach) / (1 + z2 / whole)]
+def _require_tags(tags: Sequence[str], samples: Sequence[Sample]) -> None:
+    known = sorted({name for sample in samples for name in sample.tags})
+    for tag in tags:
+        if tag not in known:
+            raise OptionError(
+                f"--by {tag}: no image has this tag; known are {', '.join(known) or 'none'}"
+            )

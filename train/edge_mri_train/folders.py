@@ -6,26 +6,23 @@ A class folder is named by a type, alone or with a plane, in any spelling that
 `edge_mri_train.split`.
 """
 
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edge_mri.errors import FolderNotFoundError, NoImagesError, OptionError, UnknownClassError
+from edge_mri.errors import (
+    DataError,
+    FolderNotFoundError,
+    NoImagesError,
+    OptionError,
+    UnknownClassError,
+)
 from edge_mri.images import SUFFIXES, ImageFiles
 from edge_mri.labels import PLANES, TYPES, Label
 from edge_mri_train.errors import IndexFileError
-from edge_mri_train.layout import Layout
-
-_SPLIT_SPELLINGS = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
-}
+from edge_mri_train.layout import Layout, parse_split
 
 
 @dataclass(frozen=True)
@@ -68,6 +65,18 @@ class Listing:
     unknown: dict[Path, int]
     missing: list[Path]
 
+    def refusal(self, roots: Sequence[Path], layout: Layout) -> DataError:
+        """Return the error that says what is wrong with the images of these folders."""
+        if self.unknown:
+            return UnknownClassError(list(self.unknown))
+        if self.missing and layout.index:
+            return IndexFileError(
+                layout.index,
+                f"{len(self.missing)} of its files are not below {roots[0]}, "
+                f"the first is {self.missing[0]}",
+            )
+        return NoImagesError(roots, SUFFIXES)
+
 
 def list_folders(roots: Sequence[Path], layout: Layout | None = None) -> Listing:
     """List the images below some folders, labelled or not.
@@ -105,17 +114,10 @@ def read_folders(roots: Sequence[Path], layout: Layout | None = None) -> list[Sa
         IndexFileError: The index is wrong or names files that are not there.
         NoImagesError: There is no image at all.
     """
+    layout = layout or Layout()
     listing = list_folders(roots, layout)
-    if listing.unknown:
-        raise UnknownClassError(list(listing.unknown))
-    if listing.missing and layout and layout.index:
-        raise IndexFileError(
-            layout.index,
-            f"{len(listing.missing)} of its files are not below {roots[0]}, "
-            f"the first is {listing.missing[0]}",
-        )
-    if not listing.samples:
-        raise NoImagesError(roots, SUFFIXES)
+    if listing.unknown or listing.missing or not listing.samples:
+        raise listing.refusal(roots, layout)
     return listing.samples
 
 
@@ -127,18 +129,18 @@ def _list_index(roots: Sequence[Path], layout: Layout) -> Listing:
         raise FolderNotFoundError(root)
     samples, missing = [], []
     for row in layout.rows():
-        if not (root / row.path).is_file():
+        if not os.path.isfile(root / row.path):  # noqa: PTH113  # a path too long is False to it
             missing.append(row.path)
             continue
-        split = _SPLIT_SPELLINGS.get((row.split or "").lower()) or _split_of(root, row.path)
+        split = row.split or _split_of(root, row.path)
         samples.append(Sample(root, row.path, row.label, split, row.group, row.tags))
     return Listing(samples, {}, missing)
 
 
 def _split_of(root: Path, path: Path) -> str | None:
     for part in (*reversed(path.parts[:-1]), root.resolve().name):
-        if part.lower() in _SPLIT_SPELLINGS:
-            return _SPLIT_SPELLINGS[part.lower()]
+        if split := parse_split(part):
+            return split
     return None
 
 

@@ -20,6 +20,7 @@ from edge_mri.errors import OptionError
 from edge_mri_train.duplicates.search import Duplicates
 from edge_mri_train.errors import IndexFileError
 from edge_mri_train.folders import Sample
+from edge_mri_train.layout import GROUP_COLUMNS
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -88,7 +89,7 @@ def _ids_from_pattern(samples: Sequence[Sample], pattern: str) -> list[str | Non
     found = [expression.search(sample.path.as_posix()) for sample in samples]
     if not any(found):
         raise OptionError(f"--group-pattern {pattern!r} matches no path")
-    return [one.group(1 if expression.groups else 0) if one else None for one in found]
+    return [one.group(1 if expression.groups else 0) or None if one else None for one in found]
 
 
 def _ids_from_file(samples: Sequence[Sample], path: Path) -> list[str | None]:
@@ -97,13 +98,15 @@ def _ids_from_file(samples: Sequence[Sample], path: Path) -> list[str | None]:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             columns = reader.fieldnames or []
-            column = next((name for name in ("group", "patient") if name in columns), None)
+            column = next((name for name in GROUP_COLUMNS if name in columns), None)
             if "path" not in columns or column is None:
                 raise IndexFileError(
                     path, f"columns path and group expected, got {', '.join(columns)}"
                 )
-            ids = {Path(row["path"]): row[column] or None for row in reader}
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+            ids = {Path(row["path"]): row[column] or None for row in reader if row["path"]}
+    except OSError as error:
+        raise IndexFileError(path, error.strerror or str(error)) from error
+    except (UnicodeDecodeError, csv.Error) as error:
         raise IndexFileError(path, str(error)) from error
     if not any(sample.path in ids for sample in samples):
         raise IndexFileError(path, "none of its paths is an image of the sets")

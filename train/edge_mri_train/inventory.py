@@ -7,10 +7,11 @@ import io
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 _CHANNELS = {"1": 1, "L": 1, "P": 1, "I;16": 1, "I": 1, "F": 1, "LA": 2, "RGB": 3, "YCbCr": 3}
 _DEPTHS = {"1": 1, "I;16": 16, "I;16B": 16, "I": 32, "F": 32}
+_DEEP = ";16"  # in a raw mode: Pillow gives 16-bit colour as 8-bit
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,13 @@ def read_facts(data: bytes) -> FileFacts:
                 width_px=image.width,
                 height_px=image.height,
                 channels=_CHANNELS.get(image.mode, len(image.getbands())),
-                bit_depth=_DEPTHS.get(image.mode, 8),
+                bit_depth=16 if _DEEP in _raw_mode(image) else _DEPTHS.get(image.mode, 8),
                 size_bytes=len(data),
                 jpeg_quantization=float(np.mean([np.mean(t) for t in tables.values()] or [0.0])),
             )
     except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError):
         return FileFacts("unknown", 0, 0, 0, 0, len(data))
+
+
+def _raw_mode(image: ImageFile.ImageFile) -> str:
+    return str(image.tile[0][3]) if image.tile else ""

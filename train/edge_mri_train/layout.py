@@ -17,11 +17,25 @@ from edge_mri.labels import Label, parse_folder_name
 from edge_mri_train.errors import IndexFileError
 
 SKIP = "skip"
+_SPLIT_SPELLINGS = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
 _LABEL_COLUMNS = ("label", "type", "class")
-_GROUP_COLUMNS = ("group", "patient", "patient_id")
-_KNOWN = ("path", "plane", "split", *_LABEL_COLUMNS, *_GROUP_COLUMNS)
+GROUP_COLUMNS = ("group", "patient", "patient_id")
+_KNOWN = ("path", "plane", "split", *_LABEL_COLUMNS, *GROUP_COLUMNS)
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def parse_split(name: str) -> str | None:
+    """Return the split that a folder's name or an index's cell means, or None."""
+    return _SPLIT_SPELLINGS.get(name.strip().lower())
 
 
 @dataclass(frozen=True)
@@ -80,7 +94,11 @@ class Layout:
         return self.names.get(name.lower(), name) is None
 
     def rows(self) -> Iterator[IndexRow]:
-        """Yield the rows of the index; raises `IndexFileError` with the line that is wrong."""
+        """Yield the rows of the index but those of a label that is skipped.
+
+        Raises:
+            IndexFileError: It cannot be read, or a line of it is wrong.
+        """
         if self.index is None:
             return
         try:
@@ -93,28 +111,39 @@ class Layout:
                         self.index, f"columns path and label expected, got {', '.join(columns)}"
                     )
                 for row in reader:
-                    yield self._row(row, label_column, reader.line_num)
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
+                    if not self.skips(row[label_column] or ""):
+                        yield self._row(row, label_column, reader.line_num)
+        except OSError as error:
+            raise IndexFileError(self.index, error.strerror or str(error)) from error
+        except (UnicodeDecodeError, csv.Error) as error:
             raise IndexFileError(self.index, str(error)) from error
 
     def _row(self, row: dict[str, str], label_column: str, line: int) -> IndexRow:
-        label = self.label_of(row[label_column] or "")
-        plane = row.get("plane") or None
-        if label is not None and plane is not None:
-            label = parse_folder_name(f"{label.type}_{plane}")
-        if label is None or not row["path"]:
-            raise IndexFileError(
-                self.index or Path(),
-                f"line {line}: label {row[label_column]!r}, plane {plane!r}; say what it means "
-                f"with --map {row[label_column]}=LABEL",
+        meaning, plane = row[label_column] or "", row.get("plane") or None
+        split = row.get("split") or None
+        label = self.label_of(meaning)
+        if label is None:
+            raise self._wrong(
+                line, f"label {meaning!r}; say what it means with --map {meaning or 'NAME'}=LABEL"
             )
+        if plane is not None:
+            label = parse_folder_name(f"{label.type}_{plane}")
+        if label is None:
+            raise self._wrong(line, f"plane {plane!r}; expected axial, coronal or sagittal")
+        if split is not None and parse_split(split) is None:
+            raise self._wrong(line, f"split {split!r}; expected train, val or test")
+        if not row["path"]:
+            raise self._wrong(line, "it names no file")
         return IndexRow(
             path=Path(row["path"]),
             label=label,
-            group=next((row[name] for name in _GROUP_COLUMNS if row.get(name)), None),
-            split=row.get("split") or None,
+            group=next((row[name] for name in GROUP_COLUMNS if row.get(name)), None),
+            split=split and parse_split(split),
             tags={key: value or "" for key, value in row.items() if key and key not in _KNOWN},
         )
+
+    def _wrong(self, line: int, reason: str) -> IndexFileError:
+        return IndexFileError(self.index or Path(), f"line {line}: {reason}")
 
 
 def layout_options(command: _Command) -> _Command:

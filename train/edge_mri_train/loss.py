@@ -4,6 +4,7 @@ An image's label names a set of classes, one or all planes of its type; the loss
 log of their summed probability. With one class it is the cross entropy.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 
 import torch
@@ -25,8 +26,17 @@ def class_masks(labels: Sequence[Label], space: LabelSpace) -> torch.Tensor:
     )
 
 
+def balanced_weights(labels: Sequence[Label]) -> torch.Tensor:
+    """Return `(N,)` float weights with which each label that occurs counts the same; mean 1."""
+    counts = Counter(labels)
+    return torch.tensor([len(labels) / (len(counts) * counts[label]) for label in labels])
+
+
 def marginal_loss(
-    logits: torch.Tensor, masks: torch.Tensor, smoothing: float = 0.0
+    logits: torch.Tensor,
+    masks: torch.Tensor,
+    smoothing: float = 0.0,
+    weights: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Return the mean loss of a batch.
 
@@ -34,8 +44,9 @@ def marginal_loss(
         logits: `(N, K)` float.
         masks: `(N, K)` bool, the classes that each image's label allows.
         smoothing: Weight of a uniform target over all classes, 0 to 1 (label smoothing).
+        weights: `(N,)` weight of each image in the mean; None: all alike.
     """
     log_probabilities = logits.log_softmax(dim=1)
     allowed = log_probabilities.masked_fill(~masks, -torch.inf).logsumexp(dim=1)
     loss = -(1 - smoothing) * allowed - smoothing * log_probabilities.mean(dim=1)
-    return loss.mean()
+    return loss.mean() if weights is None else (loss * weights).sum() / weights.sum()

@@ -8,6 +8,7 @@ the set), `sha256` of the file, `type`, `plane`, `group`, `split`. How images ar
 import csv
 import hashlib
 import os
+import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -25,7 +26,9 @@ COLUMNS = ("set", "path", "sha256", "type", "plane", "group", "split")
 DROPPED = "dropped"
 """The split of an image that was left out, since it repeats one of a kept test folder."""
 
+_SIDES = re.compile(rf"train|val|test|fold-\d+|{DROPPED}")
 _LISTED = 10
+_UNDECODED = "surrogateescape"  # file names that are no UTF-8 come back as they were
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,10 @@ def write_manifest(rows: Sequence[Row], path: Path) -> None:
     """Write rows as CSV."""
     folder = path.resolve().parent
     sets = {row.sample.root: _relative(row.sample.root, folder) for row in rows}
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with (
+        atomic_path(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8", errors=_UNDECODED) as file,
+    ):
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
         for row in rows:
@@ -78,7 +84,7 @@ def write_manifest(rows: Sequence[Row], path: Path) -> None:
 def read_manifest(path: Path) -> list[Row]:
     """Read a manifest; raises `ManifestError` when it is not there or no manifest."""
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig", errors=_UNDECODED) as file:
             reader = csv.DictReader(file)
             if tuple(reader.fieldnames or ()) != COLUMNS:
                 raise ManifestError(
@@ -124,10 +130,10 @@ def _row(path: Path, line: int, values: dict[str, str]) -> Row:
         None in values.values()
         or label.type not in TYPES
         or label.plane not in (*PLANES, None)
-        or not values["split"]
+        or not _SIDES.fullmatch(values["split"])
     ):
         raise ManifestError(path, f"line {line} is no image with type, plane and split")
-    root = path.parent / values["set"]  # an absolute set stays what it is
+    root = Path(os.path.normpath(path.parent / values["set"]))  # an absolute set stays as it is
     sample = Sample(root, Path(values["path"]), label, values["split"])
     return Row(sample, values["sha256"], values["group"])
 

@@ -23,7 +23,7 @@ def class_figures(
     probabilities: NDArray[np.float32],
     truth: Sequence[str],
     names: Sequence[str],
-    groups: Sequence[int] | None = None,
+    groups: NDArray[np.int64] | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Measure the answers to one question.
@@ -32,7 +32,7 @@ def class_figures(
         probabilities: `(N, C)`, rows sum to 1.
         truth: N true names.
         names: C names, in the order of the columns.
-        groups: N group numbers for the bootstrap; None: every image stands alone.
+        groups: `(N,)` group numbers for the bootstrap; None: every image stands alone.
         seed: Of the bootstrap.
 
     Returns:
@@ -148,7 +148,7 @@ def _one_class(matrix: NDArray[np.int64], column: int) -> dict[str, Any]:
 def _bootstrap(
     probabilities: NDArray[np.float32],
     columns: NDArray[np.int64],
-    groups: Sequence[int] | None,
+    groups: NDArray[np.int64] | None,
     seed: int,
 ) -> dict[str, list[float] | None]:
     """Return 95 % percentile intervals over resampled groups (Efron 1979).

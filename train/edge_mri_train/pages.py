@@ -34,7 +34,7 @@ def write_page(template: str, path: Path, **values: Any) -> None:
     environment.filters["percent"] = percent
     text = environment.get_template(template).render(version=__version__, **values)
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def picture(image: NDArray[np.uint8]) -> str:

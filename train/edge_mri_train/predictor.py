@@ -7,9 +7,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_mri.classifier import Classifier
+from edge_mri.classifier import SHIPPED_MODEL, Classifier
 from edge_mri.labels import LabelSpace
 from edge_mri.preprocess import PreprocessSpec
+from edge_mri_train.duplicates.seen import SeenImages
+
+SEEN = "seen.bin"
+"""The file in a run's folder, and beside an exported ONNX file, that remembers training images."""
 
 _CHECKPOINT_SUFFIXES = (".pt", ".pth")
 
@@ -23,12 +27,14 @@ class Predictor:
         labels: The classes in the order of its columns.
         preprocess: What turns an image into its input.
         probabilities: Maps `(N, 1, S, S)` uint8 to `(N, K)` class probabilities.
+        seen: What it remembers of its training images; None where that is not known.
     """
 
     name: str
     labels: LabelSpace
     preprocess: PreprocessSpec
     probabilities: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+    seen: SeenImages | None
 
 
 def open_predictor(path: Path | None) -> Predictor:
@@ -42,12 +48,15 @@ def open_predictor(path: Path | None) -> Predictor:
             checkpoint.labels,
             checkpoint.preprocess,
             checkpoint.probabilities,
+            SeenImages.from_bytes(checkpoint.seen) if checkpoint.seen else None,
         )
     classifier = Classifier.load(path, device="cpu")
     contract = classifier.contract
+    beside = SHIPPED_MODEL.with_suffix(".seen") if path is None else path.with_name(SEEN)
     return Predictor(
         f"{contract.name} {contract.precision} (ONNX)",
         contract.labels,
         contract.preprocess,
         classifier.probabilities,
+        SeenImages.from_bytes(beside.read_bytes()) if beside.is_file() else None,
     )

@@ -1,130 +1,105 @@
-"""Dividing labelled images into training and validation, and the manifest that records it.
+"""Dividing labelled images so that no group lies on two sides.
 
-Files with the same bytes stay on one side. The manifest is a CSV with one row an image, so that a
-run can be repeated and its split checked.
+Which images belong together is `edge_mri_train.grouping`; the file that records the division is
+`edge_mri_train.manifest`.
 """
 
-import csv
-import hashlib
 import random
-from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-from edge_mri.atomic import atomic_path
-from edge_mri.errors import ImageReadError, OptionError
-from edge_mri.labels import PLANES, TYPES, Label
-from edge_mri_train.errors import ManifestError
-from edge_mri_train.folders import Sample
+from edge_mri.errors import OptionError
+from edge_mri.labels import Label
+from edge_mri_train.manifest import DROPPED
 
-_COLUMNS = ("root", "path", "sha256", "type", "plane", "group", "split")
+TRAIN, VAL, TEST = "train", "val", "test"
 
 
 @dataclass(frozen=True)
-class Row:
-    """One image of a manifest.
+class SplitConfig:
+    """How to divide.
 
     Attributes:
-        sample: The image, its `split` being `train` or `val`.
-        sha256: Of the file's bytes.
-        group: Images of one group are on one side; here the files with the same bytes.
+        fractions: Share of the images that each side gets; they sum to 1.
+        seed: Of the order in which groups of one size are dealt.
+        keep_test: Leave images that lie in a test folder in `test`, and drop from the other sides
+            what belongs to a group with one of them.
     """
 
-    sample: Sample
-    sha256: str
-    group: str
+    fractions: Mapping[str, float] = field(default_factory=lambda: {TRAIN: 2 / 3, VAL: 1 / 3})
+    seed: int = 0
+    keep_test: bool = False
+
+    def __post_init__(self) -> None:
+        shares = list(self.fractions.values())
+        if len(shares) < 2 or min(shares) <= 0 or not abs(sum(shares) - 1) <= 1e-6:
+            told = ", ".join(f"{side} {share:g}" for side, share in self.fractions.items())
+            raise OptionError(f"fractions {told}; expected two or more above 0 that sum to 1")
+
+    @classmethod
+    def folds(cls, count: int, seed: int = 0, *, keep_test: bool = False) -> "SplitConfig":
+        """Divide into `count` folds of one size, `fold-0` to `fold-(count - 1)`."""
+        if count < 2:
+            raise OptionError(f"{count} folds; expected 2 or more")
+        return cls({f"fold-{fold}": 1 / count for fold in range(count)}, seed, keep_test)
 
 
-def split_samples(samples: Sequence[Sample], val_fraction: float, seed: int) -> list[Row]:
-    """Divide samples into training and validation, stratified by label, same seed same split.
+def divide(
+    labels: Sequence[Label],
+    groups: Sequence[int],
+    official: Sequence[str | None],
+    config: SplitConfig,
+) -> list[str]:
+    """Return the side of each image.
+
+    Groups are dealt the largest first, each to the side that lacks most of its labels (iterative
+    stratification after Sechidis et al. 2011, over groups), so that types and planes have
+    nearly the same shares on all sides.
 
     Args:
-        samples: What to divide; a split that their folders name is replaced.
-        val_fraction: Share of each label that goes to validation, above 0 and below 1.
-        seed: Of the shuffle.
+        labels: N labels.
+        groups: N group numbers.
+        official: N splits that the set's own folders name, or None.
+        config: How to divide.
     """
-    if not 0 < val_fraction < 1:
-        raise OptionError(f"validation fraction {val_fraction}; expected above 0 and below 1")
-    hashes = [_sha256(sample.file) for sample in samples]
-    groups: dict[str, list[int]] = defaultdict(list)
-    for position, digest in enumerate(hashes):
-        groups[digest].append(position)
-    by_label: dict[Label, list[str]] = defaultdict(list)
-    for digest, members in groups.items():
-        by_label[samples[members[0]].label].append(digest)
-    validation: set[str] = set()
-    for label in sorted(by_label, key=str):
-        digests = sorted(by_label[label])
-        random.Random(f"{seed}/{label}").shuffle(digests)
-        wanted = val_fraction * sum(len(groups[digest]) for digest in digests)
-        taken = 0
-        for digest in digests[:-1]:
-            if taken + len(groups[digest]) / 2 > wanted:
-                break
-            validation.add(digest)
-            taken += len(groups[digest])
-    return [
-        Row(
-            Sample(
-                sample.root, sample.path, sample.label, "val" if digest in validation else "train"
-            ),
-            digest,
-            digest[:16],
+    members: dict[int, list[int]] = defaultdict(list)
+    for position, group in enumerate(groups):
+        members[group].append(position)
+    sides: list[str] = [DROPPED] * len(labels)
+    if config.keep_test:
+        for group in [key for key, one in members.items() if _touches_test(one, official)]:
+            for position in members.pop(group):
+                if official[position] == TEST:
+                    sides[position] = TEST
+    dealt = list(members)
+    random.Random(config.seed).shuffle(dealt)
+    dealt.sort(key=lambda group: -len(members[group]))
+    totals = Counter(labels[position] for group in dealt for position in members[group])
+    lacking = {
+        side: {label: share * count for label, count in totals.items()}
+        for side, share in config.fractions.items()
+    }
+    for group in dealt:
+        contents = Counter(labels[position] for position in members[group])
+        side = max(
+            lacking, key=lambda one: _need(contents, lacking[one], totals, config.fractions[one])
         )
-        for sample, digest in zip(samples, hashes, strict=True)
-    ]
+        for position in members[group]:
+            sides[position] = side
+        for label, count in contents.items():
+            lacking[side][label] -= count
+    return sides
 
 
-def write_manifest(rows: Sequence[Row], path: Path) -> None:
-    """Write rows as CSV."""
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(_COLUMNS)
-        for row in rows:
-            sample = row.sample
-            writer.writerow(
-                [
-                    sample.root.resolve(),
-                    sample.path.as_posix(),
-                    row.sha256,
-                    sample.label.type,
-                    sample.label.plane or "",
-                    row.group,
-                    sample.split,
-                ]
-            )
+def _touches_test(positions: Sequence[int], official: Sequence[str | None]) -> bool:
+    return any(official[position] == TEST for position in positions)
 
 
-def read_manifest(path: Path) -> list[Row]:
-    """Read a manifest back; raises `ManifestError` when it is not there or no manifest."""
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            if tuple(reader.fieldnames or ()) != _COLUMNS:
-                raise ManifestError(path, f"its columns are {reader.fieldnames}")
-            return [_row(path, reader.line_num, values) for values in reader]
-    except OSError as error:
-        raise ManifestError(path, error.strerror or str(error)) from error
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise ManifestError(path, str(error)) from error
-
-
-def _row(path: Path, line: int, values: dict[str, str]) -> Row:
-    label = Label(values["type"], values["plane"] or None)
-    if (
-        None in values.values()
-        or label.type not in TYPES
-        or label.plane not in (*PLANES, None)
-        or values["split"] not in ("train", "val")
-    ):
-        raise ManifestError(path, f"line {line} is no image with type, plane and split")
-    sample = Sample(Path(values["root"]), Path(values["path"]), label, values["split"])
-    return Row(sample, values["sha256"], values["group"])
-
-
-def _sha256(path: Path) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise ImageReadError(f"{path}: {error.strerror}") from error
+def _need(
+    contents: Counter[Label], lacking: Mapping[Label, float], totals: Counter[Label], share: float
+) -> float:
+    """Return how much a side lacks of a group's labels, as a share of what it is to have."""
+    return sum(
+        count * lacking[label] / (share * totals[label]) for label, count in contents.items()
+    )

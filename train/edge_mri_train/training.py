@@ -3,6 +3,7 @@
     runs/NAME/
         config.json      what was asked for
         split.csv        which image was on which side
+        seen.bin         hashes of all of them, by which the model knows what it has seen
         history.json     one entry an epoch
         curves.png       the same as a picture
         checkpoint.pt    the best epoch by validation balanced accuracy
@@ -36,14 +37,21 @@ from edge_mri_train.augmentation import augment
 from edge_mri_train.checkpoint import Checkpoint, load_state, save_state
 from edge_mri_train.config import TrainConfig
 from edge_mri_train.curves import draw_curves
-from edge_mri_train.errors import LabelsMissingError, RunError
+from edge_mri_train.duplicates.seen import SeenImages
+from edge_mri_train.errors import LabelsMissingError, ManifestError, RunError
 from edge_mri_train.evaluation import figures
 from edge_mri_train.folders import Sample, breakdown, read_folders
+from edge_mri_train.grouping import IdSource
 from edge_mri_train.initial_weights import load_initial_weights
-from edge_mri_train.loss import class_masks, marginal_loss
+from edge_mri_train.layout import Layout
+from edge_mri_train.loss import balanced_weights, class_masks, marginal_loss
+from edge_mri_train.manifest import Row, check_manifest, read_manifest, with_split, write_manifest
+from edge_mri_train.partition import Partition, partition
 from edge_mri_train.pixels import load_pixels
+from edge_mri_train.predictor import SEEN
 from edge_mri_train.runs import CONFIG
-from edge_mri_train.split import read_manifest, split_samples, write_manifest
+from edge_mri_train.scan import fingerprint_files
+from edge_mri_train.split import TRAIN, VAL, SplitConfig
 
 CHECKPOINT = "checkpoint.pt"
 MANIFEST = "split.csv"
@@ -71,12 +79,14 @@ def train(config: TrainConfig, out: Path, progress: Progress) -> Path:
     """
     if (out / CONFIG).exists():
         raise RunError(f"{out} holds a run already; continue it with --resume, or choose another")
-    samples = _for_training(read_folders([Path(root) for root in config.data]), progress)
-    progress.say(breakdown(samples))
-    rows = split_samples(samples, config.val_fraction, config.seed)
-    run = _Run(config, [row.sample for row in rows], out, progress)
+    divided = _divided(config, progress)
+    samples = [row.sample for row in divided.rows]
+    seen = SeenImages.of(divided.fingerprints).to_bytes()
+    run = _Run(config, samples, seen, out, progress)
     run.start()
-    write_manifest(rows, out / MANIFEST)
+    write_manifest(divided.rows, out / MANIFEST)
+    with atomic_path(out / SEEN) as temporary:
+        temporary.write_bytes(seen)
     config.write(out / CONFIG)
     return run.go_on()
 
@@ -85,9 +95,16 @@ def resume(out: Path, progress: Progress) -> Path:
     """Go on with a run after its last whole epoch; returns the path of the best checkpoint."""
     config = TrainConfig.read(out / CONFIG)
     samples = [row.sample for row in read_manifest(out / MANIFEST)]
-    run = _Run(config, samples, out, progress)
+    run = _Run(config, samples, _remembered(out), out, progress)
     run.start(load_state(out / _LAST) if (out / _LAST).exists() else None)
     return run.go_on()
+
+
+def _remembered(out: Path) -> bytes:
+    try:
+        return (out / SEEN).read_bytes()
+    except OSError as error:
+        raise RunError(f"{out / SEEN} cannot be read: {error.strerror}; start a new run") from error
 
 
 def resolve_device(name: str) -> torch.device:
@@ -97,6 +114,42 @@ def resolve_device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(name)
+
+
+def _divided(config: TrainConfig, progress: Progress) -> Partition:
+    """Divide the images, or take the division of a manifest."""
+    if config.split is not None:
+        path = Path(config.split)
+        rows = read_manifest(path)
+        check_manifest(path, rows, progress)
+        rows = [row for row in _chosen(path, rows, config.fold) if row.sample.split in (TRAIN, VAL)]
+        progress.say(breakdown([row.sample for row in rows]))
+        return Partition(rows, fingerprint_files([row.sample.file for row in rows], progress))
+    layout = Layout.from_options(config.maps, Path(config.index) if config.index else None)
+    samples = _for_training(read_folders([Path(root) for root in config.data], layout), progress)
+    progress.say(breakdown(samples))
+    shares = {TRAIN: 1 - config.val_fraction, VAL: config.val_fraction}
+    return partition(samples, IdSource(), SplitConfig(shares, config.seed), progress)
+
+
+def _chosen(path: Path, rows: Sequence[Row], fold: int | None) -> list[Row]:
+    """Return the rows with the sides they have when a fold validates."""
+    sides = {row.sample.split for row in rows}
+    folds = {side for side in sides if side and side.startswith("fold-")}
+    if fold is None:
+        if folds:
+            raise ManifestError(path, f"it has {len(folds)} folds; say which validates with --fold")
+        return list(rows)
+    if f"fold-{fold}" not in folds:
+        raise ManifestError(
+            path, f"it has no fold {fold}, only {', '.join(sorted(folds)) or 'none'}"
+        )
+    return [
+        with_split(row, VAL if row.sample.split == f"fold-{fold}" else TRAIN)
+        if row.sample.split in folds
+        else row
+        for row in rows
+    ]
 
 
 def _for_training(samples: Sequence[Sample], progress: Progress) -> list[Sample]:
@@ -114,9 +167,15 @@ class _Run:
     """One run's network, data and state; making and starting it writes nothing."""
 
     def __init__(
-        self, config: TrainConfig, samples: Sequence[Sample], out: Path, progress: Progress
+        self,
+        config: TrainConfig,
+        samples: Sequence[Sample],
+        seen: bytes,
+        out: Path,
+        progress: Progress,
     ) -> None:
         self.config = config
+        self.seen = seen
         self.out = out
         self.progress = progress
         self.device = resolve_device(config.device)
@@ -135,6 +194,7 @@ class _Run:
         config = self.config
         self.pixels = self._pixels(self.train_samples, "training images")
         self.val_pixels = self._pixels(self.val_samples, "validation images")
+        self.weights = balanced_weights([sample.label for sample in self.train_samples])
         self.steps = max(len(self.pixels) // config.batch_size, 1)
         if state is None:
             every = max(len(self.pixels) // _STATISTICS_IMAGES, 1)
@@ -179,12 +239,19 @@ class _Run:
             files = [sample.file for sample in samples]
             return torch.from_numpy(load_pixels(files, self.spec, on_image=step))
 
+    def _order(self, generator: torch.Generator) -> torch.Tensor:
+        """Return the positions of an epoch's images."""
+        count = len(self.pixels)
+        if self.config.sampler == "shuffle":
+            return torch.randperm(count, generator=generator)
+        return torch.multinomial(self.weights, count, replacement=True, generator=generator)
+
     def _train_epoch(self, epoch: int, masks: torch.Tensor) -> float:
-        config, steps = self.config, self.steps
+        config, steps, weights = self.config, self.steps, self.weights
         seed = 1_000_003 * config.seed + epoch
         generator = torch.Generator().manual_seed(seed)
         torch.manual_seed(seed)  # dropout
-        order = torch.randperm(len(self.pixels), generator=generator)
+        order = self._order(generator)
         self.network.train()
         total = 0.0
         with self.progress.bar(f"epoch {epoch}/{config.epochs}", steps) as step:
@@ -193,7 +260,12 @@ class _Run:
                 if config.augment:
                     images = augment(images, generator)
                 logits = self.network(images.contiguous(memory_format=torch.channels_last))
-                loss = marginal_loss(logits, masks[batch].to(self.device), config.label_smoothing)
+                loss = marginal_loss(
+                    logits,
+                    masks[batch].to(self.device),
+                    config.label_smoothing,
+                    None if config.class_weights == "none" else weights[batch].to(self.device),
+                )
                 self.optimizer.zero_grad(set_to_none=True)
                 loss.backward()  # type: ignore[no-untyped-call]
                 nn.utils.clip_grad_norm_(self.network.parameters(), _MAX_GRADIENT_NORM)
@@ -231,19 +303,24 @@ class _Run:
 
     def _save_checkpoint(self, entry: dict[str, Any]) -> None:
         config = asdict(self.config)
-        for private in ("data", "device", "init_weights"):
+        for private in ("data", "device", "index", "init_weights", "split"):
             del config[private]
         training = {
-            "data": ["/".join(Path(root).resolve().parts[-2:]) for root in self.config.data],
+            "data": sorted({"/".join(one.root.resolve().parts[-2:]) for one in self.train_samples}),
             "images": {"train": len(self.train_samples), "val": len(self.val_samples)},
             "init_weights": Path(self.config.init_weights).name,
             "config": config,
             "validation": entry,
             "toolkit_version": __version__,
         }
-        Checkpoint(self.config.arch, self.space, self.spec, self.network, training=training).save(
-            self.out / CHECKPOINT
-        )
+        Checkpoint(
+            self.config.arch,
+            self.space,
+            self.spec,
+            self.network,
+            training=training,
+            seen=self.seen,
+        ).save(self.out / CHECKPOINT)
 
     def _save_progress(self) -> None:
         """Write history and curves, then the state: what is killed between is done again."""

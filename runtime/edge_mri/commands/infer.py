@@ -3,9 +3,8 @@
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from io import TextIOWrapper
 from pathlib import Path
 from typing import TextIO
 
@@ -17,6 +16,7 @@ from edge_mri.errors import EdgeMriError, NoImagesError, OutputError
 from edge_mri.images import SUFFIXES, ImageFiles
 from edge_mri.output import WRITERS
 from edge_mri.prediction import Prediction
+from edge_mri.progress import NoProgress, Progress, TerminalProgress
 from edge_mri.session import DEVICES, available_threads
 
 SOME_FAILED = 1
@@ -73,8 +73,11 @@ def command(
     with _opened(output) as stream:
         records = classifier.stream(files, threads=workers, batch_size=batch_size)
         rows_are_progress = format_ == "table" and stream is sys.stdout and stream.isatty()
-        with _progress(files, counts, records, show=not rows_are_progress) as watched:
-            WRITERS[format_](watched, stream, classifier.contract.labels)
+        shown = sys.stderr.isatty() and not rows_are_progress
+        progress: Progress = TerminalProgress() if shown else NoProgress()
+        with progress.bar("images", sum(1 for _ in files) if shown else 0) as step:
+            counted = _counted(records, counts, step)
+            WRITERS[format_](counted, stream, classifier.contract.labels)
     _summarise(counts, files.skipped, time.perf_counter() - started, classifier, workers)
     if counts["error"]:
         raise SystemExit(SOME_FAILED)
@@ -84,8 +87,6 @@ def command(
 def _opened(path: Path | None) -> Iterator[TextIO]:
     """Open what the records go to; it takes file names that are no valid text."""
     if path is None:
-        if isinstance(sys.stdout, TextIOWrapper):
-            sys.stdout.reconfigure(errors="backslashreplace")
         try:
             yield sys.stdout
             sys.stdout.flush()
@@ -101,23 +102,14 @@ def _opened(path: Path | None) -> Iterator[TextIO]:
         yield file
 
 
-@contextmanager
-def _progress(
-    files: ImageFiles, counts: Counter[str], records: Iterable[Prediction], *, show: bool
-) -> Iterator[Iterator[Prediction]]:
-    """Count the records that pass and, on a terminal, draw a bar on stderr."""
-
-    def counted(passing: Iterable[Prediction]) -> Iterator[Prediction]:
-        for record in passing:
-            counts[record.type or record.status] += 1
-            yield record
-
-    if not (show and sys.stderr.isatty()):
-        yield counted(records)
-        return
-    total = sum(1 for _ in files)
-    with click.progressbar(records, length=total, file=sys.stderr, label="images") as bar:
-        yield counted(bar)
+def _counted(
+    records: Iterable[Prediction], counts: Counter[str], step: Callable[[], None]
+) -> Iterator[Prediction]:
+    """Count the records that pass by their answers."""
+    for record in records:
+        counts[record.type or record.status] += 1
+        step()
+        yield record
 
 
 def _summarise(

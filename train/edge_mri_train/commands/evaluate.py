@@ -8,58 +8,158 @@ import click
 
 from edge_mri.atomic import atomic_path
 from edge_mri.progress import TerminalProgress
-from edge_mri_train.evaluation import evaluate
+from edge_mri_train.evaluation import READINGS, EvaluationConfig, evaluate
+from edge_mri_train.layout import Layout, layout_options
 
 
 @click.command("evaluate")
-@click.argument("model", type=click.Path(path_type=Path), metavar="MODEL")
+@click.argument("model", required=False, type=click.Path(path_type=Path), metavar="[MODEL]")
 @click.option(
     "--data",
     multiple=True,
     required=True,
     type=click.Path(path_type=Path),
+    metavar="DIR",
     help="A folder with class folders; may be given several times.",
 )
+@layout_options
 @click.option(
-    "--json", "json_file", type=click.Path(path_type=Path), help="Write the figures to this file."
+    "--against",
+    type=click.Path(path_type=Path),
+    metavar="MANIFEST",
+    help="The images it was trained on.  [default: what the model remembers]",
 )
-def command(model: Path, data: tuple[Path, ...], json_file: Path | None) -> None:
-    """Measure MODEL, a checkpoint or an ONNX file, on labelled images.
+@click.option("--by", multiple=True, metavar="TAG", help="Figures per value of an index's column.")
+@click.option(
+    "--compare",
+    "other",
+    type=click.Path(path_type=Path),
+    metavar="MODEL",
+    help="Another model, image by image.",
+)
+@click.option("--json", "json_file", type=click.Path(path_type=Path), metavar="FILE")
+@click.option(
+    "--html",
+    "html_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="One page with curves, confusion matrices and the worst errors as pictures.",
+)
+def command(
+    model: Path | None,
+    data: tuple[Path, ...],
+    maps: tuple[str, ...],
+    index: Path | None,
+    against: Path | None,
+    by: tuple[str, ...],
+    other: Path | None,
+    json_file: Path | None,
+    html_file: Path | None,
+) -> None:
+    """Measure MODEL, a checkpoint or an ONNX file; without it, the model that ships.
 
-    Where a folder holds both training and test folders, only the test images count.
+    Reads the answers three times: on all images, without those that also occur in training, and
+    without the near-duplicate groups that touch training. Where folders hold training and test
+    folders, only the test images count.
     """
-    result = evaluate(model, data, TerminalProgress())
+    config = EvaluationConfig(
+        model=model,
+        data=data,
+        layout=Layout.from_options(maps, index),
+        against=against,
+        by=by,
+        other=other,
+    )
+    result = evaluate(config, TerminalProgress())
     if json_file:
         with atomic_path(json_file) as temporary:
-            temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    click.echo(_text(result))
+            temporary.write_text(json.dumps(result.report, indent=2) + "\n", encoding="utf-8")
+    if html_file:
+        from edge_mri_train.evaluation_page import write_evaluation_page
+
+        write_evaluation_page(result, html_file)
+    click.echo(_text(result.report))
 
 
-def _text(result: dict[str, Any]) -> str:
-    lines = [f"{result['model']}: {result['n']} images"]
+def _text(report: dict[str, Any]) -> str:
+    known = report["training_images"]
+    lines = [
+        f"{report['model']}: {report['n']} images; training images known from "
+        + (known if known else "nowhere, give --against MANIFEST for a group-clean reading"),
+        "",
+        f"{'reading':<24}{'n':>6}  {'type %':<22}{'plane %':<22}{'tumour sens. %':<22}"
+        f"{'tumour spec. %':<22}{'ECE %':>6}",
+    ]
+    for key, name in READINGS.items():
+        lines.append(_reading(name, report["subsets"][key]))
+    for tag, values in report["by"].items():
+        lines += ["", f"by {tag}:"]
+        lines += [_reading(f"  {value}", part) for value, part in values.items()]
     for axis in ("type", "plane", "joint"):
-        measured = result[axis]
-        if measured is None:
-            lines.append(f"\n{axis}: not labelled, or not answered by this model")
-            continue
-        low, high = measured["ci95"]
-        lines += [
-            f"\n{axis}: accuracy {_percent(measured['accuracy'])} % "
-            f"(95 % interval {_percent(low)} to {_percent(high)}, n = {measured['n']}), "
-            f"balanced {_percent(measured['balanced_accuracy'])} %, "
-            f"macro F1 {_percent(measured['macro_f1'])} %",
-            f"{'':<20}{'n':>6}{'sens %':>8}{'spec %':>8}{'prec %':>8}   answered as",
-        ]
-        for name, row in zip(measured["labels"], measured["confusion_matrix"], strict=True):
-            one = measured["per_class"][name]
-            figures = "".join(
-                f"{_percent(one[key]):>8}" for key in ("sensitivity", "specificity", "precision")
-            )
-            lines.append(
-                f"{name:<20}{one['support']:>6}{figures}   " + " ".join(f"{c:>4}" for c in row)
-            )
-    lines.append("\nFor research use, not for diagnosis.")
+        lines += ["", *_axis(axis, report[axis])]
+    if "comparison" in report:
+        lines += ["", *_comparison(report["comparison"])]
+    lines += ["", "For research use, not for diagnosis."]
     return "\n".join(lines)
+
+
+def _reading(name: str, part: dict[str, Any] | None) -> str:
+    if part is None:
+        return f"{name:<24}{'-':>6}"
+    plane, tumor = part["plane"], part["tumor"]
+    cells = [
+        _share(part["type"]["accuracy"], part["type"]["ci95"]),
+        _share(plane["accuracy"], plane["ci95"]) if plane else "-",
+        _share(tumor["sensitivity"], tumor["sensitivity_ci95"]),
+        _share(tumor["specificity"], tumor["specificity_ci95"]),
+    ]
+    row = "".join(f"{cell:<22}" for cell in cells)
+    return f"{name:<24}{part['n']:>6}  {row}{_percent(part['type']['ece']):>6}"
+
+
+def _axis(axis: str, measured: dict[str, Any] | None) -> list[str]:
+    if measured is None:
+        return [f"{axis}: not labelled, or not answered by this model"]
+    lines = [
+        f"{axis}: accuracy {_share(measured['accuracy'], measured['ci95'])} % (95 % interval, "
+        f"n = {measured['n']}), balanced {_percent(measured['balanced_accuracy'])} %, "
+        f"macro F1 {_percent(measured['macro_f1'])} %, Brier {measured['brier']:.4f}",
+        f"{'':<20}{'n':>6}{'sens %':>8}{'spec %':>8}{'prec %':>8}{'AUROC':>8}   answered as",
+    ]
+    for name, row in zip(measured["labels"], measured["confusion_matrix"], strict=True):
+        one = measured["per_class"][name]
+        figures = "".join(
+            f"{_percent(one[key]):>8}" for key in ("sensitivity", "specificity", "precision")
+        )
+        area = "-" if one["auroc"] is None else f"{one['auroc']:.4f}"
+        counts = " ".join(f"{count:>4}" for count in row)
+        lines.append(f"{name:<20}{one['support']:>6}{figures}{area:>8}   {counts}")
+    return lines
+
+
+def _comparison(compared: dict[str, Any]) -> list[str]:
+    lines = [
+        f"{compared['first']} against {compared['second']}: same type on "
+        f"{_percent(compared['agreement'])} % of {compared['n']} images; only the first right on "
+        f"{compared['only_first_right']}, only the second on {compared['only_second_right']}, "
+        f"McNemar's exact p = {compared['mcnemar_p']:.3g}",
+        "change of sensitivity: "
+        + ", ".join(
+            f"{name} {100 * change:+.2f}" for name, change in compared["sensitivity_change"].items()
+        )
+        + " points",
+    ]
+    lines += [
+        f"  flipped: {one['path']} ({one['label']}): {one['first']} / {one['second']}"
+        for one in compared["flipped"]
+    ]
+    return lines
+
+
+def _share(value: float | None, interval: list[float] | None) -> str:
+    if value is None or interval is None:
+        return "-"
+    return f"{_percent(value)} ({100 * interval[0]:.1f}-{100 * interval[1]:.1f})"
 
 
 def _percent(value: float | None) -> str:

@@ -13,7 +13,8 @@ from edge_mri.labels import TASKS
 from edge_mri.progress import TerminalProgress
 from edge_mri.session import DEVICES
 from edge_mri_train.architectures import recipe
-from edge_mri_train.config import TrainConfig
+from edge_mri_train.config import CLASS_WEIGHTS, SAMPLERS, TrainConfig
+from edge_mri_train.layout import layout_options
 from edge_mri_train.runs import CONFIG, RUNS, newest_run
 from edge_mri_train.training import resume, train
 
@@ -24,6 +25,28 @@ from edge_mri_train.training import resume, train
     multiple=True,
     type=click.Path(path_type=Path),
     help="A folder with class folders; may be given several times.",
+)
+@layout_options
+@click.option(
+    "--split",
+    type=click.Path(path_type=Path),
+    metavar="MANIFEST",
+    help="Train on what a manifest of `edge-mri split` says, instead of --data.",
+)
+@click.option("--fold", type=click.IntRange(0), help="Which fold of the manifest validates.")
+@click.option(
+    "--class-weights",
+    type=click.Choice(CLASS_WEIGHTS),
+    default="none",
+    show_default=True,
+    help="Let each class count the same in the loss.",
+)
+@click.option(
+    "--sampler",
+    type=click.Choice(SAMPLERS),
+    default="shuffle",
+    show_default=True,
+    help="weighted draws classes equally often.",
 )
 @click.option(
     "--task",
@@ -74,6 +97,12 @@ from edge_mri_train.training import resume, train
 def command(
     ctx: click.Context,
     data: tuple[Path, ...],
+    maps: tuple[str, ...],
+    index: Path | None,
+    split: Path | None,
+    fold: int | None,
+    class_weights: str,
+    sampler: str,
     task: str,
     arch: str,
     init_weights: str,
@@ -98,11 +127,20 @@ def command(
         _refuse_other_options(ctx)
         folder = out or newest_run()
     else:
-        if not data:
-            raise OptionError("no --data given; expected at least one folder with class folders")
+        if bool(data) == bool(split):
+            raise OptionError(
+                "expected either --data, at least one folder with class folders, or --split, "
+                "a manifest of `edge-mri split`"
+            )
         own = recipe(arch)
         config = TrainConfig(
             data=tuple(str(root) for root in data),
+            maps=maps,
+            index=str(index) if index else None,
+            split=str(split) if split else None,
+            fold=fold,
+            class_weights=class_weights,
+            sampler=sampler,
             task=task,
             arch=arch,
             init_weights=init_weights,

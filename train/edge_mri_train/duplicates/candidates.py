@@ -8,7 +8,7 @@ Zisserman 2003) in faiss: the time grows as n sqrt(n) with a small factor, the m
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import faiss
@@ -31,13 +31,16 @@ _LEAST_LIKENESS = 0.82  # cosine of two descriptors
 _ASKED_WHOLE, _ASKED_CROP = 6, 24  # hits per image and orientation
 _KEPT_WHOLE, _KEPT_CROP = 5, 6  # hits per image, the best of all orientations
 
-_SINGLY_BELOW = 20_000  # vectors; fewer are compared one by one
+_SINGLY_BELOW = 5_000  # vectors; fewer are compared one by one
 _PROBES = 8  # lists of the inverted file that are scanned
 _SAMPLES_PER_LIST = 64  # vectors that place the centre of a list
 _ROUNDS = 8  # of the k-means that places the centres
 _SEED = 0
 _STORED_SIZE = -(-SIZE // 8) * 8  # faiss reads float16 eight at a time
 _CHUNK = 4096  # images at a time
+
+Images = NDArray[Any] | Sequence[NDArray[Any]]
+"""N square images of one size: `(N, S, S)`, or N of `(S, S)`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,29 +82,38 @@ class Candidates:
 class Layer:
     """An index of whole images, or of all views of images but the whole one."""
 
-    def __init__(self, images: Sequence[NDArray[Any]], *, of_crops: bool = False) -> None:
-        """Index N small square images of one size."""
+    def __init__(self, images: Images, *, of_crops: bool = False) -> None:
+        """Index small images."""
         self._views = range(1, VIEWS) if of_crops else range(1)
         self._index = self._trained(images)
         for stack in _stacks(images):
             self._index.add(self._described(stack))
 
-    def nearest(
-        self, questions: NDArray[np.float32], asked: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.int8], NDArray[np.float32]]:
-        """Find what is most like `(Q, SIZE)` descriptors.
+    def hits(
+        self, questions: NDArray[np.float32], symmetry: int, asked: int, least: float
+    ) -> Candidates:
+        """Find what is like the descriptors of images turned by a symmetry.
 
-        Returns:
-            For each question at most `asked` hits, the best first, as `(Q, K)` arrays: the
-            position of the image, -1 for none; its view; the likeness, a cosine.
+        Args:
+            questions: `(Q, SIZE)`; their positions become those of the moving images.
+            symmetry: 0 to 7.
+            asked: Hits for each question, at most.
+            least: Likeness of a hit, at least.
         """
         asked = min(asked, self._index.ntotal)
         products, found = self._index.search(_stored(questions), asked)
-        position, view = np.divmod(found, len(self._views))
         likeness = products / np.float32(SCALE**2)
-        return position, (view + self._views.start).astype(np.int8), likeness
+        alike = (found >= 0) & (likeness >= least)
+        target, view = np.divmod(found[alike], len(self._views))
+        return Candidates(
+            moving=np.nonzero(alike)[0],
+            symmetry=np.full(len(target), symmetry, np.int8),
+            view=(view + self._views.start).astype(np.int8),
+            target=target,
+            likeness=likeness[alike],
+        )
 
-    def _trained(self, images: Sequence[NDArray[Any]]) -> faiss.Index:
+    def _trained(self, images: Images) -> faiss.Index:
         """Return an empty index; one for many vectors learns where its lists lie."""
         count = len(images) * len(self._views)
         centres = faiss.IndexFlatIP(_STORED_SIZE)
@@ -155,18 +167,14 @@ def find_candidates(thumbnails: Sequence[NDArray[np.uint8]], progress: Progress)
     with search_pool() as pool:
         whole, crop = pool.map(lambda crops: Layer(thumbnails, of_crops=crops), (False, True))
 
-        def ask(start: int) -> Candidates:
-            questions = wholes[start : start + _CHUNK]
-            hits = [
-                _alike(layer, asked, turn_descriptors(questions, symmetry), symmetry, start)
-                for layer, asked in ((whole, _ASKED_WHOLE), (crop, _ASKED_CROP))
-                for symmetry in range(SYMMETRIES)
-            ]
-            return strongest(Candidates.concatenate(hits), count)
+        def search(start: int) -> Candidates:
+            hits = ask(whole, crop, wholes[start : start + _CHUNK])
+            hits = replace(hits, moving=hits.moving + start)
+            return strongest(hits[hits.moving != hits.target], count)
 
         starts = range(0, count, _CHUNK)
         with progress.bar("search", len(starts)) as step:
-            for part in pool.map(ask, starts):
+            for part in pool.map(search, starts):
                 parts.append(part)
                 step()
     pairs = Candidates.concatenate(parts)
@@ -174,24 +182,24 @@ def find_candidates(thumbnails: Sequence[NDArray[np.uint8]], progress: Progress)
     return pairs.best(first * count + second)
 
 
-def _alike(
-    layer: Layer, asked: int, questions: NDArray[np.float32], symmetry: int, start: int
-) -> Candidates:
-    """Return the hits that are alike enough; the questions are the images from `start` on."""
-    target, view, likeness = layer.nearest(questions, asked)
-    moving = np.broadcast_to(np.arange(start, start + len(target))[:, np.newaxis], target.shape)
-    alike = (target >= 0) & (target != moving) & (likeness >= _LEAST_LIKENESS)
-    return Candidates(
-        moving=moving[alike],
-        symmetry=np.full(np.count_nonzero(alike), symmetry, np.int8),
-        view=view[alike],
-        target=target[alike],
-        likeness=likeness[alike],
+def ask(whole: Layer, crop: Layer, questions: NDArray[np.float32]) -> Candidates:
+    """Find the images that `(Q, SIZE)` descriptors of whole images are like, in 8 orientations."""
+    return Candidates.concatenate(
+        [
+            layer.hits(turn_descriptors(questions, symmetry), symmetry, asked, _LEAST_LIKENESS)
+            for layer, asked in ((whole, _ASKED_WHOLE), (crop, _ASKED_CROP))
+            for symmetry in range(SYMMETRIES)
+        ]
     )
 
 
 def strongest(hits: Candidates, count: int) -> Candidates:
-    """Return each image's best hits, so many on wholes and so many on crops."""
+    """Return the best pairs of each moving image: so many on wholes, so many on crops.
+
+    Args:
+        hits: Pairs, of which some may join the same images.
+        count: Images among which the targets are.
+    """
     hits = hits.best(hits.moving * count + hits.target)
     is_crop = hits.view > 0
     side = hits.moving * 2 + is_crop
@@ -201,10 +209,10 @@ def strongest(hits: Candidates, count: int) -> Candidates:
     return hits[order[rank < np.where(is_crop[order], _KEPT_CROP, _KEPT_WHOLE)]]
 
 
-def _stacks(images: Sequence[NDArray[Any]]) -> Iterator[NDArray[Any]]:
+def _stacks(images: Images) -> Iterator[NDArray[Any]]:
     """Yield images as `(M, S, S)`, a few thousand at a time."""
     for start in range(0, len(images), _CHUNK):
-        yield np.stack(images[start : start + _CHUNK])
+        yield np.asarray(images[start : start + _CHUNK])
 
 
 def _stored(descriptors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,10 +1,10 @@
 """Short vectors that tell alike images from others, under turning, mirroring and cropping.
 
 The images are small and square: thumbnails, or maps of their local contrast. A descriptor holds
-the low frequencies of an image's 2-D cosine transform (as in pHash,
-Zauner 2010), whitened and scaled to one length, so that the product of two is their likeness.
-Turning or mirroring an image by one of the 8 symmetries of the square only permutes the
-coefficients and flips signs; a crop is met by describing crops of every image beforehand.
+the low frequencies of an image's 2-D cosine transform (as in pHash, Zauner 2010), whitened and
+scaled to one length, so that the product of two is their likeness. Turning or mirroring an image
+by one of the 8 symmetries of the square only permutes the coefficients and flips signs; a crop is
+met by describing crops of every image beforehand.
 
 The numbers are whole, so that a sum of products is exact in float32 whatever its order: a
 search gives the same answer with any number of threads.

@@ -93,7 +93,7 @@ def register(
     everywhere = np.ones(target.shape, np.uint8)
     try:
         correlation, warp = cv2.findTransformECC(
-            target, moving, start, cv2.MOTION_AFFINE, _STOP, everywhere, blur_px
+            target, moving, start.copy(), cv2.MOTION_AFFINE, _STOP, everywhere, blur_px
         )
     except cv2.error:  # it did not converge
         return None
@@ -114,6 +114,13 @@ def view_warp(view: int) -> Warp:
     shift_x = scale_x * (0.5 - left * COARSE_PX) - 0.5
     shift_y = scale_y * (0.5 - top * COARSE_PX) - 0.5
     return np.array([[scale_x, 0, shift_x], [0, scale_y, shift_y]], np.float32)
+
+
+def finer(warp: Warp) -> Warp:
+    """Return the warp between thumbnails that is the given one between coarse maps."""
+    scale = THUMBNAIL_PX / COARSE_PX
+    shift = scale * warp[:, 2] + (scale - 1) / 2 * (warp[:, :2].sum(axis=1) - 1)
+    return np.column_stack([warp[:, :2], shift]).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,10 +176,7 @@ def _local_contrast(image: NDArray[Any], sigma_px: float, least: float) -> NDArr
 
 def _correlation(target: _Fine, moving: _Fine, coarse_warp: Warp) -> float:
     """Refine a warp of the coarse maps and correlate the detail where both images have content."""
-    scale = THUMBNAIL_PX / COARSE_PX
-    warp = coarse_warp.copy()
-    warp[:, 2] = scale * warp[:, 2] + (scale - 1) / 2 * (warp[:, :2].sum(axis=1) - 1)
-    found = register(target.detail, moving.detail, warp, blur_px=3)
+    found = register(target.detail, moving.detail, finer(coarse_warp), blur_px=3)
     if found is None:
         return 0.0
     warp = found[1]

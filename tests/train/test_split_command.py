@@ -1,0 +1,96 @@
+import shutil
+
+import pytest
+from click.testing import CliRunner
+
+from edge_mri.cli import main
+from edge_mri_train.manifest import read_manifest
+
+
+def run(*arguments: object):
+    result = CliRunner().invoke(main, ["split", *map(str, arguments)])
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    return result
+
+
+def counts(text: str) -> dict[str, int]:
+    return {line.split()[0]: int(line.split()[1]) for line in text.splitlines()}
+
+
+def test_two_thirds_train_by_default_and_the_same_again(heads, tmp_path):
+    one = run(heads, "--out", tmp_path / "a.csv")
+    assert one.exit_code == 0
+    assert sum(counts(one.stdout).values()) == 24
+    assert abs(counts(one.stdout)["train"] - 16) <= 4
+    assert run(heads, "--out", tmp_path / "b.csv").stdout == one.stdout
+    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
+    run(heads, "--out", tmp_path / "c.csv", "--seed", 1)
+    assert (tmp_path / "a.csv").read_bytes() != (tmp_path / "c.csv").read_bytes()
+
+
+def test_fractions_and_folds(heads, tmp_path):
+    three = counts(run(heads, "--out", tmp_path / "m.csv", "--fractions", "0.5,0.25,0.25").stdout)
+    assert set(three) == {"train", "val", "test"}
+    folds = counts(run(heads, "--out", tmp_path / "m.csv", "--folds", 3).stdout)
+    assert set(folds) == {"fold-0", "fold-1", "fold-2"}
+    assert {row.sample.split for row in read_manifest(tmp_path / "m.csv")} == set(folds)
+
+
+def test_a_kept_test_folder_stays_and_its_copies_are_dropped(heads, head, save, tmp_path):
+    shutil.copytree(heads, tmp_path / "set" / "Training")
+    save(tmp_path / "set" / "Testing" / "glioma_axial" / "a.png", head(0, "glioma_axial"))
+    save(tmp_path / "set" / "Testing" / "glioma_axial" / "b.png", head(40, "glioma_axial"))
+    said = run(tmp_path / "set", "--out", tmp_path / "m.csv", "--keep-test").stdout
+    assert counts(said)["test"] == 2
+    sides = {
+        row.sample.path.as_posix(): row.sample.split for row in read_manifest(tmp_path / "m.csv")
+    }
+    assert sides["Training/glioma_axial/00.png"] == "dropped"
+    assert sides["Testing/glioma_axial/a.png"] == sides["Testing/glioma_axial/b.png"] == "test"
+    result = CliRunner().invoke(
+        main, ["audit", "--manifest", str(tmp_path / "m.csv"), "--fail-on", "leakage"]
+    )
+    assert result.exit_code == 0
+
+
+def test_one_image_leaves_a_side_empty_and_says_so(head, save, tmp_path):
+    save(tmp_path / "set" / "glioma" / "a.png", head(0))
+    result = run(tmp_path / "set", "--out", tmp_path / "m.csv")
+    assert counts(result.stdout) == {"train": 1, "val": 0}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--fractions", "a,b"), "--fractions 'a,b'; expected two or three numbers such as 0.7,"),
+        (("--fractions", "1"), "fractions train 1; expected two or more above 0 that sum to 1"),
+        (("--fractions", "0.5,0.4"), "fractions train 0.5, val 0.4; expected two or more"),
+        (("--fractions", "nan,nan"), "fractions train nan, val nan; expected two or more"),
+        (("--fractions", ".25,.25,.25,.25"), "--fractions '.25,.25,.25,.25'; expected two or"),
+        (("--fractions", "0.5,0.5", "--folds", "2"), "--folds and --fractions exclude each other"),
+        (("--fractions", ".5,.3,.2", "--keep-test"), "--keep-test takes the test images from"),
+        (("--map", "x"), "--map 'x'; expected FOLDER=LABEL"),
+        (("--group-pattern", "zzz"), "--group-pattern 'zzz' matches no path"),
+    ],
+)
+def test_wrong_use_is_one_line_and_exit_code_2(heads, tmp_path, options, message):
+    result = run(heads, "--out", tmp_path / "m.csv", *options)
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[-1].startswith(f"Error: {message}")
+    assert not (tmp_path / "m.csv").exists()
+
+
+def test_a_damaged_image_is_named(heads, tmp_path):
+    shutil.copytree(heads, tmp_path / "set")
+    (tmp_path / "set" / "no_tumor_axial" / "bad.png").write_bytes(b"no image")
+    result = run(tmp_path / "set", "--out", tmp_path / "m.csv")
+    assert result.exit_code == 2
+    assert f"{tmp_path}/set/no_tumor_axial/bad.png: not an image" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["gone", "empty"])
+def test_folders_without_images_are_refused(tmp_path, name):
+    (tmp_path / "empty").mkdir()
+    result = run(tmp_path / name, "--out", tmp_path / "m.csv")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Error: no ")

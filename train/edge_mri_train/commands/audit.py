@@ -1,0 +1,166 @@
+"""`edge-mri audit`: what is in labelled image sets, what repeats, what contradicts itself."""
+
+import json
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edge_mri.atomic import atomic_path
+from edge_mri.errors import OptionError
+from edge_mri.progress import TerminalProgress
+from edge_mri_train.audit import FINDINGS, AuditConfig, audit, findings
+from edge_mri_train.audit_page import write_audit_page
+from edge_mri_train.grouping import IdSource, id_options
+from edge_mri_train.layout import Layout, layout_options
+
+FOUND = 1
+
+_LISTED = 10
+
+
+@click.command("audit")
+@click.argument("data", nargs=-1, type=click.Path(path_type=Path), metavar="DIR…")
+@click.option(
+    "--manifest",
+    type=click.Path(path_type=Path),
+    metavar="FILE.csv",
+    help="Audit what `edge-mri split` wrote, instead of folders.",
+)
+@layout_options
+@id_options
+@click.option("--json", "json_file", type=click.Path(path_type=Path), metavar="FILE")
+@click.option(
+    "--html",
+    "html_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="One page with the pictures of duplicates and conflicts side by side.",
+)
+@click.option(
+    "--fail-on",
+    multiple=True,
+    type=click.Choice(FINDINGS),
+    help="Exit with 1 when this was found. May be given several times.",
+)
+def command(
+    data: tuple[Path, ...],
+    manifest: Path | None,
+    maps: tuple[str, ...],
+    index: Path | None,
+    groups: Path | None,
+    group_pattern: str | None,
+    json_file: Path | None,
+    html_file: Path | None,
+    fail_on: tuple[str, ...],
+) -> None:
+    """Audit labelled image sets: class folders, with or without split folders.
+
+    Finds exact and near duplicates (re-encoded, resized, cropped, flipped, turned by 90 degrees,
+    changed in contrast), contradicting labels, unusable files, and how far the classes can be
+    told apart without looking at the tumour.
+    """
+    if bool(data) == bool(manifest):
+        raise OptionError("expected either folders or --manifest FILE.csv")
+    config = AuditConfig(
+        data, Layout.from_options(maps, index), manifest, IdSource(groups, group_pattern)
+    )
+    result = audit(config, TerminalProgress())
+    if json_file:
+        with atomic_path(json_file) as temporary:
+            temporary.write_text(json.dumps(result.report, indent=2) + "\n", encoding="utf-8")
+    if html_file:
+        write_audit_page(result, html_file)
+    click.echo(_text(result.report))
+    found = findings(result.report)
+    if failed := [f"{name} ({found[name]})" for name in fail_on if found[name]]:
+        click.echo(f"Failed on {', '.join(failed)}.", err=True)
+        raise SystemExit(FOUND)
+
+
+def _text(report: dict[str, Any]) -> str:
+    lines = [f"{report['images']} images of {', '.join(report['sets'])}", "", *_breakdown(report)]
+    if report["imbalance"]:
+        largest, smallest = report["imbalance"]["largest"], report["imbalance"]["smallest"]
+        lines.append(
+            f"warning: imbalanced, {largest[1]} images of {largest[0]} and {smallest[1]} of "
+            f"{smallest[0]}; {report['imbalance']['remedy']}"
+        )
+    lines += [
+        "",
+        "formats: " + _counts(report["files"]["formats"]),
+        "channels: " + _counts(report["files"]["channels"]),
+        "bits: " + _counts(report["files"]["bit_depths"]),
+        f"sizes: {report['files']['sizes']}, the most common "
+        + ", ".join(
+            f"{one['width_px']} x {one['height_px']} ({one['images']})"
+            for one in report["files"]["common_sizes"]
+        ),
+    ]
+    unknown = report["unknown_folders"]
+    for folder, count in islice(unknown.items(), _LISTED):
+        lines.append(f"warning: {folder} matches no label ({count} images); use --map")
+    if len(unknown) > _LISTED:
+        lines.append(f"warning: {len(unknown) - _LISTED} more folders match no label, see --json")
+    if report["missing"]:
+        lines.append(f"warning: {len(report['missing'])} files of the index are not there")
+    for one in report["unreadable"][:_LISTED]:
+        lines.append(f"unusable: {one['path']}: {one['reason']}")
+    if len(report["unreadable"]) > _LISTED:
+        lines.append(f"unusable: {len(report['unreadable']) - _LISTED} more, see --json")
+    groups = report["groups"]
+    lines += [
+        "",
+        f"unique images: {report['unique_images']}",
+        f"groups: {groups['count']}, {groups['singletons']} of them single images, the largest "
+        + ", ".join(str(size) for size in groups["largest"][:5]),
+        *_overlap("same pixels", report["overlap"]["exact"]),
+        *_overlap("same pixels or near", report["overlap"]["near"]),
+        "",
+        f"leakage: of {report['leakage']['held_out']} held-out images "
+        f"{report['leakage']['exact']} have the same pixels outside their split, "
+        f"{report['leakage']['near']} more a near duplicate",
+        f"contradicting labels: {len(report['conflicts'])} pairs",
+    ]
+    for one in report["conflicts"][:5]:
+        lines.append(
+            f"  {one['kind']}: {one['labels'][0]} {one['paths'][0]} / "
+            f"{one['labels'][1]} {one['paths'][1]}"
+        )
+    shortcut = report["shortcut"]
+    if shortcut:
+        telling = ", ".join(name for name, _ in shortcut["telling"][:3])
+        lines.append(
+            f"shortcut control: a plain classifier that never looks at the tumour reaches "
+            f"{100 * shortcut['balanced_accuracy']:.1f} % balanced accuracy (chance "
+            f"{100 * shortcut['chance']:.0f} %, n = {shortcut['n']}), mostly by {telling}"
+        )
+    return "\n".join(lines)
+
+
+def _breakdown(report: dict[str, Any]) -> list[str]:
+    rows = [
+        (row["set"], row["split"] or "-", row["type"], row["plane"] or "-", str(row["images"]))
+        for row in report["breakdown"]
+    ]
+    table = [("set", "split", "type", "plane", "images"), *rows]
+    widths = [max(len(row[column]) for row in table) for column in range(5)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row[:4], widths, strict=False))
+        + "  "
+        + row[4].rjust(widths[4])
+        for row in table
+    ]
+
+
+def _overlap(title: str, table: dict[str, dict[str, int]]) -> list[str]:
+    lines = [f"{title}:"]
+    for here, row in table.items():
+        partners = [f"{count} in {there}" for there, count in row.items() if count]
+        lines.append(f"  {here}: " + (", ".join(partners) or "none"))
+    return lines
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} ({count})" for name, count in counts.items())

@@ -1,0 +1,92 @@
+"""`edge-mri split`: a manifest that divides image sets with no group on two sides."""
+
+from collections import Counter
+from pathlib import Path
+
+import click
+
+from edge_mri.errors import OptionError
+from edge_mri.progress import TerminalProgress
+from edge_mri_train.folders import read_folders
+from edge_mri_train.grouping import IdSource, id_options
+from edge_mri_train.layout import Layout, layout_options
+from edge_mri_train.manifest import Row, write_manifest
+from edge_mri_train.partition import partition
+from edge_mri_train.split import TEST, TRAIN, VAL, SplitConfig
+
+
+@click.command("split")
+@click.argument("data", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DIR…")
+@layout_options
+@id_options
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE.csv",
+    help="The manifest.",
+)
+@click.option(
+    "--fractions",
+    metavar="TRAIN,VAL[,TEST]",
+    help="Shares that sum to 1.  [default: 2/3 and 1/3]",
+)
+@click.option("--folds", type=click.IntRange(2), help="Divide into so many folds instead.")
+@click.option(
+    "--keep-test",
+    is_flag=True,
+    help="Leave test folders as they are, and drop other images that duplicate one of theirs.",
+)
+@click.option("--seed", type=int, default=0, show_default=True)
+def command(
+    data: tuple[Path, ...],
+    maps: tuple[str, ...],
+    index: Path | None,
+    groups: Path | None,
+    group_pattern: str | None,
+    out: Path,
+    fractions: str | None,
+    folds: int | None,
+    keep_test: bool,
+    seed: int,
+) -> None:
+    """Divide image sets by groups: near duplicates, and patients where they are known.
+
+    Stratified by type and plane; the same images and seed give the same manifest.
+    """
+    config = _config(fractions, folds, keep_test, seed)
+    progress = TerminalProgress()
+    samples = read_folders(data, Layout.from_options(maps, index))
+    rows = partition(samples, IdSource(groups, group_pattern), config, progress).rows
+    write_manifest(rows, out)
+    click.echo(_text(rows, config))
+
+
+def _config(fractions: str | None, folds: int | None, keep_test: bool, seed: int) -> SplitConfig:
+    if folds is not None:
+        if fractions is not None:
+            raise OptionError("--folds and --fractions exclude each other; leave one out")
+        return SplitConfig.folds(folds, seed, keep_test=keep_test)
+    if fractions is None:
+        return SplitConfig(seed=seed, keep_test=keep_test)
+    try:
+        shares = [float(share) for share in fractions.split(",")]
+        named = dict(zip((TRAIN, VAL, TEST), shares, strict=len(shares) > 2))
+    except ValueError as error:
+        raise OptionError(
+            f"--fractions {fractions!r}; expected two or three numbers such as 0.7,0.15,0.15"
+        ) from error
+    if keep_test and TEST in named:
+        raise OptionError(
+            "--keep-test takes the test images from their folders; give two fractions"
+        )
+    return SplitConfig(named, seed, keep_test)
+
+
+def _text(rows: list[Row], config: SplitConfig) -> str:
+    images = Counter(row.sample.split or "" for row in rows)
+    groups = Counter(side for side, _ in {(row.sample.split or "", row.group) for row in rows})
+    return "\n".join(
+        f"{side:<8} {images[side]:>7} images {groups[side]:>7} groups"
+        for side in sorted({*config.fractions, *images})
+    )

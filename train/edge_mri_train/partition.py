@@ -1,0 +1,66 @@
+"""From labelled images to the rows of a manifest: fingerprints, groups, sides."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_mri.progress import Progress
+from edge_mri_train.duplicates.fingerprint import Fingerprint
+from edge_mri_train.duplicates.search import find_duplicates
+from edge_mri_train.folders import Sample
+from edge_mri_train.grouping import IdSource, connected_groups, id_pairs
+from edge_mri_train.manifest import DROPPED, Row, hash_files
+from edge_mri_train.scan import fingerprint_files
+from edge_mri_train.split import SplitConfig, divide
+
+
+@dataclass(frozen=True)
+class Partition:
+    """Divided images.
+
+    Attributes:
+        rows: What a manifest says of them.
+        fingerprints: Their fingerprints, in the order of the rows.
+    """
+
+    rows: list[Row]
+    fingerprints: list[Fingerprint]
+
+
+def partition(
+    samples: Sequence[Sample], ids: IdSource, config: SplitConfig, progress: Progress
+) -> Partition:
+    """Divide images so that neither a near-duplicate group nor a patient is on two sides.
+
+    The search looks at the best few candidates of each image. Where images were dropped it
+    therefore looks again at those that are left, until it finds none across the border.
+    """
+    prints = fingerprint_files([sample.file for sample in samples], progress)
+    labels = [sample.label for sample in samples]
+    official = [sample.split for sample in samples]
+    pairs = np.concatenate([id_pairs(ids.ids(samples)), _edges(prints, progress)])
+    while True:
+        groups = connected_groups(len(samples), pairs)
+        sides = np.array(divide(labels, groups.tolist(), official, config))
+        kept = np.flatnonzero(sides != DROPPED)
+        if len(kept) == len(samples):
+            break
+        found = kept[_edges([prints[position] for position in kept.tolist()], progress)]
+        crossing = found[sides[found[:, 0]] != sides[found[:, 1]]]
+        if not len(crossing):
+            break
+        pairs = np.concatenate([pairs, crossing])
+    hashes = hash_files(samples, progress)
+    rows = [
+        Row(replace(sample, split=str(side)), digest, f"g{group}")
+        for sample, side, digest, group in zip(samples, sides, hashes, groups, strict=True)
+    ]
+    return Partition(rows, prints)
+
+
+def _edges(prints: Sequence[Fingerprint], progress: Progress) -> NDArray[np.int64]:
+    """Return the duplicates of any kind as `(M, 2)` positions."""
+    edges = find_duplicates(prints, progress).edges
+    return np.array([(edge.a, edge.b) for edge in edges], np.int64).reshape(-1, 2)
