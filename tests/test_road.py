@@ -136,7 +136,9 @@ def test_the_road_leaves_these_files_and_no_other(road):
         "history.json",
         "last.pt",
         "model.onnx",
+        "model.seen",
         "model_int8.onnx",
+        "model_int8.seen",
         "seen.bin",
         "split.csv",
     ]

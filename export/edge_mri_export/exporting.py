@@ -20,7 +20,7 @@ from edge_mri_export.graph import OPSET, body_graph, set_metadata, with_pixel_in
 from edge_mri_export.parity import Parity
 from edge_mri_export.quantization import RECIPE, count_quantized, quantize
 from edge_mri_train.checkpoint import Checkpoint
-from edge_mri_train.predictor import SEEN
+from edge_mri_train.predictor import SEEN_SUFFIX
 
 _BATCH = 64
 
@@ -96,13 +96,21 @@ def export(config: ExportConfig, progress: Progress) -> list[Exported]:
         _write(float_model, contract, images, expected, config.output, Parity.require_same_logits)
     ]
     config.int8_output.unlink(missing_ok=True)
-    if checkpoint.seen is not None:
-        with atomic_path(config.output.with_name(SEEN)) as temporary:
-            temporary.write_bytes(checkpoint.seen)
     if config.quantize:
         progress.say(f"wrote {config.output}; quantising")
         exported.append(_export_int8(body, contract, images, expected, config))
+    for one in exported:
+        _write_seen(checkpoint.seen, one.path.with_suffix(SEEN_SUFFIX))
     return exported
+
+
+def _write_seen(seen: bytes | None, path: Path) -> None:
+    """Write what the checkpoint remembers of its training images; of an older one nothing stays."""
+    if seen is None:
+        path.unlink(missing_ok=True)
+        return
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(seen)
 
 
 def _export_int8(

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,9 @@ from edge_mri_export.errors import ParityError
 from edge_mri_export.exporting import ExportConfig, export
 from edge_mri_train.architectures import build
 from edge_mri_train.checkpoint import Checkpoint
+from edge_mri_train.duplicates.seen import SeenImages
+from edge_mri_train.evaluation import EvaluationConfig, evaluate
+from edge_mri_train.scan import fingerprint_files
 
 
 def test_the_fp32_file_gives_pytorchs_logits(each):
@@ -175,3 +179,26 @@ def test_a_drop_out_of_range_is_refused(small, percent):
 
 def test_the_int8_file_lies_beside_the_fp32_file(small):
     assert ExportConfig(small.path, Path("a/b.c.onnx")).int8_output == Path("a/b.c_int8.onnx")
+
+
+def test_what_the_checkpoint_remembers_lies_beside_the_onnx_file(small, phantoms, tmp_path):
+    files = sorted(phantoms.glob("*/*.png"))
+    seen = SeenImages.of(fingerprint_files(files[:30], NoProgress())).to_bytes()
+    replace(small.checkpoint, seen=seen).save(tmp_path / "checkpoint.pt")
+    output = tmp_path / "out" / "model.onnx"
+    export(ExportConfig(tmp_path / "checkpoint.pt", output, calibration=phantoms), NoProgress())
+    assert (output.parent / "model.seen").read_bytes() == seen
+    readings = [
+        evaluate(EvaluationConfig(path, (phantoms,)), NoProgress()).report
+        for path in (output, tmp_path / "checkpoint.pt")
+    ]
+    for report in readings:
+        assert report["training_images"] == "what the model remembers, 30 images"
+        assert report["subsets"]["duplicate_free"]["n"] == 18
+
+
+def test_a_checkpoint_that_remembers_nothing_leaves_no_memory(small, phantoms, tmp_path):
+    assert small.checkpoint.seen is None
+    (tmp_path / "model.seen").write_bytes(b"of another checkpoint")
+    export(ExportConfig(small.path, tmp_path / "model.onnx", calibration=phantoms), NoProgress())
+    assert [file.name for file in tmp_path.iterdir()] == ["model.onnx"]

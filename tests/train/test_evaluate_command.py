@@ -1,11 +1,14 @@
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 
 import pytest
 from click.testing import CliRunner
 
+from edge_mri.classifier import SHIPPED_MODEL
 from edge_mri.cli import main
 
 
@@ -73,3 +76,84 @@ def test_without_the_data_extra_it_says_what_to_type():
     assert result.returncode == 2
     assert "Traceback" not in result.stderr
     assert "pip install 'edge-mri[data]'" in result.stderr
+
+
+@pytest.fixture(scope="module")
+def page(finished, phantoms, tmp_path_factory):
+    """All of a page: three readings, figures by tag, a comparison, errors."""
+    folder = tmp_path_factory.mktemp("page")
+    lines = [
+        f"{file.relative_to(phantoms)},{file.parent.name},{'<b>' if n % 2 else 't1'}"
+        for n, file in enumerate(sorted(phantoms.glob("*/*.png")))
+    ]
+    (folder / "index.csv").write_text("\n".join(["path,label,contrast", *lines]))
+    path = finished / "checkpoint.pt"
+    result = run(
+        path, "--data", phantoms, "--index", folder / "index.csv", "--by", "contrast",
+        "--compare", path, "--html", folder / "page.html",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    assert "\nby contrast:\n" in result.stdout
+    assert "McNemar's exact p = 1" in result.stdout
+    return folder / "page.html"
+
+
+def test_the_page_stands_alone(page):
+    text = page.read_text(encoding="utf-8")
+    assert not re.findall(r"<[^>]*(?:src|href)=\"(?!data:|#)[^>]*>", text)
+    assert not re.findall(r"url\((?!#|data:)", text)
+    assert "<script" not in text
+    assert "<td><b></td>" not in text
+    assert text.count("<svg") == 2
+    for part in ("By contrast", "duplicate-free", "The worst errors", "McNemar"):
+        assert part in text
+
+
+def test_the_page_opens_without_a_complaint(page, browser):
+    assert browser(page) == ""
+
+
+def test_a_page_of_one_image_of_one_type(finished, head, save, tmp_path, browser):
+    save(tmp_path / "set é, one" / "no_tumor" / "a.png", head(3))
+    result = run(
+        finished / "checkpoint.pt", "--data", tmp_path / "set é, one",
+        "--html", tmp_path / "page.html",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.exception
+    assert browser(tmp_path / "page.html") == ""
+
+
+def test_a_map_and_a_manifest_are_taken(finished, phantoms, type_only, tmp_path):
+    result = run(
+        finished / "checkpoint.pt", "--data", type_only, "--map", "glioma=skip",
+        "--against", finished / "split.csv", "--json", tmp_path / "f.json",
+    )  # fmt: skip
+    assert result.exit_code == 0
+    written = json.loads((tmp_path / "f.json").read_text())
+    assert written["n"] == 36
+    assert written["training_images"] == "manifest split.csv, 48 images"
+    assert written["subsets"]["duplicate_free"] is None
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--against", "gone.csv"), "the split manifest gone.csv cannot be used: No such file"),
+        (("--by", "scanner"), "--by scanner: no image has this tag; known are none"),
+        (("--compare", "gone.onnx"), "model file not found: gone.onnx"),
+        (("--map", "x"), "--map 'x'; expected FOLDER=LABEL"),
+        (("--index", "gone.csv"), "the index gone.csv cannot be used: No such file or directory"),
+    ],
+)
+def test_wrong_use_is_one_line_and_exit_code_2(finished, phantoms, options, message):
+    result = run(finished / "checkpoint.pt", "--data", phantoms, *options)
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[-1].startswith(f"Error: {message}")
+
+
+def test_a_damaged_memory_beside_an_onnx_file_is_refused(phantoms, tmp_path):
+    shutil.copy(SHIPPED_MODEL, tmp_path / "model.onnx")
+    (tmp_path / "model.seen").write_bytes(b"emriseen?")
+    result = run(tmp_path / "model.onnx", "--data", phantoms)
+    assert result.exit_code == 2
+    assert "the memory of training images cannot be used" in result.stderr

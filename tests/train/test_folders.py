@@ -200,3 +200,11 @@ def test_the_split_of_an_index_goes_before_the_folders(tmp_path):
     )
     samples = listed(tmp_path, index=tmp_path / "index.csv").samples
     assert [one.split for one in samples] == ["train", "test"]
+
+
+@pytest.mark.parametrize("again", [".", "glioma", "../set"])
+def test_a_folder_that_is_given_twice_is_refused(tmp_path, again):
+    (tmp_path / "set" / "glioma").mkdir(parents=True)
+    roots = [tmp_path / "set", tmp_path / "set" / again]
+    with pytest.raises(OptionError, match=r"overlap; give each folder once$"):
+        read_folders(roots)

@@ -53,12 +53,14 @@ def test_how_groups_are_numbered_does_not_matter(rows, numbers):
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=40), configs, st.integers(0, 3))
 @settings(max_examples=150)
-def test_shares_are_met_within_the_largest_group(sizes, config, seed):
+def test_no_side_gets_more_than_its_share_and_one_group(sizes, config, seed):
     rows = [(LABELS[0], group, None) for group, size in enumerate(sizes) for _ in range(size)]
     config = SplitConfig(config.fractions, seed)
     counts = Counter(sides_of(rows, config))
     for side, share in config.fractions.items():
-        assert abs(counts[side] - share * len(rows)) <= max(sizes)
+        assert counts[side] - share * len(rows) <= max(sizes) + 1e-6
+        others = len(config.fractions) - 1
+        assert share * len(rows) - counts[side] <= others * max(sizes) + 1e-6
 
 
 def test_types_and_planes_have_the_same_shares_on_all_sides():
@@ -88,6 +90,14 @@ def test_by_default_two_thirds_train_and_a_third_validates():
 def test_folds_are_of_one_size():
     sides = sides_of([(LABELS[n % 3], n, None) for n in range(60)], SplitConfig.folds(5))
     assert Counter(sides) == {f"fold-{fold}": 12 for fold in range(5)}
+
+
+def test_classes_smaller_than_the_number_of_folds_are_spread_over_all():
+    rows = [
+        (label, 2 * n + k, None) for n, label in enumerate(LabelSpace().classes) for k in (0, 1)
+    ]
+    sides = sides_of(rows, SplitConfig.folds(4))
+    assert Counter(sides) == {f"fold-{fold}": 6 for fold in range(4)}
 
 
 def test_more_folds_than_groups_leave_folds_empty_and_lose_nothing():

@@ -49,7 +49,8 @@ def _roc(types: NDArray[np.float32], truth: NDArray[np.int64], names: tuple[str,
     axes.set(
         xlabel="1 - specificity", ylabel="sensitivity", title="ROC, each type against the rest"
     )
-    axes.legend(loc="lower right")
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="lower right")
     return plot(figure)
 
 

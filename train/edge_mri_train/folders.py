@@ -86,6 +86,7 @@ def list_folders(roots: Sequence[Path], layout: Layout | None = None) -> Listing
         layout: Further folder names, or an index.
     """
     layout = layout or Layout()
+    _refuse_overlap(roots)
     if layout.index is not None:
         return _list_index(roots, layout)
     samples: list[Sample] = []
@@ -103,6 +104,15 @@ def list_folders(roots: Sequence[Path], layout: Layout | None = None) -> Listing
             path = file.relative_to(root)
             samples.append(Sample(root, path, label, _split_of(root, path)))
     return Listing(samples, dict(unknown), [])
+
+
+def _refuse_overlap(roots: Sequence[Path]) -> None:
+    """An image below two folders would count twice, as its own duplicate."""
+    resolved = [root.resolve() for root in roots]
+    for position, root in enumerate(resolved):
+        for other in resolved[:position]:
+            if root.is_relative_to(other) or other.is_relative_to(root):
+                raise OptionError(f"{root} and {other} overlap; give each folder once")
 
 
 def read_folders(roots: Sequence[Path], layout: Layout | None = None) -> list[Sample]:

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_mri.classifier import SHIPPED_MODEL, Classifier
+from edge_mri.classifier import Classifier
 from edge_mri.labels import LabelSpace
 from edge_mri.preprocess import PreprocessSpec
 from edge_mri_train.duplicates.seen import SeenImages
 
-SEEN = "seen.bin"
-"""The file in a run's folder, and beside an exported ONNX file, that remembers training images."""
+SEEN_SUFFIX = ".seen"
+"""Beside an ONNX file lies what it remembers of its training images, under the same name."""
 
 _CHECKPOINT_SUFFIXES = (".pt", ".pth")
 
@@ -52,7 +52,7 @@ def open_predictor(path: Path | None) -> Predictor:
         )
     classifier = Classifier.load(path, device="cpu")
     contract = classifier.contract
-    beside = SHIPPED_MODEL.with_suffix(".seen") if path is None else path.with_name(SEEN)
+    beside = classifier.path.with_suffix(SEEN_SUFFIX)
     return Predictor(
         f"{contract.name} {contract.precision} (ONNX)",
         contract.labels,

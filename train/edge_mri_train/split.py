@@ -15,6 +15,8 @@ from edge_mri_train.manifest import DROPPED
 
 TRAIN, VAL, TEST = "train", "val", "test"
 
+_DIGITS = 9  # what differs less is rounding
+
 
 @dataclass(frozen=True)
 class SplitConfig:
@@ -53,9 +55,9 @@ def divide(
 ) -> list[str]:
     """Return the side of each image.
 
-    Groups are dealt the largest first, each to the side that lacks most of its labels (iterative
-    stratification after Sechidis et al. 2011, over groups), so that types and planes have
-    nearly the same shares on all sides.
+    Groups are dealt the largest first, each to the side that lacks most of its labels, or where
+    sides lack the same, most images at all (iterative stratification after Sechidis et al. 2011,
+    over groups), so that types and planes have nearly the same shares on all sides.
 
     Args:
         labels: N labels.
@@ -98,8 +100,7 @@ def _touches_test(positions: Sequence[int], official: Sequence[str | None]) -> b
 
 def _need(
     contents: Counter[Label], lacking: Mapping[Label, float], totals: Counter[Label], share: float
-) -> float:
-    """Return how much a side lacks of a group's labels, as a share of what it is to have."""
-    return sum(
-        count * lacking[label] / (share * totals[label]) for label, count in contents.items()
-    )
+) -> tuple[float, float]:
+    """Return how much a side lacks of a group's labels, then of all, as shares of what it gets."""
+    own = sum(count * lacking[label] / (share * totals[label]) for label, count in contents.items())
+    return round(own, _DIGITS), round(sum(lacking.values()) / share, _DIGITS)

@@ -48,7 +48,6 @@ from edge_mri_train.loss import balanced_weights, class_masks, marginal_loss
 from edge_mri_train.manifest import Row, check_manifest, read_manifest, with_split, write_manifest
 from edge_mri_train.partition import Partition, partition
 from edge_mri_train.pixels import load_pixels
-from edge_mri_train.predictor import SEEN
 from edge_mri_train.runs import CONFIG
 from edge_mri_train.scan import fingerprint_files
 from edge_mri_train.split import TRAIN, VAL, SplitConfig
@@ -56,6 +55,7 @@ from edge_mri_train.split import TRAIN, VAL, SplitConfig
 CHECKPOINT = "checkpoint.pt"
 MANIFEST = "split.csv"
 _LAST = "last.pt"
+_SEEN = "seen.bin"
 
 _STATISTICS_IMAGES = 256
 _VALIDATION_BATCH = 128
@@ -85,7 +85,7 @@ def train(config: TrainConfig, out: Path, progress: Progress) -> Path:
     run = _Run(config, samples, seen, out, progress)
     run.start()
     write_manifest(divided.rows, out / MANIFEST)
-    with atomic_path(out / SEEN) as temporary:
+    with atomic_path(out / _SEEN) as temporary:
         temporary.write_bytes(seen)
     config.write(out / CONFIG)
     return run.go_on()
@@ -102,9 +102,11 @@ def resume(out: Path, progress: Progress) -> Path:
 
 def _remembered(out: Path) -> bytes:
     try:
-        return (out / SEEN).read_bytes()
+        return (out / _SEEN).read_bytes()
     except OSError as error:
-        raise RunError(f"{out / SEEN} cannot be read: {error.strerror}; start a new run") from error
+        raise RunError(
+            f"{out / _SEEN} cannot be read: {error.strerror}; start a new run"
+        ) from error
 
 
 def resolve_device(name: str) -> torch.device:

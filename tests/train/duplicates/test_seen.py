@@ -143,9 +143,11 @@ def test_a_later_version_says_so(seen):
         SeenImages.from_bytes(bytes(data))
 
 
-def test_a_bomb_is_not_unpacked(seen):
+@pytest.mark.parametrize("claimed", [20, 2**32 - 1])
+def test_a_bomb_is_not_unpacked(seen, claimed):
     header = bytearray(seen.to_bytes()[:18])
-    with pytest.raises(SeenImagesError, match="size"):
+    struct.pack_into("<II", header, 10, claimed, claimed)
+    with pytest.raises(SeenImagesError, match=r"size|images"):
         SeenImages.from_bytes(bytes(header) + zlib.compress(bytes(10**8)))
 
 

@@ -127,6 +127,8 @@ def command(
         _refuse_other_options(ctx)
         folder = out or newest_run()
     else:
+        if split and (maps or index):
+            raise OptionError("a manifest holds the labels already; leave out --map and --index")
         if bool(data) == bool(split):
             raise OptionError(
                 "expected either --data, at least one folder with class folders, or --split, "

@@ -47,6 +47,7 @@ _CHUNK = 64  # images at a time
 _MAGIC = b"emriseen"
 _VERSION = 1
 _HEADER = struct.Struct("<8sHII")  # magic, version, hashes, sketches
+_MOST = 10_000_000  # images; bytes that claim more are not unpacked
 
 
 class SeenImagesError(ModelError, ValueError):
@@ -141,6 +142,8 @@ class SeenImages:
         _, version, hashes, sketches = _HEADER.unpack_from(data)
         if version != _VERSION:
             raise SeenImagesError(f"its version is {version}; this edge-mri reads {_VERSION}")
+        if not sketches <= hashes <= _MOST:
+            raise SeenImagesError(f"it is damaged: {hashes:,} images with {sketches:,} sketches")
         ends = np.cumsum([4 * COEFFICIENTS, 8 * hashes, SKETCH_BYTES * sketches]).tolist()
         unpacker = zlib.decompressobj()
         try:

@@ -1,0 +1,47 @@
+"""What was measured on the real image sets by other means, found by the toolkit."""
+
+from pathlib import Path
+
+import pytest
+
+from edge_mri.progress import NoProgress
+from edge_mri_train.audit import Audit, AuditConfig, audit
+from edge_mri_train.duplicates.seen import SeenImages
+from edge_mri_train.folders import read_folders
+from edge_mri_train.scan import fingerprint_files
+
+
+@pytest.fixture(scope="module")
+def artemis(data_dir: Path) -> Audit:
+    return audit(AuditConfig((data_dir / "artemis",)), NoProgress())
+
+
+def test_every_exact_copy_of_artemis_is_found(artemis):
+    report = artemis.report
+    assert report["images"] == 3246
+    assert report["unique_images"] == 2854  # 3009 by their bytes
+    assert report["leakage"]["exact"] == 249
+    assert report["leakage"]["held_out"] == 393
+    assert report["unreadable"] == []
+
+
+def test_the_contradicting_planes_of_artemis_are_found(artemis):
+    exact = [pair for pair in artemis.conflicts if pair.kind == "exact"]
+    labels = [(str(pair.first.label), str(pair.second.label)) for pair in exact]
+    assert sorted(tuple(sorted(one)) for one in labels) == [
+        ("glioma_axial", "glioma_coronal"),
+        ("no_tumor_axial", "no_tumor_coronal"),
+        ("no_tumor_axial", "no_tumor_coronal"),
+    ]
+
+
+def test_every_exact_copy_of_nickparvar_is_recognised_from_hashes_alone(data_dir):
+    training, testing = (
+        fingerprint_files(
+            [sample.file for sample in read_folders([data_dir / "nickparvar" / name])],
+            NoProgress(),
+        )
+        for name in ("Training", "Testing")
+    )
+    assert len(testing) == 1311
+    assert SeenImages.of(training).exact(testing).sum() >= 216
