@@ -95,17 +95,19 @@ def export(config: ExportConfig, progress: Progress) -> list[Exported]:
     exported = [
         _write(float_model, contract, images, expected, config.output, Parity.require_same_logits)
     ]
-    config.int8_output.unlink(missing_ok=True)
+    for stale in (config.int8_output, config.int8_output.with_suffix(SEEN_SUFFIX)):
+        stale.unlink(missing_ok=True)
+    _write_seen(checkpoint.seen, config.output)
     if config.quantize:
         progress.say(f"wrote {config.output}; quantising")
         exported.append(_export_int8(body, contract, images, expected, config))
-    for one in exported:
-        _write_seen(checkpoint.seen, one.path.with_suffix(SEEN_SUFFIX))
+        _write_seen(checkpoint.seen, config.int8_output)
     return exported
 
 
-def _write_seen(seen: bytes | None, path: Path) -> None:
+def _write_seen(seen: bytes | None, model: Path) -> None:
     """Write what the checkpoint remembers of its training images; of an older one nothing stays."""
+    path = model.with_suffix(SEEN_SUFFIX)
     if seen is None:
         path.unlink(missing_ok=True)
         return

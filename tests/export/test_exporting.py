@@ -188,6 +188,7 @@ def test_what_the_checkpoint_remembers_lies_beside_the_onnx_file(small, phantoms
     output = tmp_path / "out" / "model.onnx"
     export(ExportConfig(tmp_path / "checkpoint.pt", output, calibration=phantoms), NoProgress())
     assert (output.parent / "model.seen").read_bytes() == seen
+    assert left(output.parent) == ["model.onnx", "model.seen"]
     readings = [
         evaluate(EvaluationConfig(path, (phantoms,)), NoProgress()).report
         for path in (output, tmp_path / "checkpoint.pt")

@@ -182,7 +182,7 @@ def test_files_of_an_index_that_are_gone_are_refused_where_all_count(indexed):
 def test_an_index_is_for_one_folder_that_is_there(indexed):
     layout = Layout(index=indexed / "index.csv")
     with pytest.raises(OptionError, match=r"^--index names the images of one folder, got 2$"):
-        list_folders([indexed, indexed], layout)
+        list_folders([indexed, indexed.parent / "another"], layout)
     with pytest.raises(FolderNotFoundError):
         list_folders([indexed / "gone"], layout)
 
