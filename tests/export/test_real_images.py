@@ -11,7 +11,7 @@ from edge_mri.labels import LabelSpace
 from edge_mri.preprocess import PreprocessSpec
 from edge_mri.progress import NoProgress
 from edge_mri_export.exporting import ExportConfig, export
-from edge_mri_train.evaluation import evaluate
+from edge_mri_train.evaluation import EvaluationConfig, evaluate
 from edge_mri_train.folders import read_folders
 from edge_mri_train.pixels import load_pixels
 
@@ -51,4 +51,5 @@ def test_a_network_that_was_not_trained_answers_alike_in_onnx(few, lively, tmp_p
     logits = Classifier.load(exported.path, device="cpu").logits(pixels)
     np.testing.assert_allclose(logits, expected, atol=1e-3 * np.abs(expected).max())
     assert expected.std(axis=0).min() > 0.5
-    assert evaluate(exported.path, [few], NoProgress())["n"] == 32  # the test folders
+    config = EvaluationConfig(exported.path, (few,))
+    assert evaluate(config, NoProgress()).report["n"] == 32  # the test folders

@@ -254,7 +254,7 @@ def test_a_manifest_is_audited_by_its_sides(head, save, tmp_path, folds):
 
     def leaks_with(side: str) -> int:
         rows = [
-            Row(replace(one, split=where), digest, "g")
+            Row(replace(one, split=where), digest, f"g{one.path.stem}")
             for one, digest, where in zip(samples, hashes, [*sides, side], strict=True)
         ]
         write_manifest(rows, tmp_path / "m.csv")
@@ -263,6 +263,20 @@ def test_a_manifest_is_audited_by_its_sides(head, save, tmp_path, folds):
     assert leaks_with(sides[0]) == 0
     assert leaks_with("dropped") == 0
     assert leaks_with(sides[3]) > 0
+
+
+def test_a_patient_on_two_sides_is_a_leak(head, save, tmp_path):
+    for index, side in enumerate(["train", "train", "test", "test"]):
+        save(tmp_path / "set" / side / "glioma" / f"{index}.png", head(index))
+    (tmp_path / "ids.csv").write_text(
+        "path,patient\n"
+        "train/glioma/0.png,a\ntrain/glioma/1.png,b\n"
+        "test/glioma/2.png,b\ntest/glioma/3.png,c\n"
+    )
+    without = audited(tmp_path / "set").report
+    known = audited(tmp_path / "set", ids=IdSource(tmp_path / "ids.csv")).report
+    assert (without["leakage"]["patients"], findings(without)["leakage"]) == (0, 0)
+    assert (known["leakage"]["patients"], findings(known)["leakage"]) == (1, 1)
 
 
 def test_set_names_are_as_long_as_it_takes():

@@ -7,10 +7,11 @@ from hypothesis import strategies as st
 
 from edge_mri.errors import OptionError
 from edge_mri.labels import Label
+from edge_mri_train.duplicates.components import connected_groups
 from edge_mri_train.duplicates.search import Duplicates, Edge
 from edge_mri_train.errors import IndexFileError
 from edge_mri_train.folders import Sample
-from edge_mri_train.grouping import IdSource, connected_groups, group_numbers, id_pairs
+from edge_mri_train.grouping import IdSource, group_numbers, id_pairs
 
 
 def samples(*paths: str, groups: tuple[str | None, ...] = ()) -> list[Sample]:

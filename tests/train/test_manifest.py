@@ -114,7 +114,7 @@ def test_a_spreadsheets_byte_order_mark_does_no_harm(tmp_path):
     path.write_text(HEADER + ROW, encoding="utf-8-sig")
     (row,) = read_manifest(path)
     assert row == Row(
-        Sample(tmp_path / "set", Path("a.png"), Label("glioma", "axial"), "train"), "00", "g0"
+        Sample(tmp_path / "set", Path("a.png"), Label("glioma", "axial"), "train", "g0"), "00", "g0"
     )
 
 

@@ -96,7 +96,7 @@ def test_the_class_breakdown_comes_first_then_a_line_an_epoch(finished):
 def test_the_manifest_holds_every_image_two_thirds_for_training(finished, phantoms):
     samples = [row.sample for row in read_manifest(finished / "split.csv")]
     assert sorted(sample.file for sample in samples) == sorted(phantoms.glob("*/*.png"))
-    assert [sample.split for sample in samples].count("val") == 12  # 1 of each 4, a third rounded
+    assert [sample.split for sample in samples].count("val") == 16  # a third, 4 of 12 groups
 
 
 def test_the_checkpoint_says_how_it_came_about(finished, phantoms):
@@ -107,7 +107,7 @@ def test_the_checkpoint_says_how_it_came_about(finished, phantoms):
     history = json.loads((finished / "history.json").read_text())
     said = checkpoint.training
     assert said["validation"] in history
-    assert said["images"] == {"train": 36, "val": 12}
+    assert said["images"] == {"train": 32, "val": 16}
     assert said["config"]["seed"] == 0
     assert said["data"] == ["/".join(phantoms.parts[-2:])]
     assert str(phantoms) not in json.dumps(said)
@@ -116,7 +116,7 @@ def test_the_checkpoint_says_how_it_came_about(finished, phantoms):
 def test_the_history_says_what_it_counts(finished):
     for number, entry in enumerate(json.loads((finished / "history.json").read_text()), 1):
         assert entry["epoch"] == number
-        assert entry["type_n"] == entry["plane_n"] == entry["joint_n"] == 12
+        assert entry["type_n"] == entry["plane_n"] == entry["joint_n"] == 16
         scores = entry["type_balanced_accuracy"], entry["plane_balanced_accuracy"]
         assert entry["score"] == pytest.approx(sum(scores) / 2)
 
@@ -317,7 +317,7 @@ def test_a_damaged_image_is_named_before_anything_is_written(tiny, tmp_path, typ
     shutil.copytree(type_only, tmp_path / "set")
     broken = tmp_path / "set" / "glioma" / "broken.png"
     broken.write_bytes(b"no image")
-    with pytest.raises(EdgeMriError, match=f"^{broken}: not an image"):
+    with pytest.raises(EdgeMriError, match=f"^1 images cannot be used: {broken}: not an image"):
         train(tiny(data=(str(tmp_path / "set"),)), tmp_path / "run", NoProgress())
     assert not (tmp_path / "run").exists()
 

@@ -4,6 +4,7 @@ DataError
 ├── IndexFileError(ValueError)
 ├── ManifestError(ValueError)
 ├── NoUsableImagesError(ValueError)
+├── UnusableImagesError(ValueError)
 └── LabelsMissingError(ValueError)
 ModelError
 ├── CheckpointError(ValueError)
@@ -18,6 +19,8 @@ from pathlib import Path
 
 from edge_mri.errors import DataError, ModelError, OptionError
 
+_LISTED = 10
+
 
 def first_line(error: Exception) -> str:
     """Return the first line of what another library's error says, or at least its name."""
@@ -29,6 +32,17 @@ class IndexFileError(DataError, ValueError):
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"the index {path} cannot be used: {reason}")
+
+
+class UnusableImagesError(DataError, ValueError):
+    """Images of a set cannot be used."""
+
+    def __init__(self, reasons: Sequence[str]) -> None:
+        more = f" and {len(reasons) - _LISTED} more" if len(reasons) > _LISTED else ""
+        super().__init__(
+            f"{len(reasons)} images cannot be used: {'; '.join(reasons[:_LISTED])}{more}; "
+            "repair or remove them (`edge-mri audit` lists all)"
+        )
 
 
 class ManifestError(DataError, ValueError):

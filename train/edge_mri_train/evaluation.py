@@ -82,11 +82,11 @@ def evaluate(config: EvaluationConfig, progress: Progress) -> Evaluation:
     predictor = open_predictor(config.model)
     samples = _held_out(read_folders(config.data, config.layout), progress)
     _require_tags(config.by, samples)
-    probabilities = _answers(predictor, samples, progress)
     leakage = find_leakage(samples, predictor.seen, config.against, progress)
+    probabilities = _answers(predictor, samples, progress)
     labels = [sample.label for sample in samples]
 
-    def part(chosen: NDArray[np.bool_]) -> dict[str, Any] | None:
+    def measured(chosen: NDArray[np.bool_]) -> dict[str, Any] | None:
         """Return the figures of some of the images; None of none."""
         if not chosen.any():
             return None
@@ -98,23 +98,28 @@ def evaluate(config: EvaluationConfig, progress: Progress) -> Evaluation:
             leakage.groups[rows],
         )
 
-    whole = figures(probabilities, labels, predictor.labels, leakage.groups)
+    def reading(chosen: NDArray[np.bool_]) -> dict[str, Any] | None:
+        """Return the figures of some of the images, and those by tag; None of none."""
+        whole = measured(chosen)
+        return whole and whole | {
+            "by": {
+                tag: {
+                    value: measured(chosen & having)
+                    for value, having in _by_value(samples, tag).items()
+                }
+                for tag in config.by
+            }
+        }
+
+    everything = reading(np.ones(len(samples), bool)) or {}
     report = {
         "model": predictor.name,
         "training_images": leakage.source,
-        **whole,
-        "coverage": 1.0,  # no model rejects yet
-        "by": {
-            tag: {
-                value: part(np.array([sample.tags.get(tag) == value for sample in samples]))
-                for value in sorted({one.tags[tag] for one in samples if tag in one.tags})
-            }
-            for tag in config.by
-        },
+        **everything,
         "subsets": {
-            "all": whole,
-            "duplicate_free": part(leakage.duplicate_free),
-            "group_clean": None if leakage.source is None else part(leakage.group_clean),
+            "all": everything,
+            "duplicate_free": reading(leakage.duplicate_free),
+            "group_clean": None if leakage.source is None else reading(leakage.group_clean),
         },
     }
     if config.other is not None:
@@ -161,12 +166,22 @@ def figures(
     tumor = 1 - types[:, space.types.index(NO_TUMOR)]
     return {
         "n": len(labels),
+        "coverage": 1.0,  # no model rejects yet
         "type": class_figures(types, [label.type for label in labels], space.types, members),
         "plane": plane,
         "joint": joint,
         "tumor": binary_figures(
             tumor, np.array([label.type != NO_TUMOR for label in labels]), TUMOR_THRESHOLD
         ),
+    }
+
+
+def _by_value(samples: Sequence[Sample], tag: str) -> dict[str, NDArray[np.bool_]]:
+    """Return, for each value of a tag, which of N images have it, as `(N,)`."""
+    values = [sample.tags.get(tag) for sample in samples]
+    return {
+        value: np.array([one == value for one in values])
+        for value in sorted({value for value in values if value is not None})
     }
 
 

@@ -13,29 +13,15 @@ from typing import Any, TypeVar
 import click
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from edge_mri.errors import OptionError
+from edge_mri_train.duplicates.components import connected_groups
 from edge_mri_train.duplicates.search import Duplicates
 from edge_mri_train.errors import IndexFileError
 from edge_mri_train.folders import Sample
 from edge_mri_train.layout import GROUP_COLUMNS
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
-
-
-def connected_groups(count: int, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return `(count,)` group numbers of the connected components of `(M, 2)` pairs.
-
-    Groups are numbered by their first member.
-    """
-    edges = coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), (count, count))
-    _, labels = connected_components(edges, directed=False)
-    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
-    order = np.argsort(np.argsort(first))
-    numbers: NDArray[np.int64] = order[inverse].astype(np.int64)
-    return numbers
 
 
 def id_pairs(ids: Sequence[str | None]) -> NDArray[np.int64]:
@@ -74,8 +60,8 @@ def group_numbers(
     samples: Sequence[Sample], duplicates: Duplicates, source: IdSource
 ) -> NDArray[np.int64]:
     """Return `(N,)` group numbers: connected by a duplicate of any kind, or by an id."""
-    pairs = np.array([(edge.a, edge.b) for edge in duplicates.edges], np.int64).reshape(-1, 2)
-    return connected_groups(len(samples), np.concatenate([pairs, id_pairs(source.ids(samples))]))
+    ids = id_pairs(source.ids(samples))
+    return connected_groups(len(samples), np.concatenate([duplicates.pairs(), ids]))
 
 
 def _ids_from_pattern(samples: Sequence[Sample], pattern: str) -> list[str | None]:

@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_mri.progress import Progress
+from edge_mri_train.duplicates.components import connected_groups
 from edge_mri_train.duplicates.fingerprint import Fingerprint
 from edge_mri_train.duplicates.search import Kind, find_duplicates
 from edge_mri_train.duplicates.seen import SeenImages
 from edge_mri_train.folders import Sample
-from edge_mri_train.grouping import connected_groups, id_pairs
+from edge_mri_train.grouping import id_pairs
 from edge_mri_train.manifest import DROPPED, check_manifest, read_manifest
 from edge_mri_train.scan import fingerprint_files
 from edge_mri_train.split import TEST
@@ -86,13 +87,14 @@ def find_leakage(
         exactly, nearly = seen.exact(prints), seen.near(prints)
     else:
         exactly = nearly = np.zeros(count, bool)
-    pairs = [(edge.a, edge.b) for edge in duplicates.edges if edge.b < count]
+    pairs = duplicates.pairs()
+    within = pairs[(pairs < count).all(axis=1)]
     ids = id_pairs([sample.group for sample in samples])
     return Leakage(
         seen=exactly,
         seen_near=nearly,
         repeats=_repeats(prints),
-        groups=connected_groups(count, np.concatenate([_as_pairs(pairs), ids])),
+        groups=connected_groups(count, np.concatenate([within, ids])),
         source=source,
     )
 
@@ -110,7 +112,3 @@ def _repeats(prints: Sequence[Fingerprint]) -> NDArray[np.bool_]:
         repeated.append(one.pixel_hash in before)
         before.add(one.pixel_hash)
     return np.array(repeated, bool)
-
-
-def _as_pairs(pairs: Sequence[tuple[int, int]]) -> NDArray[np.int64]:
-    return np.array(pairs, np.int64).reshape(-1, 2)

@@ -134,7 +134,7 @@ def _row(path: Path, line: int, values: dict[str, str]) -> Row:
     ):
         raise ManifestError(path, f"line {line} is no image with type, plane and split")
     root = Path(os.path.normpath(path.parent / values["set"]))  # an absolute set stays as it is
-    sample = Sample(root, Path(values["path"]), label, values["split"])
+    sample = Sample(root, Path(values["path"]), label, values["split"], values["group"])
     return Row(sample, values["sha256"], values["group"])
 
 

@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_mri.progress import Progress
+from edge_mri_train.duplicates.components import connected_groups
 from edge_mri_train.duplicates.fingerprint import Fingerprint
 from edge_mri_train.duplicates.search import find_duplicates
 from edge_mri_train.folders import Sample
-from edge_mri_train.grouping import IdSource, connected_groups, id_pairs
+from edge_mri_train.grouping import IdSource, id_pairs
 from edge_mri_train.manifest import DROPPED, Row, hash_files
 from edge_mri_train.scan import fingerprint_files
 from edge_mri_train.split import SplitConfig, divide
@@ -62,5 +63,4 @@ def partition(
 
 def _edges(prints: Sequence[Fingerprint], progress: Progress) -> NDArray[np.int64]:
     """Return the duplicates of any kind as `(M, 2)` positions."""
-    edges = find_duplicates(prints, progress).edges
-    return np.array([(edge.a, edge.b) for edge in edges], np.int64).reshape(-1, 2)
+    return find_duplicates(prints, progress).pairs()

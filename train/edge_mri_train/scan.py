@@ -10,11 +10,12 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_mri.errors import ImageDecodeError, ImageError
+from edge_mri.errors import ImageError
 from edge_mri.images import decode_image, read_file
 from edge_mri.progress import Progress
 from edge_mri.session import available_threads
 from edge_mri_train.duplicates.fingerprint import Fingerprint, fingerprint
+from edge_mri_train.errors import UnusableImagesError
 from edge_mri_train.inventory import FileFacts, read_facts
 from edge_mri_train.shortcuts import statistics
 
@@ -43,8 +44,16 @@ def scan_files(files: Sequence[Path], progress: Progress) -> list[ScannedFile | 
 
 
 def fingerprint_files(files: Sequence[Path], progress: Progress) -> list[Fingerprint]:
-    """Return each file's fingerprint; raises `ImageDecodeError` naming one that is unusable."""
-    return _map(_fingerprint, files, "fingerprinting images", progress)
+    """Return each file's fingerprint; `UnusableImagesError` lists the unusable."""
+    read = _map(_fingerprint, files, "fingerprinting images", progress)
+    unusable = [
+        f"{file}: {one}"
+        for file, one in zip(files, read, strict=True)
+        if isinstance(one, ImageError)
+    ]
+    if unusable:
+        raise UnusableImagesError(unusable)
+    return [one for one in read if isinstance(one, Fingerprint)]
 
 
 def _map(
@@ -67,8 +76,8 @@ def _scan(file: Path) -> ScannedFile | ImageError:
         return error
 
 
-def _fingerprint(file: Path) -> Fingerprint:
+def _fingerprint(file: Path) -> Fingerprint | ImageError:
     try:
         return fingerprint(read_file(file))
     except ImageError as error:
-        raise ImageDecodeError(f"{file}: {error}") from error
+        return error

@@ -94,7 +94,9 @@ def train(config: TrainConfig, out: Path, progress: Progress) -> Path:
 def resume(out: Path, progress: Progress) -> Path:
     """Go on with a run after its last whole epoch; returns the path of the best checkpoint."""
     config = TrainConfig.read(out / CONFIG)
-    samples = [row.sample for row in read_manifest(out / MANIFEST)]
+    rows = read_manifest(out / MANIFEST)
+    check_manifest(out / MANIFEST, rows, progress)
+    samples = [row.sample for row in rows]
     run = _Run(config, samples, _remembered(out), out, progress)
     run.start(load_state(out / _LAST) if (out / _LAST).exists() else None)
     return run.go_on()

@@ -120,7 +120,8 @@ def _text(report: dict[str, Any]) -> str:
         "",
         f"leakage: of {report['leakage']['held_out']} held-out images "
         f"{report['leakage']['exact']} have the same pixels outside their split, "
-        f"{report['leakage']['near']} more a near duplicate",
+        f"{report['leakage']['near']} more a near duplicate, "
+        f"{report['leakage']['patients']} a patient or known group there",
         f"contradicting labels: {len(report['conflicts'])} pairs",
     ]
     for one in report["conflicts"][:5]:

@@ -10,11 +10,10 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from edge_mri.progress import NoProgress, Progress
 from edge_mri_train.duplicates.candidates import find_candidates
+from edge_mri_train.duplicates.components import connected_groups
 from edge_mri_train.duplicates.fingerprint import Fingerprint
 from edge_mri_train.duplicates.registration import agreements
 
@@ -31,6 +30,7 @@ RELATED = 0.80
 contrast, or the slice beside it. Of the same 21,221 pairs the highest has 0.765."""
 
 Kind = Literal["exact", "near", "related"]
+KINDS: tuple[Kind, ...] = ("exact", "near", "related")
 DUPLICATE: tuple[Kind, ...] = ("exact", "near")
 
 
@@ -65,12 +65,12 @@ class Duplicates:
 
     def groups(self, kinds: Collection[Kind] = DUPLICATE) -> NDArray[np.int64]:
         """Return `(N,)` numbers of the groups that edges connect, counted by first appearance."""
-        ends = np.array([edge[:2] for edge in self.edges if edge.kind in kinds], np.int64)
-        a, b = ends.reshape(-1, 2).T
-        graph = coo_array((np.ones(len(a), np.bool_), (a, b)), shape=(self.count, self.count))
-        _, components = connected_components(graph, directed=False)
-        _, first, numbers = np.unique(components, return_index=True, return_inverse=True)
-        return np.asarray(np.argsort(np.argsort(first))[numbers], np.int64)
+        return connected_groups(self.count, self.pairs(kinds))
+
+    def pairs(self, kinds: Collection[Kind] = KINDS) -> NDArray[np.int64]:
+        """Return the edges of some kinds, by default of all, as `(M, 2)` positions."""
+        ends = [edge[:2] for edge in self.edges if edge.kind in kinds]
+        return np.array(ends, np.int64).reshape(-1, 2)
 
     def touching(
         self, marked: NDArray[np.bool_], kinds: Collection[Kind] = DUPLICATE
