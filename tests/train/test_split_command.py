@@ -94,3 +94,12 @@ def test_folders_without_images_are_refused(tmp_path, name):
     result = run(tmp_path / name, "--out", tmp_path / "m.csv")
     assert result.exit_code == 2
     assert result.stderr.startswith("Error: no ")
+
+
+def test_keeping_a_test_folder_that_is_not_there_is_refused(head, save, tmp_path):
+    save(tmp_path / "set" / "glioma" / "a.png", head(0))
+    result = run(tmp_path / "set", "--out", tmp_path / "m.csv", "--keep-test")
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[-1] == (
+        "Error: --keep-test keeps test folders, and there is none; leave it out"
+    )

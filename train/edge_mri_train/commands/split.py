@@ -57,6 +57,8 @@ def command(
     config = _config(fractions, folds, keep_test, seed)
     progress = TerminalProgress()
     samples = read_folders(data, Layout.from_options(maps, index))
+    if keep_test and not any(sample.split == TEST for sample in samples):
+        raise OptionError("--keep-test keeps test folders, and there is none; leave it out")
     rows = partition(samples, IdSource(groups, group_pattern), config, progress).rows
     write_manifest(rows, out)
     click.echo(_text(rows, config))
