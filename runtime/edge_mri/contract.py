@@ -24,6 +24,8 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
     "labels": dict,
     "preprocess": dict,
     "temperature": (int, float),
+    "tumor_threshold": (int, float),
+    "rejection": (dict, type(None)),
     "precision": str,
     "quantization": dict,
     "parity": dict,
@@ -31,7 +33,51 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
     "licence": str,
     "intended_use": str,
     "toolkit_version": str,
+    "weights_sha256": str,
 }
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """When a model does not answer. Fitted on validation images, never on test images.
+
+    Attributes:
+        max_novelty: Images whose `novelty` output is above it are no brain MR slices as the model
+            knows them.
+        undecided: P(any tumour) from the first to the second value is too close to call; both
+            the same: every image is decided.
+        kept: Share of the validation images that are answered, 0 to 1.
+        n: How many validation images that is measured on.
+    """
+
+    max_novelty: float
+    undecided: tuple[float, float]
+    kept: float
+    n: int
+
+    def __post_init__(self) -> None:
+        low, high = self.undecided
+        if not (0 <= low <= high <= 1 and 0 <= self.kept <= 1 and not math.isnan(self.max_novelty)):
+            raise ContractError(
+                f"its rejection cannot be {asdict(self)}; expected 0 <= undecided <= 1 in order, "
+                "and kept from 0 to 1"
+            )
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Rejection":
+        """Read it from JSON values; raises `ContractError` saying what is wrong."""
+        try:
+            low, high = values["undecided"]
+            return cls(
+                float(values["max_novelty"]),
+                (float(low), float(high)),
+                float(values["kept"]),
+                int(values["n"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            if isinstance(error, ContractError):
+                raise
+            raise ContractError(f"its rejection cannot be {dict(values)!r}") from error
 
 
 @dataclass(frozen=True)
@@ -43,6 +89,8 @@ class Contract:
         labels: The classes in the order of the logits.
         preprocess: What turns an image into the model's `(N, 1, S, S)` uint8 input.
         temperature: The logits are divided by it before the softmax; above 0.
+        tumor_threshold: An image is called tumour where P(any tumour) reaches it; 0 to 1.
+        rejection: When the model does not answer; None where it always does.
         precision: `fp32` or `int8`.
         quantization: How an INT8 file was made; empty for FP32.
         parity: How far this file's answers are from PyTorch's, with the n they come from.
@@ -50,12 +98,15 @@ class Contract:
         licence: Licence of the weights.
         intended_use: What the model is for, and what not.
         toolkit_version: Version of edge-mri that wrote the file.
+        weights_sha256: Hash of the graph's initialisers; "" in a file older than the hash.
     """
 
     name: str
     labels: LabelSpace
     preprocess: PreprocessSpec
     temperature: float = 1.0
+    tumor_threshold: float = 0.5
+    rejection: Rejection | None = None
     precision: str = "fp32"
     quantization: dict[str, Any] = field(default_factory=dict)
     parity: dict[str, Any] = field(default_factory=dict)
@@ -63,10 +114,13 @@ class Contract:
     licence: str = "Apache-2.0"
     intended_use: str = INTENDED_USE
     toolkit_version: str = ""
+    weights_sha256: str = ""
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.temperature) and self.temperature > 0):
             raise ContractError(f"temperature is {self.temperature}, expected a value above 0")
+        if not 0 <= self.tumor_threshold <= 1:
+            raise ContractError(f"tumor_threshold is {self.tumor_threshold}, expected 0 to 1")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the contract as JSON values, `schema_version` first."""
@@ -110,4 +164,6 @@ class Contract:
                 raise ContractError(f"its {name} cannot be {value!r}")
         labels = LabelSpace.from_dict(fields.pop("labels"))
         spec = PreprocessSpec.from_dict(fields.pop("preprocess"))
-        return cls(labels=labels, preprocess=spec, **fields)
+        gate = fields.pop("rejection", None)
+        rejection = None if gate is None else Rejection.from_dict(gate)
+        return cls(labels=labels, preprocess=spec, rejection=rejection, **fields)

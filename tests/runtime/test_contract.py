@@ -3,7 +3,7 @@ from dataclasses import FrozenInstanceError, replace
 
 import pytest
 
-from edge_mri.contract import METADATA_KEY, Contract
+from edge_mri.contract import METADATA_KEY, Contract, Rejection
 from edge_mri.errors import ContractError
 from edge_mri.labels import LabelSpace
 from edge_mri.preprocess import PreprocessSpec
@@ -141,6 +141,36 @@ def test_a_temperature_that_is_no_temperature_is_refused(temperature):
         replace(CONTRACT, temperature=temperature)
 
 
+@pytest.mark.parametrize("threshold", [-0.1, 1.1, float("nan")])
+def test_an_operating_point_that_is_no_probability_is_refused(threshold):
+    reason = f"tumor_threshold is {threshold}, expected 0 to 1"
+    assert refused(changed(tumor_threshold=threshold)) == reason
+
+
+GATE = {"max_novelty": 3.5, "undecided": [0.4, 0.6], "kept": 0.99, "n": 1000}
+
+
+def test_the_rejection_gate_survives_the_file():
+    contract = replace(CONTRACT, rejection=Rejection(3.5, (0.4, 0.6), 0.99, 1000))
+    assert Contract.from_metadata(contract.to_metadata()) == contract
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"undecided": [0.6, 0.4]},
+        {"undecided": [0.4]},
+        {"undecided": 0.5},
+        {"max_novelty": None},
+        {"max_novelty": float("nan")},
+        {"kept": 2},
+        {"n": "many"},
+    ],
+)
+def test_a_rejection_gate_that_makes_no_sense_is_refused(wrong):
+    assert refused(changed(rejection=GATE | wrong)).startswith("its rejection cannot be ")
+
+
 def test_preprocessing_of_a_later_version_is_refused():
     reason = (
         "preprocessing: unknown preprocessing fit='crop', resize='halve-bilinear'; "
@@ -156,5 +186,6 @@ def test_labels_that_are_no_names_are_refused():
 
 @pytest.mark.parametrize("field", sorted(CONTRACT.to_dict().keys() - {"schema_version"}))
 def test_the_kind_of_every_field_is_checked(field):
-    reason = refused(changed(**{field: 1.5 if field != "temperature" else None}))
+    numbers = ("temperature", "tumor_threshold")
+    reason = refused(changed(**{field: None if field in numbers else 1.5}))
     assert reason.startswith(f"its {field} cannot be ")
