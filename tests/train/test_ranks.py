@@ -43,4 +43,4 @@ def test_two_processes_learn_what_one_does(phantoms, tmp_path):
         )
     one, two = (load_state(tmp_path / name / "last.pt") for name in ("one", "two"))
     assert len(one["history"]) == len(two["history"]) == 2
-    torch.testing.assert_close(one["network"], two["network"], rtol=0, atol=2e-4)
+    torch.testing.assert_close(one["network"], two["network"], rtol=0, atol=1e-3)

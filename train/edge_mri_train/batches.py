@@ -1,7 +1,7 @@
 """Batches of augmented images, made in threads while the network trains on the one before.
 
 Every image's changes follow from the seed, the epoch and its place in the epoch alone: neither the
-number of threads nor a resumed run changes them.
+number of threads or processes nor a resumed run changes them.
 """
 
 from collections import deque
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from edge_mri.labels import NO_TUMOR, LabelSpace
 from edge_mri.session import available_threads
 from edge_mri_train.augmentation.pipeline import Augmentation
+from edge_mri_train.ranks import Ranks
 from edge_mri_train.slices import Slices
 
 _AHEAD = 4  # batches
@@ -76,18 +77,22 @@ class Batches:
         self._weights = weights.numpy()
         self._seed = seed
 
-    def epoch(self, epoch: int, batches: Iterable[NDArray[np.int64]]) -> Iterator[Batch]:
+    def epoch(
+        self, epoch: int, batches: Iterable[NDArray[np.int64]], ranks: Ranks
+    ) -> Iterator[Batch]:
         """Yield the batches of an epoch.
 
         Args:
             epoch: Its number.
             batches: Positions of the images in each batch.
+            ranks: Of each batch, this process's part is made.
         """
         with ThreadPoolExecutor(available_threads(), "batches") as pool:
             pending: deque[Future[Batch]] = deque()
             try:
                 for number, positions in enumerate(batches):
-                    pending.append(pool.submit(self._batch, (self._seed, epoch, number), positions))
+                    seed = (self._seed, epoch, number)
+                    pending.append(pool.submit(self._batch, seed, positions, ranks))
                     if len(pending) >= _AHEAD:
                         yield pending.popleft().result()
                 while pending:
@@ -96,10 +101,12 @@ class Batches:
                 for future in pending:
                     future.cancel()
 
-    def _batch(self, seed: tuple[int, ...], positions: NDArray[np.int64]) -> Batch:
+    def _batch(self, seed: tuple[int, ...], whole: NDArray[np.int64], ranks: Ranks) -> Batch:
+        places = range(ranks.rank, len(whole), ranks.count)
+        positions = whole[places.start :: places.step]
         views = [
             self._augmentation(self._slices.view(position), np.random.default_rng((*seed, place)))
-            for place, position in enumerate(positions.tolist())
+            for place, position in zip(places, positions.tolist(), strict=True)
         ]
         allowed = self._allowed[positions].copy()
         for row, view in enumerate(views):

@@ -4,14 +4,13 @@ import csv
 import json
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from edge_mri import __version__
@@ -173,7 +172,7 @@ class Trainer:
         self.objective.train()
         total = 0.0
         with self.progress.bar(f"epoch {epoch}/{config.epochs}", self.steps) as step:
-            for batch in self.batches.epoch(epoch, self._parts(epoch)):
+            for batch in self.batches.epoch(epoch, self.order.batches(epoch), self.ranks):
                 with torch.autocast(
                     self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"
                 ):
@@ -193,11 +192,6 @@ class Trainer:
                 f"--learning-rate than {config.learning_rate:g}"
             )
         return total / self.steps
-
-    def _parts(self, epoch: int) -> Iterator[NDArray[np.int64]]:
-        """Yield this process's part of each batch."""
-        for positions in self.order.batches(epoch):
-            yield positions[self.ranks.rank :: self.ranks.count]
 
     def _finish_epoch(self, epoch: int, loss: float, started: float) -> None:
         measured = validate(self.kept, self.val, self.space, self.device)
