@@ -4,6 +4,7 @@
 with the line to type; every `EdgeMriError` becomes one line on stderr and its exit code.
 """
 
+import os
 import sys
 from dataclasses import dataclass
 from importlib import import_module
@@ -15,7 +16,9 @@ import click
 from edge_mri import __version__
 from edge_mri.errors import EdgeMriError, MissingExtraError
 
-INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+# What the process exits with, beside 0, 1 and 2 of the commands: as shells report a signal, and
+# what sysexits.h calls EX_SOFTWARE for what only a fault of the program explains.
+INTERRUPTED, CLOSED_PIPE, BROKEN = 130, 141, 70
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,24 @@ class _TableGroup(click.Group):
         except KeyboardInterrupt:
             click.echo("Interrupted.", err=True)
             ctx.exit(INTERRUPTED)
+        except BrokenPipeError:  # the reader has seen enough
+            _let_go_of_stdout()
+            ctx.exit(CLOSED_PIPE)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception:
+            import traceback
+
+            traceback.print_exc()
+            click.echo("This is a fault of edge-mri, not of your files: please report it.", err=True)
+            ctx.exit(BROKEN)
+
+
+def _let_go_of_stdout() -> None:
+    """Point stdout at nothing, or Python would complain of the closed pipe when it ends."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, sys.stdout.fileno())
+    os.close(nothing)
 
 
 def _missing(command: str, error: ModuleNotFoundError) -> MissingExtraError:

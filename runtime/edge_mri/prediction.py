@@ -1,11 +1,12 @@
 """What a model says about one image: the record that every output format shares."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_mri.audit import Audit
 from edge_mri.labels import LabelSpace
 
 Status = Literal["ok", "error"]
@@ -23,6 +24,8 @@ class Prediction:
         type_probabilities: Probability of each type; they sum to 1.
         plane_probabilities: Probability of each plane; None for a model that knows no planes.
         error: Why there is no answer.
+        frame: Which image of the file it is, from 1; None where the file holds one.
+        audit: Where the record comes from; only when that was asked for.
     """
 
     path: str
@@ -32,10 +35,21 @@ class Prediction:
     type_probabilities: dict[str, float] | None = None
     plane_probabilities: dict[str, float] | None = None
     error: str | None = None
+    frame: int | None = None
+    audit: Audit | None = None
+
+    def at(self, frame: int | None, plane: str | None) -> "Prediction":
+        """Return the record as that of a frame; a plane that the file itself tells goes first."""
+        if frame is None and plane is None:
+            return self
+        return replace(self, frame=frame, plane=plane or self.plane)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the record as JSON values."""
-        return asdict(self)
+        """Return the record as JSON values; without `audit` where there is none."""
+        values = asdict(self)
+        if self.audit is None:
+            del values["audit"]
+        return values
 
     @classmethod
     def failed(cls, path: str, reason: str) -> "Prediction":

@@ -6,7 +6,7 @@ import pytest
 from edge_mri import session
 from edge_mri.classifier import SHIPPED_MODEL
 from edge_mri.errors import DeviceError, ModelFormatError, ModelNotFoundError, OptionError
-from edge_mri.session import available_threads, open_session
+from edge_mri.workers import available_threads, open_session
 
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 START = onnxruntime.InferenceSession

@@ -5,21 +5,28 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, cast
 
 import click
 
 from edge_mri.atomic import atomic_path
 from edge_mri.classifier import Classifier
-from edge_mri.errors import EdgeMriError, NoImagesError, OutputError
+from edge_mri.errors import EdgeMriError, NoImagesError, OptionError, OutputError
 from edge_mri.images import SUFFIXES, ImageFiles
-from edge_mri.output import WRITERS
+from edge_mri.output import WRITERS, Writer, csv_columns, jsonl_columns, write_csv
 from edge_mri.prediction import Prediction
 from edge_mri.progress import NoProgress, Progress, TerminalProgress
-from edge_mri.session import DEVICES, available_threads
+from edge_mri.providers import DEVICES
+from edge_mri.record_file import RecordFile
+from edge_mri.resume import FORMATS as RESUMABLE
+from edge_mri.resume import Done
+from edge_mri.signals import Stop, stop_on_signals
+from edge_mri.workers import available_threads
 
 SOME_FAILED = 1
+ENGINES = ("local", "ray")
 
 
 @click.command("infer")
@@ -29,14 +36,19 @@ SOME_FAILED = 1
 )
 @click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True)
 @click.option(
+    "--providers",
+    help="Execution providers of onnxruntime in place of a device, such as openvino,cpu.",
+)
+@click.option(
+    "--low-power", is_flag=True, help="One thread, no spinning, no memory held in reserve."
+)
+@click.option(
     "--threads", type=click.IntRange(1), help="Threads.  [default: the cores this process has]"
 )
 @click.option(
     "--batch-size",
     type=click.IntRange(1),
-    default=8,
-    show_default=True,
-    help="Images per inference call.",
+    help="Images per inference call.  [default: what suits the device]",
 )
 @click.option(
     "--format", "format_", type=click.Choice(list(WRITERS)), default="table", show_default=True
@@ -47,59 +59,121 @@ SOME_FAILED = 1
     type=click.Path(path_type=Path),
     help="Write the records to this file.  [default: stdout]",
 )
+@click.option(
+    "--resume", is_flag=True, help="Go on with the --output of a run that ended early (jsonl, csv)."
+)
+@click.option(
+    "--audit", is_flag=True, help="With each record hashes, versions, provider and time."
+)
+@click.option(
+    "--engine",
+    type=click.Choice(ENGINES),
+    default="local",
+    show_default=True,
+    help="What spreads the work; ray: over a cluster.",
+)
 def command(
     paths: tuple[Path, ...],
     model: Path | None,
     device: str,
+    providers: str | None,
+    low_power: bool,
     threads: int | None,
-    batch_size: int,
+    batch_size: int | None,
     format_: str,
     output: Path | None,
+    resume: bool,
+    audit: bool,
+    engine: str,
 ) -> None:
     """Classify image files, and the images below folders.
 
     Records go to stdout or to a file, progress and a summary to stderr. A file that cannot be
     used becomes a record with status `error`, and the rest goes on.
 
-    Exit code: 0; 1 when some files failed; 2 on wrong use.
+    JSON lines and CSV go into the --output file record by record, and --resume goes on where it
+    ends; a table or JSON appears when it is complete. SIGINT and SIGTERM finish the record at hand.
+
+    Exit code: 0; 1 when some files failed; 2 on wrong use; 130 or 143 when stopped by a signal.
     """
+    if resume and (output is None or format_ not in RESUMABLE):
+        raise OptionError("--resume needs --output FILE and --format jsonl or csv")
     files = ImageFiles(paths)
     if next(iter(files), None) is None:
         raise NoImagesError(paths, SUFFIXES)
-    classifier = Classifier.load(model, device=device)
-    workers = threads or available_threads()
+    classifier = Classifier.load(
+        model,
+        device=device,
+        providers=[name for name in (providers or "").split(",") if name],
+        low_power=low_power,
+    )
+    done = _done(output, format_, audit, classifier) if resume and output else Done()
+    todo: Iterable[Path] = (path for path in files if not done.take(str(path)))
+    workers = threads or (1 if low_power else available_threads())
+    if engine == "ray":
+        from edge_mri.ray_engine import stream_on_ray
+
+        records = stream_on_ray(classifier, todo, batch_size=batch_size, audit=audit)
+    else:
+        records = classifier.stream(todo, threads=workers, batch_size=batch_size, audit=audit)
     counts: Counter[str] = Counter()
     started = time.perf_counter()
-    with _opened(output) as stream:
-        records = classifier.stream(files, threads=workers, batch_size=batch_size)
+    with stop_on_signals() as stop, _opened(output, format_, done) as stream:
         rows_are_progress = format_ == "table" and stream is sys.stdout and stream.isatty()
         shown = sys.stderr.isatty() and not rows_are_progress
         progress: Progress = TerminalProgress() if shown else NoProgress()
-        with progress.bar("images", sum(1 for _ in files) if shown else 0) as step:
-            counted = _counted(records, counts, step)
-            WRITERS[format_](counted, stream, classifier.contract.labels)
+        total = max(sum(1 for _ in ImageFiles(paths)) - done.records, 0) if shown else 0
+        with progress.bar("images", total) as step:
+            counted = _counted(stop.until(records), counts, step)
+            _writer(format_, audit, done)(counted, stream, classifier.contract.labels)
     _summarise(counts, files.skipped, time.perf_counter() - started, classifier, workers)
+    if stop.signal is not None:
+        _tell_stopped(stop, output, format_)
+        raise SystemExit(stop.exit_code)
     if counts["error"]:
         raise SystemExit(SOME_FAILED)
 
 
+def _done(path: Path, format_: str, audit: bool, classifier: Classifier) -> Done:
+    """Read what `path` covers; refuse one that another model has begun, where that is told."""
+    labels = classifier.contract.labels
+    columns = jsonl_columns(audit) if format_ == "jsonl" else csv_columns(labels, audit)
+    done = Done.read(path, format_, columns)
+    if audit and done.first is not None:
+        begun_by = (done.first.get("audit") or done.first)["model_sha256"]
+        if begun_by != classifier.model_sha256:
+            raise OutputError(path, "its records are by another model; write to another file")
+    return done
+
+
+def _writer(format_: str, audit: bool, done: Done) -> Writer:
+    if format_ == "csv":
+        return partial(write_csv, audit=audit, header=done.keep_bytes == 0)
+    return WRITERS[format_]
+
+
 @contextmanager
-def _opened(path: Path | None) -> Iterator[TextIO]:
+def _opened(path: Path | None, format_: str, done: Done) -> Iterator[TextIO]:
     """Open what the records go to; it takes file names that are no valid text."""
     if path is None:
         try:
+            if hasattr(sys.stdout, "reconfigure"):
+                sys.stdout.reconfigure(line_buffering=True)  # a kill loses no record
             yield sys.stdout
             sys.stdout.flush()
-        except (BrokenPipeError, EdgeMriError):  # the reader has seen enough; click ends quietly
+        except (BrokenPipeError, EdgeMriError):  # the reader has seen enough: the group ends quietly
             raise
         except OSError as error:
             raise OutputError(Path("stdout"), error.strerror or str(error)) from error
-        return
-    with (
-        atomic_path(path) as temporary,
-        temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
-    ):
-        yield file
+    elif format_ in RESUMABLE:
+        with RecordFile(path, done.keep_bytes) as file:
+            yield cast(TextIO, file)
+    else:
+        with (
+            atomic_path(path) as temporary,
+            temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as whole,
+        ):
+            yield whole
 
 
 def _counted(
@@ -127,3 +201,8 @@ def _summarise(
         lines.append(f"skipped {skipped} other files (not {' '.join(SUFFIXES)})")
     lines.append("For research use, not for diagnosis.")
     click.echo("\n".join(lines), err=True)
+
+
+def _tell_stopped(stop: Stop, output: Path | None, format_: str) -> None:
+    more = "; --resume goes on" if output is not None and format_ in RESUMABLE else ""
+    click.echo(f"Stopped by {stop.name}{more}.", err=True)
