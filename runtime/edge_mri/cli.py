@@ -33,6 +33,7 @@ class Row:
 COMMANDS = {
     "infer": Row("edge_mri.commands.infer", "Classify images."),
     "info": Row("edge_mri.commands.info", "Show what a model says about itself."),
+    "check": Row("edge_mri.commands.check", "Prove that the installation answers as it should."),
     "phantom": Row("edge_mri.commands.phantom", "Draw labelled head phantoms to try things on."),
     "audit": Row("edge_mri_train.commands.audit", "Find leaks and faults in image sets.", "data"),
     "split": Row("edge_mri_train.commands.split", "Divide image sets without leaks.", "data"),
@@ -45,7 +46,7 @@ COMMANDS = {
 _DATA = ("sklearn", "faiss", "jinja2", "matplotlib", "PIL", "scipy")
 _TRAIN = ("torch", "torchvision", *_DATA)
 _EXPORT = ("onnx", "onnxscript", *_TRAIN)
-EXTRAS = {"data": _DATA, "train": _TRAIN, "export": _EXPORT}
+EXTRAS = {"data": _DATA, "train": _TRAIN, "export": _EXPORT, "ray": ("ray", "pyarrow")}
 
 
 class _Failure(click.ClickException):
@@ -92,7 +93,7 @@ class _TableGroup(click.Group):
             import traceback
 
             traceback.print_exc()
-            click.echo("This is a fault of edge-mri, not of your files: please report it.", err=True)
+            click.echo("This is a fault of edge-mri itself: please report it.", err=True)
             ctx.exit(BROKEN)
 
 

@@ -31,9 +31,9 @@ _CHILDREN: dict[str, dict[int, str]] = {
     "graph": {1: "node", 5: "tensor", 15: "sparse"},
     "function": {7: "node", 11: "attribute"},
     "node": {5: "attribute"},
-    "attribute": {
-        **{5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
-    },
+    "attribute": dict(
+        zip((5, 6, 10, 11, 22, 23), ("tensor", "graph") * 2 + ("sparse",) * 2, strict=True)
+    ),
     "sparse": {1: "tensor", 2: "tensor"},
 }
 _MAX_DEPTH = 32  # graphs within graphs
@@ -96,9 +96,9 @@ class OnnxFile:
             for number, value in _fields(memoryview(self.data)):
                 kinds.add(number)
                 if number == _MODEL_METADATA:
-                    entry = {key: bytes(text) for key, text in _fields(_message(value))}  # type: ignore[arg-type]
+                    entry = {key: bytes(_message(text)) for key, text in _fields(_message(value))}
                     entries[entry[1].decode()] = entry.get(2, b"").decode()
-        except (_BrokenError, KeyError, UnicodeDecodeError, TypeError) as error:
+        except (_BrokenError, KeyError, UnicodeDecodeError) as error:
             raise self._refused("it is damaged, truncated or of another kind") from error
         if not {_MODEL_IR_VERSION, _MODEL_GRAPH} <= kinds:
             raise self._refused("it holds no graph")

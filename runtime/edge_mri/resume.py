@@ -139,7 +139,7 @@ class _Group:
 
 def _hash(path: str) -> np.uint64:
     name = path.encode("utf-8", errors="backslashreplace")  # as CSV writes what is no valid text
-    return np.frombuffer(hashlib.blake2b(name, digest_size=8).digest(), np.uint64)[0]
+    return np.uint64(int.from_bytes(hashlib.blake2b(name, digest_size=8).digest()))
 
 
 def _json_lines(path: Path, columns: list[str]) -> Iterator[_Line]:

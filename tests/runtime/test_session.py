@@ -90,32 +90,3 @@ def test_a_bad_model_is_not_blamed_on_cuda(cuda_without_driver, device, tmp_path
     path.write_bytes(b"hello")
     with pytest.raises(ModelFormatError):
         open_session(path, device)
-
-
-@pytest.mark.parametrize(
-    ("quota", "cores", "threads"),
-    [
-        ("max 100000", 6, 6),
-        ("400000 100000", 6, 4),
-        ("150000 100000", 6, 1),
-        ("50000 100000", 6, 1),
-        ("800000 100000", 6, 6),
-        ("nonsense", 6, 6),
-    ],
-)
-def test_threads_are_the_cores_that_the_process_may_use(monkeypatch, quota, cores, threads):
-    monkeypatch.setattr(Path, "read_text", lambda _: quota)
-    monkeypatch.setattr(session.os, "sched_getaffinity", lambda _: set(range(cores)), raising=False)
-    assert available_threads() == threads
-
-
-def test_threads_are_counted_where_there_are_no_control_groups(monkeypatch):
-    def missing(_: Path) -> str:
-        raise FileNotFoundError
-
-    monkeypatch.setattr(Path, "read_text", missing)
-    monkeypatch.delattr(session.os, "sched_getaffinity", raising=False)
-    monkeypatch.setattr(session.os, "cpu_count", lambda: 3)
-    assert available_threads() == 3
-    monkeypatch.setattr(session.os, "cpu_count", lambda: None)
-    assert available_threads() == 1

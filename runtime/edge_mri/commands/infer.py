@@ -161,7 +161,7 @@ def _opened(path: Path | None, format_: str, done: Done) -> Iterator[TextIO]:
                 sys.stdout.reconfigure(line_buffering=True)  # a kill loses no record
             yield sys.stdout
             sys.stdout.flush()
-        except (BrokenPipeError, EdgeMriError):  # the reader has seen enough: the group ends quietly
+        except (BrokenPipeError, EdgeMriError):  # a reader that left: cli ends quietly
             raise
         except OSError as error:
             raise OutputError(Path("stdout"), error.strerror or str(error)) from error
