@@ -1,11 +1,20 @@
 """What several test packages share: the real images, where they are, and a folder of phantoms."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from edge_mri.phantom import PhantomConfig, write_phantoms
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A cache folder of the tests' own, for this process and its children."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ their order and their errors are those of a local run. A worker that dies is rep
 are asked again, by Ray. The cluster is the one that `RAY_ADDRESS` names, else a local one.
 """
 
+import logging
 import os
 import pickle
 from collections.abc import Iterable, Iterator
@@ -56,7 +57,8 @@ def stream_on_ray(
         audit: Let each record say where it comes from.
     """
     if not ray.is_initialized():
-        ray.init(log_to_driver=False, logging_level="ERROR")
+        ray.init(log_to_driver=False, logging_level=logging.ERROR)
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = ray.data.DataContext.get_current()
     context.execution_options.preserve_order = True
     context.enable_progress_bars = False
@@ -67,7 +69,7 @@ def stream_on_ray(
             Worker,
             fn_constructor_args=(classifier, str(Path.cwd()), audit),
             batch_size=batch_size or BATCH,
-            concurrency=(1, workers),
+            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=workers),
             num_cpus=1,
         )
         for row in answers.iter_rows():

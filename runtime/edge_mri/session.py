@@ -175,7 +175,7 @@ def _create(
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
-    options.log_severity_level = 4 if keep else 3  # that a kept model is for this CPU, we know
+    options.log_severity_level = 4  # what goes wrong comes as an exception
     if optimised:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     if keep:
