@@ -20,7 +20,7 @@ import cv2
 from edge_mri.atomic import atomic_path
 from edge_mri.audit import versions
 from edge_mri.classifier import Classifier
-from edge_mri.errors import EdgeMriError, ModelFormatError, ModelNotFoundError
+from edge_mri.errors import EdgeMriError, ImageError, ModelFormatError, ModelNotFoundError
 from edge_mri.labels import LabelSpace
 from edge_mri.phantom import draw_phantom
 from edge_mri.workers import available_threads
@@ -71,7 +71,8 @@ class Checked:
         largest_difference: Of any probability from its golden value.
         tolerance: What it may be.
         n: How many golden images.
-        file_ms: Milliseconds from a file's bytes to its record, median, on one thread.
+        file_ms: Milliseconds from a file's bytes to its record, median, on one thread; None where
+            the file could not be decoded.
         provider: The execution provider of onnxruntime.
         threads: How many cores the process may use.
         cpu: Name, architecture, and features that matter to INT8.
@@ -84,7 +85,7 @@ class Checked:
     largest_difference: float
     tolerance: float
     n: int
-    file_ms: float
+    file_ms: float | None
     provider: str
     threads: int
     cpu: dict[str, Any]
@@ -164,7 +165,7 @@ def check(classifier: Classifier, golden: Golden) -> Checked:
         largest_difference=round(differences[worst], 6),
         tolerance=TOLERANCE,
         n=len(golden.images),
-        file_ms=round(_file_ms(classifier, golden), 3),
+        file_ms=_file_ms(classifier, golden),
         provider=classifier.provider,
         threads=available_threads(),
         cpu=_cpu(),
@@ -188,14 +189,16 @@ def _difference(classifier: Classifier, image: GoldenImage) -> float:
     return max(abs(found[name] - value) for name, value in image.probabilities.items())
 
 
-def _file_ms(classifier: Classifier, golden: Golden) -> float:
+def _file_ms(classifier: Classifier, golden: Golden) -> float | None:
     taken = []
-    data = golden.images[0].data
     for _ in range(_SPEED_ROUNDS):
         started = time.perf_counter()
-        classifier.predict(data)
+        try:
+            classifier.predict(golden.images[0].data)
+        except ImageError:
+            return None
         taken.append(time.perf_counter() - started)
-    return statistics.median(taken) * 1000
+    return round(statistics.median(taken) * 1000, 3)
 
 
 def _cpu() -> dict[str, Any]:

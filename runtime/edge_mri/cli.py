@@ -76,11 +76,7 @@ class _TableGroup(click.Group):
         if isinstance(sys.stdout, TextIOWrapper):  # file names need not be valid text
             sys.stdout.reconfigure(errors="backslashreplace")
         try:
-            return super().invoke(ctx)
-        except EdgeMriError as error:
-            raise _Failure(error) from error
-        except ModuleNotFoundError as error:
-            raise _Failure(_missing(ctx.invoked_subcommand or "", error)) from error
+            return self._invoke(ctx)
         except KeyboardInterrupt:
             click.echo("Interrupted.", err=True)
             ctx.exit(INTERRUPTED)
@@ -95,6 +91,14 @@ class _TableGroup(click.Group):
             traceback.print_exc()
             click.echo("This is a fault of edge-mri itself: please report it.", err=True)
             ctx.exit(BROKEN)
+
+    def _invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except EdgeMriError as error:
+            raise _Failure(error) from error
+        except ModuleNotFoundError as error:
+            raise _Failure(_missing(ctx.invoked_subcommand or "", error)) from error
 
 
 def _let_go_of_stdout() -> None:

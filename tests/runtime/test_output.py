@@ -66,6 +66,7 @@ def test_csv_has_a_column_a_probability_and_nothing_for_none(labels):
         *("p_glioma", "p_meningioma", "p_pituitary", "p_no_tumor"),
         *(f"p_{plane}" for plane in labels.planes),
         "error",
+        "frame",
     ]
     for line, row in zip(read, rows, strict=True):
         assert (line["path"], line["status"]) == (row.path, row.status)

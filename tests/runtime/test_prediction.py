@@ -69,6 +69,7 @@ def test_a_model_without_planes_answers_none():
         },
         "plane_probabilities": None,
         "error": None,
+        "frame": None,
     }
 
 
@@ -81,4 +82,5 @@ def test_a_failed_record_has_a_reason_and_nothing_else():
         "type_probabilities": None,
         "plane_probabilities": None,
         "error": "the file is empty",
+        "frame": None,
     }

@@ -37,13 +37,14 @@ def command(model: Path | None, device: str, as_json: bool, write: bool) -> None
 def _told(found: Checked, classifier: Classifier) -> str:
     cpu = found.cpu
     contract = classifier.contract
+    speed = "not measured" if found.file_ms is None else f"{found.file_ms:.2f} ms"
     lines = [
         f"model       {contract.name} {contract.precision}, sha256 {found.model_sha256[:16]}…",
         f"cpu         {cpu['name']}, {cpu['architecture']}, {found.threads} of {cpu['cores']} cores",
         f"features    {' '.join(cpu['features']) or 'none that INT8 gains from'}",
         f"provider    {found.provider}",
         f"versions    {', '.join(f'{name} {text}' for name, text in found.versions.items())}",
-        f"speed       {found.file_ms:.2f} ms a 512 x 512 JPEG, one thread",
+        f"speed       {speed} a 512 x 512 JPEG, one thread",
         f"answers     {found.n} golden images, largest difference {found.largest_difference:.4f}, "
         f"allowed {found.tolerance:g}",
         "PASS" if found.passed else f"FAIL: {found.reason}",
