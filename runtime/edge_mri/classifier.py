@@ -30,14 +30,14 @@ from edge_mri.onnx_file import OnnxFile
 from edge_mri.prediction import Prediction, predictions, softmax
 from edge_mri.preprocess import preprocess
 from edge_mri.providers import CPU, CUDA
-from edge_mri.session import SessionConfig, open_session, runner
+from edge_mri.session import Run, SessionConfig, open_session, runner
 from edge_mri.stream import stream_batches
 from edge_mri.workers import available_threads, one_core_each
 
 SHIPPED_MODEL = Path(__file__).parent / "models" / "edge_mri_int8.onnx"
 
-# Images per call. A CPU gains nothing from more (docs/decisions/0023), a GPU much.
-CPU_BATCH, CUDA_BATCH = 8, 64
+# Files that a worker takes at a time, and images per call of the graph: docs/decisions/0023.
+CPU_BATCH, CPU_CALL, CUDA_BATCH = 8, 4, 64
 
 Source = str | PathLike[str] | bytes | NDArray[np.uint8]
 
@@ -139,9 +139,10 @@ class Classifier:
 
     def outputs(self, names: list[str], batch: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         """Return outputs of the graph by name for `(N, 1, S, S)` uint8 network input."""
-        if self.fixed_batch is None or len(batch) == self.fixed_batch:
+        most = self.fixed_batch or (CPU_CALL if self.provider == CPU else len(batch))
+        if len(batch) == most or (len(batch) < most and self.fixed_batch is None):
             return self._run(names, batch)
-        return _in_fixed_batches(self._run, names, batch, self.fixed_batch)
+        return _in_calls(self._run, names, batch, most, fill=self.fixed_batch is not None)
 
     def stream(
         self,
@@ -240,14 +241,16 @@ def _reopen(path: Path, config: SessionConfig, model_sha256: str) -> Classifier:
     return classifier
 
 
-def _in_fixed_batches(
-    run: Any, names: list[str], batch: NDArray[np.uint8], size: int
+def _in_calls(
+    run: Run, names: list[str], batch: NDArray[np.uint8], size: int, *, fill: bool
 ) -> list[NDArray[np.float32]]:
-    """Run a graph that takes `size` images a call; black ones fill up the last."""
+    """Run a graph on `size` images a call; with `fill`, black ones fill up the last."""
     parts = []
     for start in range(0, max(len(batch), 1), size):
         part = batch[start : start + size]
-        filled = np.zeros((size, *batch.shape[1:]), np.uint8)
-        filled[: len(part)] = part
-        parts.append([array[: len(part)] for array in run(names, filled)])
+        given = part
+        if fill and len(part) < size:
+            given = np.zeros((size, *batch.shape[1:]), np.uint8)
+            given[: len(part)] = part
+        parts.append([array[: len(part)] for array in run(names, given)])
     return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]

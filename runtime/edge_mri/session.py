@@ -180,9 +180,9 @@ def _create(
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     if keep:
         options.optimized_model_filepath = str(keep)
+    options.enable_mem_pattern = False  # costs memory a batch size, saves no time here
     if config.low_power:
         options.enable_cpu_mem_arena = False
-        options.enable_mem_pattern = False
         for pool in ("intra_op", "inter_op"):
             options.add_session_config_entry(f"session.{pool}.allow_spinning", "0")
     # Its own fallback to the CPU would announce itself on stdout, among the records.

@@ -45,11 +45,10 @@ class SessionCache:
             if not _ours(os.fstat(handle), stat.S_ISREG):
                 return None
             try:
-                data = file.read()
+                digest, optimised = file.read(_DIGEST_BYTES), file.read()
             except OSError:
                 return None
-        optimised = data[_DIGEST_BYTES:]
-        return optimised if optimised and data[:_DIGEST_BYTES] == self._digest(optimised) else None
+        return optimised if optimised and digest == self._digest(optimised) else None
 
     def scratch(self) -> Path | None:
         """Return where onnxruntime may write the optimised model; None where nothing is kept."""
@@ -70,7 +69,8 @@ class SessionCache:
             optimised = scratch.read_bytes()
             handle = os.open(sealed, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             with os.fdopen(handle, "wb") as file:
-                file.write(self._digest(optimised) + optimised)
+                file.write(self._digest(optimised))
+                file.write(optimised)
             if self.path is not None:
                 sealed.replace(self.path)
                 _prune(self.path.parent)
@@ -82,7 +82,9 @@ class SessionCache:
                     path.unlink()
 
     def _digest(self, optimised: bytes) -> bytes:
-        return hashlib.sha256(self._key + optimised).digest()
+        digest = hashlib.sha256(self._key)
+        digest.update(optimised)
+        return digest.digest()
 
 
 def _folder() -> Path | None:
