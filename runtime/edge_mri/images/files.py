@@ -196,10 +196,14 @@ def _glob(pattern: Path) -> Iterator[Path]:
         return
     try:
         for match in Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor))):
-            if not match.name.startswith(".") or pattern.name.startswith("."):
+            if _hidden_parts(match) <= _hidden_parts(pattern):
                 yield match
     except (NotImplementedError, ValueError):  # no pattern that pathlib knows, such as **.png
         return
+
+
+def _hidden_parts(path: Path) -> int:
+    return sum(part.startswith(".") and part != ".." for part in path.parts)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

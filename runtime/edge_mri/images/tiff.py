@@ -92,7 +92,9 @@ def _directories(data: bytes, layout: _Layout, limits: Limits) -> list[_Director
                 found.append(_Directory(len(seen), offset, photometric, samples))
             offset = following
     except struct.error as error:
-        raise ImageDecodeError(f"the TIFF is cut off: page {max(len(seen), 1)} is outside it") from error
+        raise ImageDecodeError(
+            f"the TIFF is cut off: page {max(len(seen), 1)} is outside it"
+        ) from error
     return found
 
 
