@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_mri.audit import Audit
+from edge_mri.images.frame import Frame
 from edge_mri.labels import LabelSpace
 
 Status = Literal["ok", "error"]
@@ -25,6 +26,7 @@ class Prediction:
         plane_probabilities: Probability of each plane; None for a model that knows no planes.
         error: Why there is no answer.
         frame: Which image of the file it is, from 1; None where the file holds one.
+        series: What the slices of one DICOM series share, see `edge_mri.images.Frame`.
         audit: Where the record comes from; only when that was asked for.
     """
 
@@ -36,19 +38,22 @@ class Prediction:
     plane_probabilities: dict[str, float] | None = None
     error: str | None = None
     frame: int | None = None
+    series: str | None = None
     audit: Audit | None = None
 
-    def at(self, frame: int | None, plane: str | None) -> "Prediction":
+    def at(self, frame: Frame) -> "Prediction":
         """Return the record as that of a frame; a plane that the file itself tells goes first."""
-        if frame is None and plane is None:
+        if frame.frame is None and frame.plane is None and frame.series is None:
             return self
-        return replace(self, frame=frame, plane=plane or self.plane)
+        plane = frame.plane or self.plane
+        return replace(self, frame=frame.frame, plane=plane, series=frame.series)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the record as JSON values; without `audit` where there is none."""
+        """Return the record as JSON values; without `series` and `audit` where there is none."""
         values = asdict(self)
-        if self.audit is None:
-            del values["audit"]
+        for name in ("series", "audit"):
+            if values[name] is None:
+                del values[name]
         return values
 
     @classmethod

@@ -1,11 +1,13 @@
 """`edge-mri infer`: classify files and folders of images."""
 
+import json
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 from typing import TextIO, cast
 
@@ -14,7 +16,10 @@ import click
 from edge_mri.atomic import atomic_path
 from edge_mri.classifier import Classifier
 from edge_mri.errors import EdgeMriError, NoImagesError, OptionError, OutputError
-from edge_mri.images import SUFFIXES, ImageFiles
+from edge_mri.images import ImageFiles, Limits
+from edge_mri.images.files import STDIN
+from edge_mri.images.limits import BYTES_VARIABLE, PIXELS_VARIABLE
+from edge_mri.images.quiet import native_stderr_silenced
 from edge_mri.output import WRITERS, Writer, csv_columns, jsonl_columns, write_csv
 from edge_mri.prediction import Prediction
 from edge_mri.progress import NoProgress, Progress, TerminalProgress
@@ -23,10 +28,13 @@ from edge_mri.record_file import RecordFile
 from edge_mri.resume import FORMATS as RESUMABLE
 from edge_mri.resume import Done
 from edge_mri.signals import Stop, stop_on_signals
+from edge_mri.volumes import Volume, VolumeSummaries
 from edge_mri.workers import available_threads
 
 SOME_FAILED = 1
 ENGINES = ("local", "ray")
+SORTED_FOLDER = 10_000  # a larger folder is not sorted, so that memory stays flat
+_SHOWN_VOLUMES = 10
 
 
 @click.command("infer")
@@ -62,15 +70,37 @@ ENGINES = ("local", "ray")
 @click.option(
     "--resume", is_flag=True, help="Go on with the --output of a run that ended early (jsonl, csv)."
 )
-@click.option(
-    "--audit", is_flag=True, help="With each record hashes, versions, provider and time."
-)
+@click.option("--audit", is_flag=True, help="With each record hashes, versions, provider and time.")
 @click.option(
     "--engine",
     type=click.Choice(ENGINES),
     default="local",
     show_default=True,
     help="What spreads the work; ray: over a cluster.",
+)
+@click.option(
+    "--max-pixels",
+    type=click.IntRange(1),
+    default=Limits.max_pixels,
+    show_default=True,
+    envvar=PIXELS_VARIABLE,
+    show_envvar=True,
+    help="Refuse an image or a volume of more pixels.",
+)
+@click.option(
+    "--max-bytes",
+    type=click.IntRange(1),
+    default=Limits.max_bytes,
+    show_default=True,
+    envvar=BYTES_VARIABLE,
+    show_envvar=True,
+    help="Refuse a file of more bytes.",
+)
+@click.option(
+    "--volumes",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write a summary of each volume and series to this file, as JSON lines.",
 )
 def command(
     paths: tuple[Path, ...],
@@ -85,8 +115,15 @@ def command(
     resume: bool,
     audit: bool,
     engine: str,
+    max_pixels: int,
+    max_bytes: int,
+    volumes: Path | None,
 ) -> None:
     """Classify image files, and the images below folders.
+
+    A PATH is a file, a folder, a pattern in quotes such as '**/*.png', or - for a list of paths on
+    stdin, separated by newlines or null characters. JPEG, PNG, TIFF, BMP and WebP; DICOM with the
+    extra [dicom], NIfTI with [nifti]. Every page, frame and slice is a record.
 
     Records go to stdout or to a file, progress and a summary to stderr. A file that cannot be
     used becomes a record with status `error`, and the rest goes on.
@@ -98,9 +135,15 @@ def command(
     """
     if resume and (output is None or format_ not in RESUMABLE):
         raise OptionError("--resume needs --output FILE and --format jsonl or csv")
-    files = ImageFiles(paths)
-    if next(iter(files), None) is None:
-        raise NoImagesError(paths, SUFFIXES)
+    if resume and volumes is not None:
+        raise OptionError("--volumes sums up a whole run: it does not go with --resume")
+    Limits(max_pixels, max_bytes).set_for_process()
+    stdin = click.get_binary_stream("stdin") if STDIN in paths else None
+    files = ImageFiles(paths, volumes=True, sort_up_to=SORTED_FOLDER, stdin=stdin)
+    found = iter(files)
+    first = next(found, None)
+    if first is None:
+        raise NoImagesError(paths, files.suffixes)
     classifier = Classifier.load(
         model,
         device=device,
@@ -108,7 +151,7 @@ def command(
         low_power=low_power,
     )
     done = _done(output, format_, audit, classifier) if resume and output else Done()
-    todo: Iterable[Path] = (path for path in files if not done.take(str(path)))
+    todo: Iterable[Path] = (path for path in chain((first,), found) if not done.take(str(path)))
     workers = threads or (1 if low_power else available_threads())
     if engine == "ray":
         from edge_mri.ray_engine import stream_on_ray
@@ -118,15 +161,31 @@ def command(
         records = classifier.stream(todo, threads=workers, batch_size=batch_size, audit=audit)
     counts: Counter[str] = Counter()
     started = time.perf_counter()
-    with stop_on_signals() as stop, _opened(output, format_, done) as stream:
+    summaries = VolumeSummaries(
+        classifier.contract.tumor_threshold, None if volumes else _SHOWN_VOLUMES + 1
+    )
+    with (
+        native_stderr_silenced(),
+        stop_on_signals() as stop,
+        _opened(output, format_, done) as stream,
+    ):
         rows_are_progress = format_ == "table" and stream is sys.stdout and stream.isatty()
         shown = sys.stderr.isatty() and not rows_are_progress
         progress: Progress = TerminalProgress() if shown else NoProgress()
-        total = max(sum(1 for _ in ImageFiles(paths)) - done.records, 0) if shown else 0
+        total = 0
+        if shown and not files.once:
+            counted_files = ImageFiles(paths, volumes=True, sort_up_to=SORTED_FOLDER)
+            total = max(sum(1 for _ in counted_files) - done.records, 0)
         with progress.bar("images", total) as step:
-            counted = _counted(stop.until(records), counts, step)
+            counted = _counted(summaries.through(stop.until(records)), counts, step)
             _writer(format_, audit, done)(counted, stream, classifier.contract.labels)
-    _summarise(counts, files.skipped, time.perf_counter() - started, classifier, workers)
+    _summarise(counts, files, time.perf_counter() - started, classifier, workers)
+    _tell_volumes(list(islice(summaries.volumes(), _SHOWN_VOLUMES + 1)))
+    if volumes is not None:
+        with atomic_path(volumes) as temporary:
+            lines = (json.dumps(volume.to_dict()) + "\n" for volume in summaries.volumes())
+            with temporary.open("w", encoding="ascii") as file:
+                file.writelines(lines)
     if stop.signal is not None:
         _tell_stopped(stop, output, format_)
         raise SystemExit(stop.exit_code)
@@ -187,7 +246,7 @@ def _counted(
 
 
 def _summarise(
-    counts: Counter[str], skipped: int, seconds: float, classifier: Classifier, workers: int
+    counts: Counter[str], files: ImageFiles, seconds: float, classifier: Classifier, workers: int
 ) -> None:
     total = counts.total()
     contract = classifier.contract
@@ -197,10 +256,20 @@ def _summarise(
         f"{contract.precision}, {classifier.device}, {workers} threads)",
         f"{by_type}; errors {counts['error']}",
     ]
-    if skipped:
-        lines.append(f"skipped {skipped} other files (not {' '.join(SUFFIXES)})")
+    if files.skipped:
+        lines.append(f"skipped {files.skipped} other files (not {' '.join(files.suffixes)})")
     lines.append("For research use, not for diagnosis.")
     click.echo("\n".join(lines), err=True)
+
+
+def _tell_volumes(volumes: list[Volume]) -> None:
+    for volume in volumes[:_SHOWN_VOLUMES]:
+        answer = volume.type or "no answer"
+        if volume.tumor_probability is not None:
+            answer += f", P(tumour) {volume.tumor_probability:.3f}"
+        click.echo(f"volume {volume.path!r}: {volume.slices} slices, {answer}", err=True)
+    if len(volumes) > _SHOWN_VOLUMES:
+        click.echo("and more volumes: --volumes FILE lists them all", err=True)
 
 
 def _tell_stopped(stop: Stop, output: Path | None, format_: str) -> None:

@@ -17,8 +17,11 @@ class Frame:
             or the file itself holds one image.
         plane: `axial`, `coronal` or `sagittal` where the file says how it lies in the patient;
             None where it does not.
+        series: What frames of one DICOM series share: a hash of its identifier, which tells
+            nothing of the patient. None for other files.
     """
 
     pixels: NDArray[np.uint8]
     frame: int | None = None
     plane: str | None = None
+    series: str | None = None

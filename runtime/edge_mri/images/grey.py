@@ -55,17 +55,17 @@ def percentile_window(pixels: NDArray[Any]) -> tuple[float, float]:
     if not above.size:
         return float(darkest), float(darkest)
     low, high = np.percentile(above, (DARKEST_PERCENT, BRIGHTEST_PERCENT))
-    return float(min(low, high)), float(max(low, high))
+    return float(low if high > low else darkest), float(high)
 
 
 def apply_window(pixels: NDArray[Any], low: float, high: float) -> Grey:
     """Show `pixels` between two values, `low` as 0 and `high` as 255; not-a-number is black."""
     if not high > low:
-        values = np.asarray(pixels > low)
-        return np.where(values, np.uint8(255), np.uint8(0))
+        return np.where(pixels > low, np.uint8(255), np.uint8(0))
     scaled = (pixels.astype(np.float32) - np.float32(low)) * np.float32(255 / (high - low))
     np.nan_to_num(scaled, copy=False, nan=0.0, posinf=255.0, neginf=0.0)
-    return np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
+    grey: Grey = np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
+    return grey
 
 
 def grey_array(array: NDArray[np.uint8]) -> Grey:

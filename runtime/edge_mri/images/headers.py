@@ -15,7 +15,7 @@ FIRST_BYTES = 352  # what `format_of` needs to see: a NIfTI-1 header names itsel
 
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _NIFTI_MAGIC = (b"n+1\0", b"ni1\0")
-_FRAMES_OF_JPEG = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
+_FRAMES_OF_JPEG = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})  # F7: JPEG-LS
 _ALONE_IN_JPEG = frozenset({0x01, *range(0xD0, 0xD9)})
 
 
@@ -53,6 +53,23 @@ def picture_size(data: bytes, kind: Format) -> tuple[int, int]:
     if width < 1 or height < 1:
         raise ImageDecodeError(f"the {kind.upper()} header claims {width} x {height} pixels")
     return width, height
+
+
+def codestream_size(stream: bytes) -> tuple[int, int] | None:
+    """Return the `(width, height)` that a compressed DICOM frame claims; None if it has no header.
+
+    The JPEG family (JPEG, JPEG-LS) and JPEG 2000, bare or in a JP2 file.
+    """
+    try:
+        if stream.startswith(b"\xff\xd8"):
+            return _size_of_jpeg(stream)
+        start = stream.find(b"\xff\x4f\xff\x51", 0, 4096)
+        if start < 0:
+            return None
+        right, bottom, left, top = struct.unpack_from(">IIII", stream, start + 8)
+    except (struct.error, IndexError) as error:
+        raise ImageDecodeError("the header of a compressed frame is cut off") from error
+    return right - left, bottom - top
 
 
 def is_progressive(jpeg: bytes) -> bool:

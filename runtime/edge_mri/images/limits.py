@@ -40,6 +40,11 @@ class Limits:
             _whole_number(variables, BYTES_VARIABLE, cls.max_bytes),
         )
 
+    def set_for_process(self) -> None:
+        """Make these the limits of this process, and of those it starts, where none are given."""
+        os.environ[PIXELS_VARIABLE] = str(self.max_pixels)
+        os.environ[BYTES_VARIABLE] = str(self.max_bytes)
+
     def check_pixels(self, width: int, height: int, depth: int = 1) -> None:
         """Refuse an image of `width` x `height` (x `depth`) that is too large."""
         if width * height * depth > self.max_pixels:

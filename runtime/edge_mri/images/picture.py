@@ -1,4 +1,4 @@
-"""One picture from a JPEG, PNG, BMP, WebP or TIFF file's bytes, by OpenCV."""
+"""One picture from the bytes of a JPEG, PNG, BMP or WebP file, or a page of a TIFF, by OpenCV."""
 
 import struct
 from typing import Any
@@ -11,6 +11,7 @@ from edge_mri.errors import ImageDecodeError
 from edge_mri.images.grey import Grey, apply_window, percentile_window, scale_bits
 from edge_mri.images.headers import Format, is_progressive, picture_size
 from edge_mri.images.limits import Limits
+from edge_mri.images.tiff import Page
 
 _JPEG_SCAN = b"\xff\xda"
 _JPEG_END = b"\xff\xd9"
@@ -18,16 +19,22 @@ _MORE_SCAN = b"\x5a\xa5" * 16
 _ABSENT = 128  # what libjpeg shows where a scan ended too early
 
 
-def decode_picture(
-    data: bytes | bytearray, kind: Format, limits: Limits, reduce_to: int | None = None
-) -> Grey:
+def decode_page(page: Page) -> Grey:
+    """Decode a page of a TIFF, whose size was checked, like `decode_picture` a picture."""
+    stored = _decode(page.data, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
+    grey = _to_grey(stored, None)
+    # libtiff turns 8 bits the right way by itself, and leaves more bits as they are stored.
+    return 255 - grey if page.white_is_zero and stored.dtype != np.uint8 else grey
+
+
+def decode_picture(data: bytes, kind: Format, limits: Limits, reduce_to: int | None = None) -> Grey:
     """Decode a picture to `(H, W)` uint8 grey, upright by its EXIF orientation.
 
     Colour becomes luma, alpha is dropped; 16 bits are scaled by the bits in use (`scale_bits`),
     other depths shown between two percentiles.
 
     Args:
-        data: The file; of a TIFF, whose first page was checked already, that page.
+        data: The file.
         kind: The file's format.
         limits: What the header may claim.
         reduce_to: The side, in pixels, that the caller will shrink the longer side to. A JPEG
@@ -46,15 +53,18 @@ def decode_picture(
         if _is_cut(data, pixels, flags):
             raise ImageDecodeError("the JPEG is truncated: its scan ends too early")
         return pixels
-    if kind != "tiff":
-        _check(data, kind, limits)
-    if kind in ("png", "tiff"):
-        flags |= cv2.IMREAD_ANYDEPTH
-    pixels = _decode(data, flags)
+    _check(data, kind, limits)
+    if kind == "png":
+        bits = _significant_bits(data)
+        return _to_grey(_decode(data, flags | cv2.IMREAD_ANYDEPTH), bits)
+    return _decode(data, flags)
+
+
+def _to_grey(pixels: NDArray[Any], bits: int | None) -> Grey:
     if pixels.dtype == np.uint8:
         return pixels
     if pixels.dtype == np.uint16:
-        return scale_bits(pixels, _significant_bits(data) if kind == "png" else None)
+        return scale_bits(pixels, bits)
     return apply_window(pixels, *percentile_window(pixels))
 
 
@@ -65,7 +75,7 @@ def decode_stored_picture(data: bytes, kind: Format, limits: Limits) -> NDArray[
     return _decode(data, cv2.IMREAD_UNCHANGED)
 
 
-def _check(data: bytes | bytearray, kind: Format, limits: Limits) -> tuple[int, int]:
+def _check(data: bytes, kind: Format, limits: Limits) -> tuple[int, int]:
     width, height = picture_size(data, kind)
     limits.check_pixels(width, height)
     if kind == "jpeg" and data.rfind(_JPEG_END) < data.rfind(_JPEG_SCAN):
@@ -85,7 +95,7 @@ def _decode(data: bytes | bytearray, flags: int) -> NDArray[Any]:
     return np.asarray(image)
 
 
-def _is_cut(data: bytes | bytearray, pixels: Grey, flags: int) -> bool:
+def _is_cut(data: bytes, pixels: Grey, flags: int) -> bool:
     """Say whether a JPEG with an end marker lacks a part of its scan.
 
     libjpeg does not report it: it fills the rest with mid grey, or, where the file is progressive,
@@ -100,7 +110,7 @@ def _is_cut(data: bytes | bytearray, pixels: Grey, flags: int) -> bool:
     return not np.array_equal(longer, pixels)
 
 
-def _significant_bits(png: bytes | bytearray) -> int | None:
+def _significant_bits(png: bytes) -> int | None:
     """Return how many of its bits a PNG's sBIT chunk says are significant, if it has one.
 
     Significant bits are the upper ones where the writer follows the standard, and then the

@@ -4,24 +4,25 @@ Reading trusts no file: what is empty, truncated, too large or no image raises a
 with the reason. The format is told from the first bytes, never from the name.
 """
 
-import errno
-import os
-import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_mri.errors import ImageDecodeError, ImageError, ImageReadError
+from edge_mri.errors import ImageDecodeError, ImageSupportError
 from edge_mri.images.frame import Frame
 from edge_mri.images.headers import FIRST_BYTES, Format, format_of
 from edge_mri.images.limits import Limits
-from edge_mri.images.picture import decode_picture, decode_stored_picture
+from edge_mri.images.opening import read_file
+from edge_mri.images.picture import decode_page, decode_picture, decode_stored_picture
+from edge_mri.images.tiff import pages
 
 _UNKNOWN = "not an image in a known format, or damaged"
-_NO_WAITING = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)  # POSIX; Windows
 
 
 def read_image(
@@ -45,37 +46,6 @@ def read_frames(
     """
     allowed = limits or Limits.from_environment()
     yield from decode_frames(read_file(path, allowed), allowed, reduce_to)
-
-
-def read_file(path: Path, limits: Limits | None = None) -> bytes:
-    """Read an image file's bytes; raises `ImageReadError`, or `ImageSizeError` for a huge file.
-
-    Pipes, sockets and devices are refused without waiting for them, and so is a file whose length
-    changes while it is read.
-    """
-    allowed = limits or Limits.from_environment()
-    try:
-        _refuse_special(os.stat(path))  # some devices act when they are opened
-        descriptor = os.open(path, os.O_RDONLY | _NO_WAITING)
-        with os.fdopen(descriptor, "rb") as file:
-            status = os.fstat(descriptor)
-            _refuse_special(status)
-            allowed.check_bytes(status.st_size)
-            data = file.read(status.st_size + 1)
-    except ImageError:
-        raise
-    except (OSError, ValueError) as error:  # ValueError: a name with a null character
-        raise ImageReadError(getattr(error, "strerror", None) or str(error)) from error
-    if len(data) != status.st_size:
-        raise ImageReadError("it changed while it was read")
-    return data
-
-
-def _refuse_special(status: os.stat_result) -> None:
-    if stat.S_ISDIR(status.st_mode):
-        raise ImageReadError(os.strerror(errno.EISDIR))
-    if not stat.S_ISREG(status.st_mode):
-        raise ImageReadError("it is not a regular file")
 
 
 def decode_image(
@@ -109,10 +79,16 @@ def decode_frames(
     """Decode every image in a file's bytes; see `read_frames`."""
     allowed = limits or Limits.from_environment()
     kind = _known_format(data)
-    if kind in ("jpeg", "png", "bmp", "webp", "tiff"):
+    if kind == "tiff":
+        for page in pages(data, allowed):
+            with _naming("page", page.number):
+                yield Frame(decode_page(page), page.number)
+    elif kind == "dicom":
+        yield from _reader("dicom").dicom_frames(data, allowed)
+    elif kind in ("nifti", "gzip"):
+        yield from _reader("nifti").nifti_frames(data, allowed)
+    else:
         yield Frame(decode_picture(data, kind, allowed, reduce_to))
-        return
-    raise ImageDecodeError(_UNKNOWN)
 
 
 def decode_stored(data: bytes, limits: Limits | None = None) -> NDArray[Any]:
@@ -130,6 +106,8 @@ def decode_stored(data: bytes, limits: Limits | None = None) -> NDArray[Any]:
     kind = _known_format(data)
     if kind in ("dicom", "nifti", "gzip"):
         raise ImageDecodeError(f"it is a {kind} file; expected a picture")
+    if kind == "tiff":
+        next(pages(data, allowed))
     return decode_stored_picture(data, kind, allowed)
 
 
@@ -140,3 +118,22 @@ def _known_format(data: bytes) -> Format:
     if kind is None:
         raise ImageDecodeError(_UNKNOWN)
     return kind
+
+
+def _reader(extra: Literal["dicom", "nifti"]) -> ModuleType:
+    """Import the reader of an optional format; of an unusual file no ordinary run pays for it."""
+    try:
+        return import_module(f"edge_mri.images.{extra}")
+    except ModuleNotFoundError as error:
+        raise ImageSupportError(extra, error.name or "") from error
+
+
+@contextmanager
+def _naming(part: str, number: int | None) -> Iterator[None]:
+    """Put the number of a page or frame before the reason why it cannot be used."""
+    try:
+        yield
+    except ImageDecodeError as error:
+        if number is None:
+            raise
+        raise ImageDecodeError(f"{part} {number}: {error}") from error
