@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_mri.contract import Contract
+from edge_mri.decision import Answers
 from edge_mri.errors import ContractError, ImageError, OptionError
 from edge_mri.images import decode_image, grey_array, read_image
 from edge_mri.prediction import Prediction, predictions, softmax
@@ -35,29 +36,39 @@ class Classifier:
         path: The model file.
         contract: What the model says about itself.
         device: `cpu` or `cuda`, what the model really runs on.
+        reject: Whether images are rejected as the contract says; False: all are answered.
     """
 
-    def __init__(self, path: Path, device: str = "auto") -> None:
+    def __init__(self, path: Path, device: str = "auto", *, reject: bool = True) -> None:
         self.path = path
+        self.reject = reject
         self._session = open_session(path, device)
         self.contract = Contract.from_metadata(self._session.get_modelmeta().custom_metadata_map)
         self.device = "cuda" if "CUDA" in self._session.get_providers()[0] else "cpu"
         self._input = self._session.get_inputs()[0].name
+        self._outputs = {output.name for output in self._session.get_outputs()}
         self._check_signature()
 
     @classmethod
-    def load(cls, path: str | PathLike[str] | None = None, *, device: str = "auto") -> "Classifier":
+    def load(
+        cls,
+        path: str | PathLike[str] | None = None,
+        *,
+        device: str = "auto",
+        reject: bool = True,
+    ) -> "Classifier":
         """Open a model.
 
         Args:
             path: An ONNX file written by `edge-mri export`; None for the model that ships.
             device: `auto`, `cpu` or `cuda`.
+            reject: False: answer every image, also those the model's contract would reject.
 
         Raises:
             ModelError: No such file, no model, or no contract that this version understands.
             DeviceError: CUDA was asked for and cannot be used.
         """
-        return cls(SHIPPED_MODEL if path is None else Path(path), device)
+        return cls(SHIPPED_MODEL if path is None else Path(path), device, reject=reject)
 
     def predict(self, source: Source) -> Prediction:
         """Classify one image.
@@ -71,7 +82,26 @@ class Classifier:
         """
         path = str(source) if isinstance(source, str | PathLike) else ""
         batch = preprocess(_open(source), self.contract.preprocess)[np.newaxis]
-        return predictions([path], self.probabilities(batch), self.contract.labels)[0]
+        return self._records([path], batch)[0]
+
+    def answers(self, batch: NDArray[np.uint8], *, lesion: bool = False) -> Answers:
+        """Return all that the graph gives for `(N, 1, S, S)` uint8 network input.
+
+        Args:
+            batch: The network input.
+            lesion: Also fetch the lesion map, where the graph has one.
+        """
+        wanted = ["logits"]
+        if self.contract.rejection is not None and "novelty" in self._outputs:
+            wanted.append("novelty")
+        if lesion and "lesion" in self._outputs:
+            wanted.append("lesion")
+        given = dict(zip(wanted, self._session.run(wanted, {self._input: batch}), strict=True))
+        return Answers(
+            softmax(given["logits"], self.contract.temperature),
+            given.get("novelty"),
+            given.get("lesion"),
+        )
 
     def probabilities(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return `(N, K)` class probabilities of `(N, 1, S, S)` uint8 network input."""
@@ -124,12 +154,11 @@ class Classifier:
             except ImageError as error:
                 failures[position] = Prediction.failed(str(path), str(error))
         readable = [str(path) for position, path in enumerate(paths) if position not in failures]
-        answers = iter(
-            predictions(readable, self.probabilities(np.stack(inputs)), self.contract.labels)
-            if inputs
-            else ()
-        )
+        answers = iter(self._records(readable, np.stack(inputs)) if inputs else ())
         return [failures.get(position) or next(answers) for position in range(len(paths))]
+
+    def _records(self, paths: list[str], batch: NDArray[np.uint8]) -> list[Prediction]:
+        return predictions(paths, self.answers(batch), self.contract, reject=self.reject)
 
     def _check_signature(self) -> None:
         size = self.contract.preprocess.size

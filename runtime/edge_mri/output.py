@@ -8,22 +8,25 @@ from typing import TextIO
 from edge_mri.labels import LabelSpace
 from edge_mri.prediction import Prediction
 
+_BOX = ("box_x", "box_y", "box_width", "box_height")
+
 Writer = Callable[[Iterable[Prediction], TextIO, LabelSpace], None]
 
 
 def write_table(records: Iterable[Prediction], stream: TextIO, labels: LabelSpace) -> None:
     """Write aligned columns, each answer with its probability; the path comes last.
 
+    In place of a type that the model would rather not give stands why: foreign or undecided.
     What a terminal would not print of a file name, such as a line break, is escaped.
     """
-    stream.write(f"{'status':<8}{'type':<18}{'plane':<16}path\n")
+    stream.write(f"{'status':<10}{'type':<18}{'plane':<16}path\n")
     for record in records:
         if record.status == "error":
-            stream.write(f"{record.status:<8}{_printable(record.path)}: {record.error}\n")
+            stream.write(f"{record.status:<10}{_printable(record.path)}: {record.error}\n")
             continue
-        type_ = _cell(record.type, record.type_probabilities)
+        type_ = record.rejected or _cell(record.type, record.type_probabilities)
         plane = _cell(record.plane, record.plane_probabilities)
-        stream.write(f"{record.status:<8}{type_:<18}{plane:<16}{_printable(record.path)}\n")
+        stream.write(f"{record.status:<10}{type_:<18}{plane:<16}{_printable(record.path)}\n")
 
 
 def write_json(records: Iterable[Prediction], stream: TextIO, labels: LabelSpace) -> None:
@@ -42,9 +45,10 @@ def write_jsonl(records: Iterable[Prediction], stream: TextIO, labels: LabelSpac
 
 
 def write_csv(records: Iterable[Prediction], stream: TextIO, labels: LabelSpace) -> None:
-    """Write CSV with one probability column a type and a plane."""
+    """Write CSV with one probability column a type and a plane, and four columns for the box."""
     names = [f"p_{name}" for name in (*labels.types, *labels.planes)]
-    columns = ["path", "status", "type", "plane", *names, "error"]
+    columns = ["path", "status", "type", "plane", *names, "tumor_probability", "novelty"]
+    columns += [*_BOX, "rejected", "error"]
     rows = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
     rows.writeheader()
     for record in records:
@@ -55,8 +59,12 @@ def write_csv(records: Iterable[Prediction], stream: TextIO, labels: LabelSpace)
                 "status": record.status,
                 "type": record.type,
                 "plane": record.plane,
+                "tumor_probability": record.tumor_probability,
+                "novelty": record.novelty,
+                "rejected": record.rejected,
                 "error": record.error,
             }
+            | dict(zip(_BOX, record.box or (), strict=False))
             | {f"p_{name}": value for name, value in probabilities.items()}
         )
 

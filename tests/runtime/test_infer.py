@@ -15,7 +15,10 @@ from edge_mri.errors import EdgeMriError
 from edge_mri.images import SUFFIXES
 from edge_mri.labels import PLANES, TYPES
 
-KEYS = ["path", "status", "type", "plane", "type_probabilities", "plane_probabilities", "error"]
+KEYS = [
+    *("path", "status", "type", "plane", "type_probabilities", "plane_probabilities"),
+    *("tumor_probability", "novelty", "box", "rejected", "error"),
+]
 EMPTY = "no images below {}; looked for .bmp, .jpeg, .jpg, .png, .tif, .tiff, .webp"
 
 
@@ -47,9 +50,10 @@ def test_a_folder_of_images_is_a_record_each(command, phantoms, classifier):
 def test_the_summary_counts_what_the_records_say(command, phantoms):
     ended = command("infer", phantoms, "--format", "jsonl", "--threads", 2)
     counts = Counter(json.loads(line)["type"] for line in ended.out.splitlines())
-    first, by_type, *_, last = ended.err.splitlines()
+    first, by_type, by_status, *_, last = ended.err.splitlines()
     assert re.fullmatch(r"48 images in \d+\.\d s \(\d+ images/s; \w+ int8, cpu, 2 threads\)", first)
-    assert by_type == ", ".join(f"{name} {counts[name]}" for name in TYPES) + "; errors 0"
+    assert by_type == ", ".join(f"{name} {counts[name]}" for name in TYPES)
+    assert by_status == "ok 48, rejected 0 (foreign 0, undecided 0), errors 0"
     assert last == "For research use, not for diagnosis."
 
 
@@ -65,7 +69,7 @@ def test_a_bad_file_is_a_record_and_the_rest_goes_on(command, mixed):
     ]
     assert all(records[1][key] is None for key in KEYS[2:-1])
     assert ended.err.startswith("4 images in ")
-    assert "; errors 2\nskipped 1 other files (not .bmp .jpeg " in ended.err
+    assert "), errors 2\nskipped 1 other files (not .bmp .jpeg " in ended.err
 
 
 def test_every_format_says_the_same(command, mixed):
@@ -275,7 +279,7 @@ def test_a_terminal_sees_the_progress_and_the_output_does_not(process, mixed):
         *("ok", "error", "ok", "error"),
     ]
     assert re.search(r"images +\[#+\] +100%", shown)
-    assert "; errors 2" in shown
+    assert "), errors 2" in shown
 
 
 @pytest.mark.parametrize("folder", ["glioma", "meningioma", "notumor", "pituitary"])

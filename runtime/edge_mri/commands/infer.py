@@ -27,6 +27,13 @@ SOME_FAILED = 1
 @click.option(
     "--model", type=click.Path(path_type=Path), help="An ONNX file.  [default: the one that ships]"
 )
+@click.option(
+    "--no-reject",
+    "reject",
+    flag_value=False,
+    default=True,
+    help="Answer every image, also those the model would rather not.",
+)
 @click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True)
 @click.option(
     "--threads", type=click.IntRange(1), help="Threads.  [default: the cores this process has]"
@@ -50,6 +57,7 @@ SOME_FAILED = 1
 def command(
     paths: tuple[Path, ...],
     model: Path | None,
+    reject: bool,
     device: str,
     threads: int | None,
     batch_size: int,
@@ -59,14 +67,16 @@ def command(
     """Classify image files, and the images below folders.
 
     Records go to stdout or to a file, progress and a summary to stderr. A file that cannot be
-    used becomes a record with status `error`, and the rest goes on.
+    used becomes a record with status `error`, and the rest goes on. An image that the model knows
+    it should not judge becomes one with status `rejected`: `foreign`, no brain MR slice as it
+    knows them, or `undecided`, too close to call.
 
-    Exit code: 0; 1 when some files failed; 2 on wrong use.
+    Exit code: 0; 1 when some files failed; 2 on wrong use. A rejected image is no failure.
     """
     files = ImageFiles(paths)
     if next(iter(files), None) is None:
         raise NoImagesError(paths, SUFFIXES)
-    classifier = Classifier.load(model, device=device)
+    classifier = Classifier.load(model, device=device, reject=reject)
     workers = threads or available_threads()
     counts: Counter[str] = Counter()
     started = time.perf_counter()
@@ -105,9 +115,10 @@ def _opened(path: Path | None) -> Iterator[TextIO]:
 def _counted(
     records: Iterable[Prediction], counts: Counter[str], step: Callable[[], None]
 ) -> Iterator[Prediction]:
-    """Count the records that pass by their answers."""
+    """Count the records that pass: status, why rejected, and the type where there is an answer."""
     for record in records:
-        counts[record.type or record.status] += 1
+        answer = record.type if record.status == "ok" else record.rejected
+        counts.update(name for name in (record.status, answer) if name)
         step()
         yield record
 
@@ -115,13 +126,15 @@ def _counted(
 def _summarise(
     counts: Counter[str], skipped: int, seconds: float, classifier: Classifier, workers: int
 ) -> None:
-    total = counts.total()
+    total = sum(counts[status] for status in ("ok", "rejected", "error"))
     contract = classifier.contract
     by_type = ", ".join(f"{name} {counts[name]}" for name in contract.labels.types)
     lines = [
         f"{total} images in {seconds:.1f} s ({total / seconds:.0f} images/s; {contract.name} "
         f"{contract.precision}, {classifier.device}, {workers} threads)",
-        f"{by_type}; errors {counts['error']}",
+        by_type,
+        f"ok {counts['ok']}, rejected {counts['rejected']} (foreign {counts['foreign']}, "
+        f"undecided {counts['undecided']}), errors {counts['error']}",
     ]
     if skipped:
         lines.append(f"skipped {skipped} other files (not {' '.join(SUFFIXES)})")
