@@ -5,7 +5,7 @@ One image, a batch of network input, or a stream of files. Finding the files is
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from os import PathLike
@@ -18,12 +18,14 @@ from edge_mri.contract import Contract
 from edge_mri.decision import Answers
 from edge_mri.errors import ContractError, ImageError, OptionError
 from edge_mri.images import decode_image, grey_array, read_image
+from edge_mri.location import maps
 from edge_mri.prediction import Prediction, predictions, softmax
-from edge_mri.preprocess import preprocess
+from edge_mri.preprocess import Placement, preprocess
 from edge_mri.session import available_threads, open_session
 
 SHIPPED_MODEL = Path(__file__).parent / "models" / "edge_mri_int8.onnx"
 
+Finish = Callable[[Prediction, NDArray[np.uint8], NDArray[np.float32] | None], Prediction]
 Source = str | PathLike[str] | bytes | NDArray[np.uint8]
 
 
@@ -81,26 +83,33 @@ class Classifier:
             ImageError: The image cannot be used; the message is the reason.
         """
         path = str(source) if isinstance(source, str | PathLike) else ""
-        batch = preprocess(_open(source), self.contract.preprocess)[np.newaxis]
-        return self._records([path], batch)[0]
+        image = _open(source)
+        batch = preprocess(image, self.contract.preprocess)[np.newaxis]
+        return self._records([path], batch, [image.shape])[0]
+
+    @property
+    def map_output(self) -> str | None:
+        """What says where the lesion is: `lesion`, else `cam`; None: the graph has neither."""
+        return next((name for name in ("lesion", "cam") if name in self._outputs), None)
 
     def answers(self, batch: NDArray[np.uint8], *, lesion: bool = False) -> Answers:
-        """Return all that the graph gives for `(N, 1, S, S)` uint8 network input.
+        """Return what the graph gives for `(N, 1, S, S)` uint8 network input.
 
         Args:
             batch: The network input.
-            lesion: Also fetch the lesion map, where the graph has one.
+            lesion: Also fetch what says where the lesion is, see `map_output`.
         """
         wanted = ["logits"]
         if self.contract.rejection is not None and "novelty" in self._outputs:
             wanted.append("novelty")
-        if lesion and "lesion" in self._outputs:
-            wanted.append("lesion")
+        if lesion and self.map_output is not None:
+            wanted.append(self.map_output)
         given = dict(zip(wanted, self._session.run(wanted, {self._input: batch}), strict=True))
         return Answers(
             softmax(given["logits"], self.contract.temperature),
             given.get("novelty"),
             given.get("lesion"),
+            given.get("cam"),
         )
 
     def probabilities(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -118,6 +127,7 @@ class Classifier:
         *,
         threads: int | None = None,
         batch_size: int = 8,
+        finish: Finish | None = None,
     ) -> Iterator[Prediction]:
         """Classify files as they come, in their order; a bad file becomes an `error` record.
 
@@ -125,6 +135,9 @@ class Classifier:
             paths: Image files.
             threads: How many threads decode and infer; None for the cores this process has.
             batch_size: Images per inference call.
+            finish: Called in the worker threads with each record but the `error` ones, its image
+                `(H, W)` uint8 and its `(h, w)` map (`edge_mri.location.maps`; None without one).
+                What it returns takes the record's place.
         """
         workers = available_threads() if threads is None else threads
         if workers < 1 or batch_size < 1:
@@ -136,7 +149,7 @@ class Classifier:
         with ThreadPoolExecutor(workers, thread_name_prefix="edge-mri") as pool:
             try:
                 while batch := list(islice(remaining, batch_size)):
-                    pending.append(pool.submit(self._predict_files, batch))
+                    pending.append(pool.submit(self._predict_files, batch, finish))
                     if len(pending) > 2 * workers:
                         yield from pending.popleft().result()
                 while pending:
@@ -145,20 +158,46 @@ class Classifier:
                 for future in pending:
                     future.cancel()
 
-    def _predict_files(self, paths: list[str | PathLike[str]]) -> list[Prediction]:
+    def _predict_files(
+        self, paths: list[str | PathLike[str]], finish: Finish | None
+    ) -> list[Prediction]:
         inputs: list[NDArray[np.uint8]] = []
+        shapes: list[tuple[int, ...]] = []
+        images: list[NDArray[np.uint8]] = []
         failures: dict[int, Prediction] = {}
         for position, path in enumerate(paths):
             try:
-                inputs.append(preprocess(read_image(Path(path)), self.contract.preprocess))
+                image = read_image(Path(path))
+                inputs.append(preprocess(image, self.contract.preprocess))
+                shapes.append(image.shape)
+                images += [] if finish is None else [image]
             except ImageError as error:
                 failures[position] = Prediction.failed(str(path), str(error))
         readable = [str(path) for position, path in enumerate(paths) if position not in failures]
-        answers = iter(self._records(readable, np.stack(inputs)) if inputs else ())
+        records: list[Prediction] = []
+        if inputs:
+            records = self._records(readable, np.stack(inputs), shapes, finish, images)
+        answers = iter(records)
         return [failures.get(position) or next(answers) for position in range(len(paths))]
 
-    def _records(self, paths: list[str], batch: NDArray[np.uint8]) -> list[Prediction]:
-        return predictions(paths, self.answers(batch), self.contract, reject=self.reject)
+    def _records(
+        self,
+        paths: list[str],
+        batch: NDArray[np.uint8],
+        shapes: list[tuple[int, ...]],
+        finish: Finish | None = None,
+        images: Sequence[NDArray[np.uint8]] = (),
+    ) -> list[Prediction]:
+        """Answer images; a lesion map is fetched in any case, for the box: it costs nothing."""
+        wanted = finish is not None or self.map_output == "lesion"
+        answers = self.answers(batch, lesion=wanted)
+        places = [Placement.of(shape, self.contract.preprocess) for shape in shapes]
+        records = predictions(paths, answers, self.contract, places, reject=self.reject)
+        if finish is None:
+            return records
+        located = maps(answers, self.contract.labels)
+        cells = [None] * len(images) if located is None else list(located)
+        return [finish(*one) for one in zip(records, images, cells, strict=True)]
 
     def _check_signature(self) -> None:
         size = self.contract.preprocess.size

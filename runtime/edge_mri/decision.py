@@ -26,11 +26,14 @@ class Answers:
             does not measure it.
         lesion: `(N, 1, h, w)` float32, 0 to 1: how likely a lesion covers each cell of the
             network's input; None where the model has no such map, or it was not asked for.
+        cam: `(N, types, h, w)` float32, class activation maps of a model without a lesion map;
+            None where it has none, or they were not asked for.
     """
 
     probabilities: NDArray[np.float32]
     novelty: NDArray[np.float32] | None = None
     lesion: NDArray[np.float32] | None = None
+    cam: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)

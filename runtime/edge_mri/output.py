@@ -48,7 +48,7 @@ def write_csv(records: Iterable[Prediction], stream: TextIO, labels: LabelSpace)
     """Write CSV with one probability column a type and a plane, and four columns for the box."""
     names = [f"p_{name}" for name in (*labels.types, *labels.planes)]
     columns = ["path", "status", "type", "plane", *names, "tumor_probability", "novelty"]
-    columns += [*_BOX, "rejected", "error"]
+    columns += [*_BOX, "heatmap", "rejected", "error"]
     rows = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
     rows.writeheader()
     for record in records:
@@ -61,6 +61,7 @@ def write_csv(records: Iterable[Prediction], stream: TextIO, labels: LabelSpace)
                 "plane": record.plane,
                 "tumor_probability": record.tumor_probability,
                 "novelty": record.novelty,
+                "heatmap": record.heatmap,
                 "rejected": record.rejected,
                 "error": record.error,
             }

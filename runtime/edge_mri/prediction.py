@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from edge_mri.contract import Contract
 from edge_mri.decision import Answers, decide
+from edge_mri.labels import NO_TUMOR
+from edge_mri.location import Box, lesion_box
+from edge_mri.preprocess import Placement
 
 Status = Literal["ok", "rejected", "error"]
 Reason = Literal["foreign", "undecided"]
@@ -32,8 +35,9 @@ class Prediction:
         novelty: How unlike the training images the image is, 0 or more; None for a model that
             does not measure it.
         box: Where the model suspects the lesion, `(x, y, width, height)` in pixels of the upright
-            image; None without a lesion map, and where no tumour is said. An explanation, not
-            evidence.
+            image; None without a lesion map, where no tumour is said, and for `foreign` images.
+            An explanation, not evidence.
+        heatmap: Name of the picture of the map in the folder that was asked for; else None.
         rejected: `foreign`: no brain MR slice as the model knows them; `undecided`: P(any tumour)
             is too close to call. None for other records.
         error: Why there is no answer.
@@ -47,7 +51,8 @@ class Prediction:
     plane_probabilities: dict[str, float] | None = None
     tumor_probability: float | None = None
     novelty: float | None = None
-    box: tuple[int, int, int, int] | None = None
+    box: Box | None = None
+    heatmap: str | None = None
     rejected: Reason | None = None
     error: str | None = None
 
@@ -70,7 +75,12 @@ def softmax(logits: NDArray[np.float32], temperature: float = 1.0) -> NDArray[np
 
 
 def predictions(
-    paths: Sequence[str], answers: Answers, contract: Contract, *, reject: bool = True
+    paths: Sequence[str],
+    answers: Answers,
+    contract: Contract,
+    places: Sequence[Placement] | None = None,
+    *,
+    reject: bool = True,
 ) -> list[Prediction]:
     """Turn a graph's answers into records.
 
@@ -78,6 +88,7 @@ def predictions(
         paths: N files, or "".
         answers: What the graph gave for them.
         contract: Of the graph.
+        places: Where the N images lie in the network's input; None: no boxes.
         reject: False: answer every image, whatever the contract's rejection says.
     """
     labels = contract.labels
@@ -91,11 +102,16 @@ def predictions(
         rejected: Reason | None = None
         if not decisions.accepted[row]:
             rejected = "foreign" if decisions.foreign[row] else "undecided"
+        said = labels.types[decisions.types[row]]
+        box: Box | None = None
+        suspected = said != NO_TUMOR and rejected != "foreign"
+        if suspected and places is not None and answers.lesion is not None:
+            box = lesion_box(answers.lesion[row, 0], places[row])
         records.append(
             Prediction(
                 path=path,
                 status="rejected" if rejected else "ok",
-                type=labels.types[decisions.types[row]],
+                type=said,
                 plane=None if planes is None else labels.planes[planes[row].argmax()],
                 type_probabilities=_named(labels.types, types[row]),
                 plane_probabilities=(
@@ -103,6 +119,7 @@ def predictions(
                 ),
                 tumor_probability=_number(decisions.tumor[row]),
                 novelty=None if answers.novelty is None else _number(answers.novelty[row]),
+                box=box,
                 rejected=rejected,
             )
         )

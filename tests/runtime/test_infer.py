@@ -17,7 +17,7 @@ from edge_mri.labels import PLANES, TYPES
 
 KEYS = [
     *("path", "status", "type", "plane", "type_probabilities", "plane_probabilities"),
-    *("tumor_probability", "novelty", "box", "rejected", "error"),
+    *("tumor_probability", "novelty", "box", "heatmap", "rejected", "error"),
 ]
 EMPTY = "no images below {}; looked for .bmp, .jpeg, .jpg, .png, .tif, .tiff, .webp"
 

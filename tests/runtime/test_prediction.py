@@ -91,6 +91,7 @@ def test_a_model_without_planes_answers_none():
         "tumor_probability": 0.4375,
         "novelty": None,
         "box": None,
+        "heatmap": None,
         "rejected": None,
         "error": None,
     }
@@ -107,6 +108,7 @@ def test_a_failed_record_has_a_reason_and_nothing_else():
         "tumor_probability": None,
         "novelty": None,
         "box": None,
+        "heatmap": None,
         "rejected": None,
         "error": "the file is empty",
     }

@@ -4,7 +4,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TextIO
 
@@ -18,6 +18,7 @@ from edge_mri.output import WRITERS
 from edge_mri.prediction import Prediction
 from edge_mri.progress import NoProgress, Progress, TerminalProgress
 from edge_mri.session import DEVICES, available_threads
+from edge_mri.views import Views
 
 SOME_FAILED = 1
 
@@ -49,6 +50,19 @@ SOME_FAILED = 1
     "--format", "format_", type=click.Choice(list(WRITERS)), default="table", show_default=True
 )
 @click.option(
+    "--heatmaps",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Write each image with the model's map over it: an explanation, not evidence.",
+)
+@click.option(
+    "--report",
+    "report_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write one HTML page for people: pictures, and a table to sort and filter.",
+)
+@click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path),
@@ -62,6 +76,8 @@ def command(
     threads: int | None,
     batch_size: int,
     format_: str,
+    heatmaps: Path | None,
+    report_file: Path | None,
     output: Path | None,
 ) -> None:
     """Classify image files, and the images below folders.
@@ -80,14 +96,23 @@ def command(
     workers = threads or available_threads()
     counts: Counter[str] = Counter()
     started = time.perf_counter()
-    with _opened(output) as stream:
-        records = classifier.stream(files, threads=workers, batch_size=batch_size)
+    with ExitStack() as stack:
+        views = Views.of(classifier, heatmaps, report_file)
+        report = None if views.report is None else stack.enter_context(views.report)
+        stream = stack.enter_context(_opened(output))
+        records = classifier.stream(
+            files, threads=workers, batch_size=batch_size, finish=views.finish
+        )
+        if report is not None:
+            records = report.gathered(records)
         rows_are_progress = format_ == "table" and stream is sys.stdout and stream.isatty()
         shown = sys.stderr.isatty() and not rows_are_progress
         progress: Progress = TerminalProgress() if shown else NoProgress()
         with progress.bar("images", sum(1 for _ in files) if shown else 0) as step:
             counted = _counted(records, counts, step)
             WRITERS[format_](counted, stream, classifier.contract.labels)
+        if report is not None:
+            report.write()
     _summarise(counts, files.skipped, time.perf_counter() - started, classifier, workers)
     if counts["error"]:
         raise SystemExit(SOME_FAILED)
