@@ -46,7 +46,7 @@
   function pictureCell(record) {
     const shown = record.pictures;
     if (!shown) return make("td", {}, make("div", { class: "blank" }, record.status === "error" ? "no image" : "no picture"));
-    const frame = make("div", { class: "picture" },
+    const frame = make("div", { class: "picture", style: { width: `${6 * Math.min(1, shown.size[0] / shown.size[1])}rem` } },
       make("img", { src: "data:image/jpeg;base64," + shown.thumbnail, alt: `Slice ${name(record.path)}`, loading: "lazy" }));
     if (shown.heat) frame.append(make("img", { class: "heat", src: "data:image/png;base64," + shown.heat, alt: "" }));
     if (record.box) {
@@ -60,7 +60,7 @@
   function fileCell(record) {
     const why = record.status === "error" ? record.why : WHY[record.why];
     return make("td", { class: "file" }, make("b", {}, name(record.path)), make("span", { class: "folder" }, folder(record.path)),
-      why ? make("span", { class: "why" }, why) : null);
+      why ? make("span", { class: `why ${record.status}` }, why) : null);
   }
 
   function statusCell(record) {
@@ -69,7 +69,7 @@
   }
 
   function share(p) {
-    return make("span", { class: "share" }, make("i", {}, make("i", { style: { width: percent(p) } })), percent(p));
+    return make("span", { class: "share" }, make("i", {}, make("i", { style: { width: `${100 * p}%` } })), percent(p));
   }
 
   function typeCell(record) {
