@@ -57,6 +57,12 @@ class Decisions:
         """`(N,)` whether there is an answer."""
         return ~(self.foreign | self.undecided)
 
+    def at(self, rows: NDArray[np.int64]) -> "Decisions":
+        """Return what is said of some of the images."""
+        return Decisions(
+            self.types[rows], self.tumor[rows], self.foreign[rows], self.undecided[rows]
+        )
+
 
 def decide(
     answers: Answers,
