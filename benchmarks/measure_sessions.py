@@ -14,14 +14,15 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import click
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
 from edge_mri.classifier import SHIPPED_MODEL, Classifier
+from edge_mri.images import read_image
 from edge_mri.phantom import PhantomConfig, write_phantoms
 from edge_mri.preprocess import preprocess_batch
-from edge_mri.images import read_image
 from edge_mri.workers import available_threads
 
 BATCHES = (1, 2, 4, 8, 16, 32)
@@ -88,9 +89,11 @@ def main() -> None:
                 way()
                 if turn:  # the first round warms up
                     seconds[name].append(time.perf_counter() - started)
-    print(f"{options.model.name}, {options.images} images, {cores} cores, {options.rounds} rounds")
+    click.echo(
+        f"{options.model.name}, {options.images} images, {cores} cores, {options.rounds} rounds"
+    )
     for name, taken in sorted(seconds.items()):
-        print(f"{name}  {options.images / statistics.median(taken):7.0f} images/s")
+        click.echo(f"{name}  {options.images / statistics.median(taken):7.0f} images/s")
 
 
 if __name__ == "__main__":

@@ -25,8 +25,8 @@ from edge_mri.labels import LabelSpace
 from edge_mri.phantom import draw_phantom
 from edge_mri.workers import available_threads
 
-# CPUs round the sums of an INT8 graph differently: between VNNI and AVX2 logits moved by up to 0.05,
-# a probability then by a quarter of that at most; decoders differ by a grey level.
+# CPUs round the sums of an INT8 graph differently: between VNNI and AVX2 logits moved by up to
+# 0.05, a probability then by a quarter of that at most; decoders differ by a grey level.
 TOLERANCE = 0.03
 
 _SIZES_PX = {".jpg": 512, ".png": 96}

@@ -10,22 +10,25 @@ from edge_mri.audit import Audit
 from edge_mri.labels import LabelSpace
 from edge_mri.prediction import Prediction
 
+_BOX = ("box_x", "box_y", "box_width", "box_height")
+
 Writer = Callable[[Iterable[Prediction], TextIO, LabelSpace], None]
 
 
 def write_table(records: Iterable[Prediction], stream: TextIO, labels: LabelSpace) -> None:
     """Write aligned columns, each answer with its probability; the path comes last.
 
+    In place of a type that the model would rather not give stands why: foreign or undecided.
     What a terminal would not print of a file name, such as a line break, is escaped.
     """
-    stream.write(f"{'status':<8}{'type':<18}{'plane':<16}path\n")
+    stream.write(f"{'status':<10}{'type':<18}{'plane':<16}path\n")
     for record in records:
         if record.status == "error":
-            stream.write(f"{record.status:<8}{_printable(record.path)}: {record.error}\n")
+            stream.write(f"{record.status:<10}{_printable(record.path)}: {record.error}\n")
             continue
-        type_ = _cell(record.type, record.type_probabilities)
+        type_ = record.rejected or _cell(record.type, record.type_probabilities)
         plane = _cell(record.plane, record.plane_probabilities)
-        stream.write(f"{record.status:<8}{type_:<18}{plane:<16}{_printable(record.path)}\n")
+        stream.write(f"{record.status:<10}{type_:<18}{plane:<16}{_printable(record.path)}\n")
 
 
 def write_json(records: Iterable[Prediction], stream: TextIO, labels: LabelSpace) -> None:
@@ -51,7 +54,7 @@ def write_csv(
     audit: bool = False,
     header: bool = True,
 ) -> None:
-    """Write CSV with one probability column a type and a plane.
+    """Write CSV with one probability column a type and a plane, and four columns for the box.
 
     Args:
         records: What to write.
@@ -71,9 +74,14 @@ def write_csv(
                 "status": record.status,
                 "type": record.type,
                 "plane": record.plane,
+                "tumor_probability": record.tumor_probability,
+                "novelty": record.novelty,
+                "heatmap": record.heatmap,
+                "rejected": record.rejected,
                 "error": record.error,
                 "frame": record.frame,
             }
+            | dict(zip(_BOX, record.box or (), strict=False))
             | {f"p_{name}": value for name, value in probabilities.items()}
             | (_flat(record.audit) if audit and record.audit else {})
         )
@@ -82,7 +90,8 @@ def write_csv(
 def csv_columns(labels: LabelSpace, audit: bool = False) -> list[str]:
     """Return the columns of the CSV form."""
     names = [f"p_{name}" for name in (*labels.types, *labels.planes)]
-    columns = ["path", "status", "type", "plane", *names, "error", "frame"]
+    columns = ["path", "status", "type", "plane", *names, "tumor_probability", "novelty"]
+    columns += [*_BOX, "heatmap", "rejected", "error", "frame"]
     return columns + ([field.name for field in fields(Audit)] if audit else [])
 
 

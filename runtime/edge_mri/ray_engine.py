@@ -19,6 +19,7 @@ import ray
 import ray.data
 
 from edge_mri.classifier import Classifier
+from edge_mri.file_batch import predict_files
 from edge_mri.prediction import Prediction
 from edge_mri.workers import one_core_each
 
@@ -32,7 +33,7 @@ class Worker:
     def __init__(self, classifier: Classifier, folder: str, audit: bool) -> None:
         with suppress(OSError):  # a folder that is not here matters to relative paths alone
             os.chdir(folder)
-        self._answer = partial(classifier.predict_files, audit=audit)
+        self._answer = partial(predict_files, classifier, audit=audit)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[bytes]]:
         """Answer files whose names come encoded, as one row: Arrow takes no broken text."""

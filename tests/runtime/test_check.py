@@ -40,7 +40,9 @@ def test_other_answers_fail(classifier):
     first = golden.images[0]
     probabilities = dict(first.probabilities)
     probabilities["glioma"] += TOLERANCE + 0.01
-    wrong = replace(golden, images=(replace(first, probabilities=probabilities), *golden.images[1:]))
+    wrong = replace(
+        golden, images=(replace(first, probabilities=probabilities), *golden.images[1:])
+    )
     found = check(classifier, wrong)
     assert not found.passed
     assert found.reason == f"the answer to {first.name} is off by 0.040"
@@ -86,8 +88,8 @@ def test_golden_values_that_are_none_are_refused(command, copied, text):
 
 
 def test_a_machine_that_says_nothing_of_its_cpu_is_enough(monkeypatch, classifier):
-    monkeypatch.setattr(check_module.Path, "read_text", lambda *_, **__: (_ for _ in ()).throw(OSError))
+    monkeypatch.setattr(
+        check_module.Path, "read_text", lambda *_, **__: (_ for _ in ()).throw(OSError)
+    )
     found = check_module._cpu()
     assert found["features"] == []
-
-

@@ -17,9 +17,12 @@ from edge_mri.errors import EdgeMriError, ImageReadError
 from edge_mri.images import SUFFIXES
 from edge_mri.labels import PLANES, TYPES
 
-KEYS = ["path", "status", "type", "plane", "type_probabilities", "plane_probabilities", "error"]
-KEYS += ["frame"]
-EMPTY = "no images below {}; looked for .bmp, .jpeg, .jpg, .png, .tif, .tiff, .webp"
+KEYS = [
+    *("path", "status", "type", "plane", "type_probabilities", "plane_probabilities"),
+    *("tumor_probability", "novelty", "box", "heatmap", "rejected", "error", "frame"),
+]
+EMPTY = "no images below {}; looked for .bmp, .jpeg, .jpg, .png, .tif, .tiff, .webp, "
+EMPTY += ".dcm, .dicom, .ima, .nii, .nii.gz"
 
 
 @pytest.fixture
@@ -50,9 +53,10 @@ def test_a_folder_of_images_is_a_record_each(command, phantoms, classifier):
 def test_the_summary_counts_what_the_records_say(command, phantoms):
     ended = command("infer", phantoms, "--format", "jsonl", "--threads", 2)
     counts = Counter(json.loads(line)["type"] for line in ended.out.splitlines())
-    first, by_type, *_, last = ended.err.splitlines()
+    first, by_type, by_status, *_, last = ended.err.splitlines()
     assert re.fullmatch(r"48 images in \d+\.\d s \(\d+ images/s; \w+ int8, cpu, 2 threads\)", first)
-    assert by_type == ", ".join(f"{name} {counts[name]}" for name in TYPES) + "; errors 0"
+    assert by_type == ", ".join(f"{name} {counts[name]}" for name in TYPES)
+    assert by_status == "ok 48, rejected 0 (foreign 0, undecided 0), errors 0"
     assert last == "For research use, not for diagnosis."
 
 
@@ -68,7 +72,7 @@ def test_a_bad_file_is_a_record_and_the_rest_goes_on(command, mixed):
     ]
     assert all(records[1][key] is None for key in KEYS[2:] if key != "error")
     assert ended.err.startswith("4 images in ")
-    assert "; errors 2\nskipped 1 other files (not .bmp .jpeg " in ended.err
+    assert "), errors 2\nskipped 1 other files (not .bmp .jpeg " in ended.err
 
 
 def test_every_format_says_the_same(command, mixed):
@@ -304,9 +308,7 @@ def test_a_file_that_is_done_has_nothing_to_go_on_with(command, phantoms, tmp_pa
 @pytest.mark.parametrize("options", [[], ["--format", "jsonl"], ["--format", "json", "-o", "x"]])
 def test_only_lines_in_a_file_can_go_on(command, picture, options):
     ended = command("infer", picture, *options, "--resume")
-    assert ended == (
-        *(2, "", "Error: --resume needs --output FILE and --format jsonl or csv\n"),
-    )
+    assert ended == (*(2, "", "Error: --resume needs --output FILE and --format jsonl or csv\n"),)
 
 
 def test_a_file_of_other_records_is_not_gone_on_with(command, phantoms, tmp_path):
@@ -362,7 +364,9 @@ def test_each_record_can_say_where_it_comes_from(command, mixed, classifier):
     spec = json.dumps(classifier.contract.preprocess.to_dict(), sort_keys=True)
     spec_sha256 = hashlib.sha256(spec.replace(" ", "").encode()).hexdigest()
     assert {record["audit"]["preprocess_sha256"] for record in records} == {spec_sha256}
-    rows = list(csv.DictReader(command("infer", mixed, "--format", "csv", "--audit").out.splitlines()))
+    rows = list(
+        csv.DictReader(command("infer", mixed, "--format", "csv", "--audit").out.splitlines())
+    )
     assert [row["input_sha256"] for row in rows] == [r["audit"]["input_sha256"] for r in records]
 
 
@@ -370,7 +374,7 @@ def test_a_file_that_cannot_be_read_has_no_hash(command, picture, tmp_path, monk
     def gone(*_: object) -> bytes:
         raise ImageReadError("No such file or directory")
 
-    monkeypatch.setattr("edge_mri.classifier.read_file", gone)
+    monkeypatch.setattr("edge_mri.file_batch.read_file", gone)
     (line,) = command("infer", picture, "--format", "jsonl", "--audit").out.splitlines()
     record = json.loads(line)
     assert record["audit"]["input_sha256"] is None
@@ -436,7 +440,7 @@ def test_a_terminal_sees_the_progress_and_the_output_does_not(process, mixed):
         *("ok", "error", "ok", "error"),
     ]
     assert re.search(r"images +\[#+\] +100%", shown)
-    assert "; errors 2" in shown
+    assert "), errors 2" in shown
 
 
 @pytest.mark.parametrize("folder", ["glioma", "meningioma", "notumor", "pituitary"])

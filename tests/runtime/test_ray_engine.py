@@ -69,5 +69,3 @@ def test_a_run_goes_on_where_it_ended(command, files, tmp_path):
     assert ended.code == 0
     assert ended.err.startswith("28 images in ")
     assert output.read_bytes() == whole.read_bytes()
-
-

@@ -7,15 +7,30 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge_mri.contract import Contract
+from edge_mri.decision import Answers
 from edge_mri.errors import OutputError
+from edge_mri.images import Frame
 from edge_mri.labels import LabelSpace
 from edge_mri.output import WRITERS, csv_columns, jsonl_columns
 from edge_mri.prediction import Prediction, predictions
+from edge_mri.preprocess import PreprocessSpec
 from edge_mri.record_file import RecordFile
 from edge_mri.resume import Done
 
 LABELS = LabelSpace()
-NAMES = ["a.png", "with, comma", 'quo"te', "line\nbreak", "a\r\nb", "Schädel-脑", "\udcff.png", "v.nii"]
+CONTRACT = Contract("model", LABELS, PreprocessSpec(64))
+NO_PIXELS = np.empty((0, 0), np.uint8)
+NAMES = [
+    "a.png",
+    "with, comma",
+    'quo"te',
+    "line\nbreak",
+    "a\r\nb",
+    "Schädel-脑",
+    "\udcff.png",
+    "v.nii",
+]
 formats = pytest.mark.parametrize("format_", ["jsonl", "csv"])
 
 
@@ -24,10 +39,14 @@ def of_file(name: str) -> list[Prediction]:
     row = np.full((1, 12), 1 / 12, np.float32)
     if name.startswith("\udcff"):
         return [Prediction.failed(name, 'no image, "really"\nnot')]
-    (record,) = predictions([name], row, LABELS)
+    (record,) = predictions([name], Answers(row), CONTRACT)
     if not name.endswith(".nii"):
         return [record]
-    frames = [record.at(number, plane) for plane in ("axial", "coronal") for number in (1, 2)]
+    frames = [
+        record.at(Frame(NO_PIXELS, number, plane))
+        for plane in ("axial", "coronal")
+        for number in (1, 2)
+    ]
     return [*frames, Prediction.failed(name, "cut off")]
 
 

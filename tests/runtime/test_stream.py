@@ -77,9 +77,7 @@ def test_a_slow_consumer_is_not_run_away_from():
             yield number
 
     stream = stream_batches(list, endless(), workers=3, batch_size=5)
-    seen = 0
-    for _ in islice(stream, 300):
-        seen += 1
+    for seen, _ in enumerate(islice(stream, 300), 1):
         assert len(asked) - seen <= (2 * 3 + 1) * 5
     stream.close()
 

@@ -17,7 +17,9 @@ FAILED = 1
 @click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
 @click.option(
-    "--write", is_flag=True, help="Write golden values beside MODEL in place of comparing with them."
+    "--write",
+    is_flag=True,
+    help="Write golden values beside MODEL, compare with none.",
 )
 def command(model: Path | None, device: str, as_json: bool, write: bool) -> None:
     """Ask MODEL golden images and compare with golden values; without MODEL, the one that ships.

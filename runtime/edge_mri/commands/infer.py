@@ -5,7 +5,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
@@ -42,6 +42,13 @@ _SHOWN_VOLUMES = 10
 @click.option(
     "--model", type=click.Path(path_type=Path), help="An ONNX file.  [default: the one that ships]"
 )
+@click.option(
+    "--no-reject",
+    "reject",
+    flag_value=False,
+    default=True,
+    help="Answer every image, also those the model would rather not.",
+)
 @click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True)
 @click.option(
     "--providers",
@@ -60,6 +67,19 @@ _SHOWN_VOLUMES = 10
 )
 @click.option(
     "--format", "format_", type=click.Choice(list(WRITERS)), default="table", show_default=True
+)
+@click.option(
+    "--heatmaps",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Write each image with the model's map over it: an explanation, not evidence.",
+)
+@click.option(
+    "--report",
+    "report_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write one HTML page for people: pictures, and a table to sort and filter.",
 )
 @click.option(
     "-o",
@@ -105,12 +125,15 @@ _SHOWN_VOLUMES = 10
 def command(
     paths: tuple[Path, ...],
     model: Path | None,
+    reject: bool,
     device: str,
     providers: str | None,
     low_power: bool,
     threads: int | None,
     batch_size: int | None,
     format_: str,
+    heatmaps: Path | None,
+    report_file: Path | None,
     output: Path | None,
     resume: bool,
     audit: bool,
@@ -126,19 +149,26 @@ def command(
     extra [dicom], NIfTI with [nifti]. Every page, frame and slice is a record.
 
     Records go to stdout or to a file, progress and a summary to stderr. A file that cannot be
-    used becomes a record with status `error`, and the rest goes on.
+    used becomes a record with status `error`, and the rest goes on. An image that the model knows
+    it should not judge becomes one with status `rejected`: `foreign`, no brain MR slice as it
+    knows them, or `undecided`, too close to call.
 
     JSON lines and CSV go into the --output file record by record, and --resume goes on where it
     ends; a table or JSON appears when it is complete. SIGINT and SIGTERM finish the record at hand.
 
-    Exit code: 0; 1 when some files failed; 2 on wrong use; 130 or 143 when stopped by a signal.
+    Exit code: 0; 1 when some files failed; 2 on wrong use; 130 or 143 when stopped by a signal. A
+    rejected image is no failure.
     """
     if resume and (output is None or format_ not in RESUMABLE):
         raise OptionError("--resume needs --output FILE and --format jsonl or csv")
-    if resume and volumes is not None:
-        raise OptionError("--volumes sums up a whole run: it does not go with --resume")
+    for option, asked in (("--volumes", volumes), ("--report", report_file)):
+        if resume and asked is not None:
+            raise OptionError(f"{option} sums up a whole run: it does not go with --resume")
+    for option, asked in (("--heatmaps", heatmaps), ("--report", report_file)):
+        if engine != "local" and asked is not None:
+            raise OptionError(f"{option} is drawn here: it does not go with --engine {engine}")
     Limits(max_pixels, max_bytes).set_for_process()
-    stdin = click.get_binary_stream("stdin") if STDIN in paths else None
+    stdin = sys.stdin.buffer if STDIN in paths else None
     files = ImageFiles(paths, volumes=True, sort_up_to=SORTED_FOLDER, stdin=stdin)
     found = iter(files)
     first = next(found, None)
@@ -149,16 +179,29 @@ def command(
         device=device,
         providers=[name for name in (providers or "").split(",") if name],
         low_power=low_power,
+        reject=reject,
     )
     done = _done(output, format_, audit, classifier) if resume and output else Done()
     todo: Iterable[Path] = (path for path in chain((first,), found) if not done.take(str(path)))
     workers = threads or (1 if low_power else available_threads())
+    finish, report = None, None
+    if heatmaps is not None or report_file is not None:
+        from edge_mri.views import Views
+
+        views = Views.of(classifier, heatmaps, report_file)
+        finish, report = views.finish, views.report
     if engine == "ray":
         from edge_mri.ray_engine import stream_on_ray
 
-        records = stream_on_ray(classifier, todo, batch_size=batch_size, audit=audit)
+        records: Iterable[Prediction] = stream_on_ray(
+            classifier, todo, batch_size=batch_size, audit=audit
+        )
     else:
-        records = classifier.stream(todo, threads=workers, batch_size=batch_size, audit=audit)
+        records = classifier.stream(
+            todo, threads=workers, batch_size=batch_size, finish=finish, audit=audit
+        )
+    if report is not None:
+        records = report.gathered(records)
     counts: Counter[str] = Counter()
     started = time.perf_counter()
     summaries = VolumeSummaries(
@@ -166,6 +209,7 @@ def command(
     )
     with (
         native_stderr_silenced(),
+        report or nullcontext(),
         stop_on_signals() as stop,
         _opened(output, format_, done) as stream,
     ):
@@ -179,6 +223,8 @@ def command(
         with progress.bar("images", total) as step:
             counted = _counted(summaries.through(stop.until(records)), counts, step)
             _writer(format_, audit, done)(counted, stream, classifier.contract.labels)
+        if report is not None:
+            report.write()
     _summarise(counts, files, time.perf_counter() - started, classifier, workers)
     _tell_volumes(list(islice(summaries.volumes(), _SHOWN_VOLUMES + 1)))
     if volumes is not None:
@@ -238,9 +284,10 @@ def _opened(path: Path | None, format_: str, done: Done) -> Iterator[TextIO]:
 def _counted(
     records: Iterable[Prediction], counts: Counter[str], step: Callable[[], None]
 ) -> Iterator[Prediction]:
-    """Count the records that pass by their answers."""
+    """Count the records that pass: status, why rejected, and the type where there is an answer."""
     for record in records:
-        counts[record.type or record.status] += 1
+        answer = record.type if record.status == "ok" else record.rejected
+        counts.update(name for name in (record.status, answer) if name)
         step()
         yield record
 
@@ -248,13 +295,15 @@ def _counted(
 def _summarise(
     counts: Counter[str], files: ImageFiles, seconds: float, classifier: Classifier, workers: int
 ) -> None:
-    total = counts.total()
+    total = sum(counts[status] for status in ("ok", "rejected", "error"))
     contract = classifier.contract
     by_type = ", ".join(f"{name} {counts[name]}" for name in contract.labels.types)
     lines = [
         f"{total} images in {seconds:.1f} s ({total / seconds:.0f} images/s; {contract.name} "
         f"{contract.precision}, {classifier.device}, {workers} threads)",
-        f"{by_type}; errors {counts['error']}",
+        by_type,
+        f"ok {counts['ok']}, rejected {counts['rejected']} (foreign {counts['foreign']}, "
+        f"undecided {counts['undecided']}), errors {counts['error']}",
     ]
     if files.skipped:
         lines.append(f"skipped {files.skipped} other files (not {' '.join(files.suffixes)})")

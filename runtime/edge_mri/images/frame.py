@@ -19,9 +19,11 @@ class Frame:
             None where it does not.
         series: What frames of one DICOM series share: a hash of its identifier, which tells
             nothing of the patient. None for other files.
+        shrunk: How many pixels of the file one of `pixels` stands for, along each side.
     """
 
     pixels: NDArray[np.uint8]
     frame: int | None = None
     plane: str | None = None
     series: str | None = None
+    shrunk: int = 1

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from edge_mri.errors import ImageDecodeError, ImageSupportError
 from edge_mri.images.frame import Frame
-from edge_mri.images.headers import FIRST_BYTES, Format, format_of
+from edge_mri.images.headers import FIRST_BYTES, Format, format_of, picture_size
 from edge_mri.images.limits import Limits
 from edge_mri.images.opening import read_file
 from edge_mri.images.picture import decode_page, decode_picture, decode_stored_picture
@@ -88,7 +88,9 @@ def decode_frames(
     elif kind in ("nifti", "gzip"):
         yield from _reader("nifti").nifti_frames(data, allowed)
     else:
-        yield Frame(decode_picture(data, kind, allowed, reduce_to))
+        pixels = decode_picture(data, kind, allowed, reduce_to)
+        shrunk = max(picture_size(data, kind)) // max(pixels.shape) if reduce_to else 1
+        yield Frame(pixels, shrunk=shrunk)
 
 
 def decode_stored(data: bytes, limits: Limits | None = None) -> NDArray[Any]:
