@@ -6,11 +6,13 @@ a million files take no more memory than a hundred.
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import count, islice
-from typing import TypeVar
+from itertools import chain, count, islice
+from typing import TYPE_CHECKING, TypeVar
 
 from edge_mri.errors import OptionError
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -28,7 +30,7 @@ def stream_batches(
     """Yield the answers to all items, in their order.
 
     The first batches are small and grow to `batch_size`, so that a handful of items keeps every
-    worker busy. With one worker nothing runs ahead, on the calling thread itself.
+    worker busy. One worker, or one item, is answered on the calling thread itself.
 
     Args:
         work: Answers a batch; called from several threads at once. It may give an item several
@@ -42,10 +44,14 @@ def stream_batches(
             f"threads and batch size must be 1 or more, got {workers} and {batch_size}"
         )
     batches = _growing(iter(items), workers, batch_size)
-    if workers == 1:
+    first = list(islice(batches, 2))
+    batches = chain(first, batches)
+    if workers == 1 or len(first) < 2:
         for batch in batches:
             yield from work(batch)
         return
+    from concurrent.futures import ThreadPoolExecutor  # it brings logging: not for one image
+
     pending: deque[Future[list[Answer]]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="edge-mri") as pool:
         try:

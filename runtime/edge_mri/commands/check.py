@@ -40,9 +40,10 @@ def _told(found: Checked, classifier: Classifier) -> str:
     cpu = found.cpu
     contract = classifier.contract
     speed = "not measured" if found.file_ms is None else f"{found.file_ms:.2f} ms"
+    cores = f"{found.threads} of {cpu['cores']}"
     lines = [
         f"model       {contract.name} {contract.precision}, sha256 {found.model_sha256[:16]}…",
-        f"cpu         {cpu['name']}, {cpu['architecture']}, {found.threads} of {cpu['cores']} cores",
+        f"cpu         {cpu['name']}, {cpu['architecture']}, {cores} cores",
         f"features    {' '.join(cpu['features']) or 'none that INT8 gains from'}",
         f"provider    {found.provider}",
         f"versions    {', '.join(f'{name} {text}' for name, text in found.versions.items())}",
