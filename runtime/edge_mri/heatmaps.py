@@ -38,6 +38,7 @@ _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _FONT_SCALE = 0.34
 _INK = (225, 225, 225)
 _BOX_INK = (255, 255, 255)
+_BOX_SHADE = (0, 0, 0)
 _LONGEST_NAME = 60
 
 
@@ -136,8 +137,12 @@ def coloured(heat: Map) -> Colours:
 
 
 def _draw_box(picture: Colours, box: tuple[int, int, int, int]) -> None:
+    """Draw a box, light with a dark line inside, so that it is seen on any grey."""
     x, y, width, height = box
-    cv2.rectangle(picture, (x, y), (x + width - 1, y + height - 1), _BOX_INK, 1)
+    right, bottom = x + width - 1, y + height - 1
+    if min(width, height) > 4:
+        cv2.rectangle(picture, (x + 1, y + 1), (right - 1, bottom - 1), _BOX_SHADE, 1)
+    cv2.rectangle(picture, (x, y), (right, bottom), _BOX_INK, 1)
 
 
 def _lines(record: Prediction) -> list[str]:
