@@ -1,7 +1,7 @@
 """What several test packages share: the real images, phantoms, and models that need no training."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,14 @@ from edge_mri.contract import Contract
 from edge_mri.labels import LabelSpace
 from edge_mri.phantom import PhantomConfig, write_phantoms
 from edge_mri.preprocess import PreprocessSpec
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A cache folder of the tests' own, for this process and its children."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -3,8 +3,10 @@
 import csv
 import json
 from collections.abc import Callable, Iterable
-from typing import TextIO
+from dataclasses import fields
+from typing import Any, TextIO
 
+from edge_mri.audit import Audit
 from edge_mri.labels import LabelSpace
 from edge_mri.prediction import Prediction
 
@@ -44,13 +46,26 @@ def write_jsonl(records: Iterable[Prediction], stream: TextIO, labels: LabelSpac
         stream.write(json.dumps(record.to_dict()) + "\n")
 
 
-def write_csv(records: Iterable[Prediction], stream: TextIO, labels: LabelSpace) -> None:
-    """Write CSV with one probability column a type and a plane, and four columns for the box."""
-    names = [f"p_{name}" for name in (*labels.types, *labels.planes)]
-    columns = ["path", "status", "type", "plane", *names, "tumor_probability", "novelty"]
-    columns += [*_BOX, "heatmap", "rejected", "error"]
-    rows = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
-    rows.writeheader()
+def write_csv(
+    records: Iterable[Prediction],
+    stream: TextIO,
+    labels: LabelSpace,
+    *,
+    audit: bool = False,
+    header: bool = True,
+) -> None:
+    """Write CSV with one probability column a type and a plane, and four columns for the box.
+
+    Args:
+        records: What to write.
+        stream: Where to.
+        labels: Of the model.
+        audit: Whether the records have an `audit`, which comes in columns of its own.
+        header: False to go on with a file that has one.
+    """
+    rows = csv.DictWriter(stream, csv_columns(labels, audit), restval="", lineterminator="\n")
+    if header:
+        rows.writeheader()
     for record in records:
         probabilities = (record.type_probabilities or {}) | (record.plane_probabilities or {})
         rows.writerow(
@@ -64,10 +79,31 @@ def write_csv(records: Iterable[Prediction], stream: TextIO, labels: LabelSpace)
                 "heatmap": record.heatmap,
                 "rejected": record.rejected,
                 "error": record.error,
+                "frame": record.frame,
             }
             | dict(zip(_BOX, record.box or (), strict=False))
             | {f"p_{name}": value for name, value in probabilities.items()}
+            | (_flat(record.audit) if audit and record.audit else {})
         )
+
+
+def csv_columns(labels: LabelSpace, audit: bool = False) -> list[str]:
+    """Return the columns of the CSV form."""
+    names = [f"p_{name}" for name in (*labels.types, *labels.planes)]
+    columns = ["path", "status", "type", "plane", *names, "tumor_probability", "novelty"]
+    columns += [*_BOX, "heatmap", "rejected", "error", "frame"]
+    return columns + ([field.name for field in fields(Audit)] if audit else [])
+
+
+def jsonl_columns(audit: bool = False) -> list[str]:
+    """Return the keys of a JSON record."""
+    columns = [field.name for field in fields(Prediction)]
+    return columns if audit else [name for name in columns if name != "audit"]
+
+
+def _flat(audit: Audit) -> dict[str, Any]:
+    versions = " ".join(f"{name}={version}" for name, version in audit.versions.items())
+    return audit.to_dict() | {"versions": versions}
 
 
 WRITERS: dict[str, Writer] = {

@@ -2,20 +2,23 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_mri.audit import Audit
 from edge_mri.contract import Contract
 from edge_mri.decision import Answers, decide
+from edge_mri.images.frame import Frame
 from edge_mri.labels import NO_TUMOR
 from edge_mri.location import Box, lesion_box
 from edge_mri.preprocess import Placement
 
 Status = Literal["ok", "rejected", "error"]
 Reason = Literal["foreign", "undecided"]
+OPTIONAL = ("series", "audit")  # what most records do not have
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,9 @@ class Prediction:
         rejected: `foreign`: no brain MR slice as the model knows them; `undecided`: P(any tumour)
             is too close to call. None for other records.
         error: Why there is no answer.
+        frame: Which image of the file it is, from 1; None where the file holds one.
+        series: What the slices of one DICOM series share, see `edge_mri.images.Frame`.
+        audit: Where the record comes from; only when that was asked for.
     """
 
     path: str
@@ -55,10 +61,26 @@ class Prediction:
     heatmap: str | None = None
     rejected: Reason | None = None
     error: str | None = None
+    frame: int | None = None
+    series: str | None = None
+    audit: Audit | None = None
+
+    def at(self, frame: Frame) -> "Prediction":
+        """Return the record as that of a frame; a plane that the file itself tells goes first."""
+        if frame.frame is None and frame.plane is None and frame.series is None:
+            return self
+        plane = frame.plane or self.plane
+        return replace(self, frame=frame.frame, plane=plane, series=frame.series)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the record as JSON values."""
-        return {one.name: getattr(self, one.name) for one in fields(Prediction)}
+        """Return the record as JSON values; without those of `OPTIONAL` that it does not have."""
+        values = {one.name: getattr(self, one.name) for one in fields(Prediction)}
+        for name in OPTIONAL:
+            if values[name] is None:
+                del values[name]
+        if self.audit is not None:
+            values["audit"] = self.audit.to_dict()
+        return values
 
     @classmethod
     def failed(cls, path: str, reason: str) -> "Prediction":

@@ -87,7 +87,7 @@ def test_csv_has_a_column_a_probability_and_nothing_for_none(labels):
         *("p_glioma", "p_meningioma", "p_pituitary", "p_no_tumor"),
         *(f"p_{plane}" for plane in labels.planes),
         *("tumor_probability", "novelty", "box_x", "box_y", "box_width", "box_height"),
-        *("heatmap", "rejected", "error"),
+        *("heatmap", "rejected", "error", "frame"),
     ]
     for line, row in zip(read, rows, strict=True):
         assert (line["path"], line["status"]) == (row.path, row.status)

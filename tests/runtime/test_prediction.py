@@ -94,6 +94,7 @@ def test_a_model_without_planes_answers_none():
         "heatmap": None,
         "rejected": None,
         "error": None,
+        "frame": None,
     }
 
 
@@ -111,6 +112,7 @@ def test_a_failed_record_has_a_reason_and_nothing_else():
         "heatmap": None,
         "rejected": None,
         "error": "the file is empty",
+        "frame": None,
     }
 
 

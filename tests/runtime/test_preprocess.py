@@ -194,3 +194,22 @@ def test_a_spot_is_found_where_the_placement_says(height, width):
     centre = np.array([[(columns * shown).sum(), (rows * shown).sum()]]) / shown.sum()
     place = Placement.of((height, width), PreprocessSpec(160))
     np.testing.assert_allclose(centre, place.to_input(np.array([[x, y]])), atol=0.1)
+
+
+@pytest.mark.parametrize(("decode", "side"), [("full", None), ("reduced", 160)])
+def test_a_decoder_may_reduce_only_where_the_spec_says_so(decode, side):
+    spec = PreprocessSpec(160, decode=decode)
+    assert spec.reduce_to == side
+    assert PreprocessSpec.from_dict(spec.to_dict()) == spec
+
+
+def test_an_older_spec_decodes_all_pixels():
+    values = {"size": 160, "fit": "letterbox", "resize": "halve-bilinear"}
+    assert PreprocessSpec.from_dict(values).decode == "full"
+
+
+def test_an_unknown_way_to_decode_is_refused():
+    with pytest.raises(OptionError) as refusal:
+        PreprocessSpec(160, decode="half")
+    expected = "unknown preprocessing decode='half'; this version knows full, reduced"
+    assert str(refusal.value) == expected
