@@ -49,9 +49,12 @@ def mapped(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """
     onnx = pytest.importorskip("onnx", reason="writes models with onnx")
 
-    def write(map_output: str | None = "lesion", **values: Any) -> Path:
+    def write(
+        map_output: str | None = "lesion", spec: PreprocessSpec | None = None, **values: Any
+    ) -> Path:
         size = 64
-        contract = Contract("bright", LabelSpace.for_task("type"), PreprocessSpec(size), **values)
+        spec = spec or PreprocessSpec(size)
+        contract = Contract("bright", LabelSpace.for_task("type"), spec, **values)
         node, tensor = onnx.helper.make_node, onnx.helper.make_tensor
         info, kinds = onnx.helper.make_tensor_value_info, onnx.TensorProto
         nodes = [
