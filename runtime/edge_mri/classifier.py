@@ -178,7 +178,7 @@ class Classifier:
             return records
         located = maps(answers, self.contract.labels)
         cells = [None] * len(images) if located is None else list(located)
-        pixels = [image.frame.pixels for image in images]
+        pixels = [image.frame.at_full_size() for image in images]
         return [finish(*one) for one in zip(records, pixels, cells, strict=True)]
 
     def answers(self, batch: NDArray[np.uint8], *, lesion: bool = False) -> Answers:

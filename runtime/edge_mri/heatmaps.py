@@ -38,6 +38,7 @@ _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _FONT_SCALE = 0.34
 _INK = (225, 225, 225)
 _BOX_INK = (255, 255, 255)
+_BOX_SHADE = (0, 0, 0)
 _LONGEST_NAME = 60
 
 
@@ -86,7 +87,7 @@ class HeatmapWriter:
         picture = overlay(image, on_image(cells, place))
         if record.box is not None:
             _draw_box(picture, record.box)
-        name = heatmap_name(record.path)
+        name = heatmap_name(record.path, record.frame)
         captioned = _captioned(picture, _lines(record), self._scale)
         data = cv2.imencode(".png", captioned)[1].tobytes()
         target = self.folder / name
@@ -100,16 +101,17 @@ class HeatmapWriter:
         return replace(record, heatmap=name)
 
 
-def heatmap_name(path: str) -> str:
-    """Return the file name of a file's heatmap: one for each path, and never outside its folder.
+def heatmap_name(path: str, frame: int | None = None) -> str:
+    """Return the file name of a heatmap: one for each path and frame, never outside its folder.
 
-    What people recognise of the name comes first, then a hash of the whole path.
+    What people recognise comes first, then a hash of the whole path.
     """
     stem = (
         re.sub(r"[^A-Za-z0-9_-]+", "_", PurePath(path).stem)[:_LONGEST_NAME].strip("_") or "image"
     )
     digest = hashlib.sha256(path.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-    return f"{stem}-{digest}.png"
+    part = "" if frame is None else f"-{frame:04}"
+    return f"{stem}{part}-{digest}.png"
 
 
 def overlay(image: NDArray[np.uint8], heat: Map) -> Colours:
@@ -136,8 +138,12 @@ def coloured(heat: Map) -> Colours:
 
 
 def _draw_box(picture: Colours, box: tuple[int, int, int, int]) -> None:
+    """Draw a box, light with a dark line inside, so that it is seen on any grey."""
     x, y, width, height = box
-    cv2.rectangle(picture, (x, y), (x + width - 1, y + height - 1), _BOX_INK, 1)
+    right, bottom = x + width - 1, y + height - 1
+    if min(width, height) > 4:
+        cv2.rectangle(picture, (x + 1, y + 1), (right - 1, bottom - 1), _BOX_SHADE, 1)
+    cv2.rectangle(picture, (x, y), (right, bottom), _BOX_INK, 1)
 
 
 def _lines(record: Prediction) -> list[str]:

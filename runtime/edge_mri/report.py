@@ -15,6 +15,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from html import escape
 from importlib.resources import files
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any, TextIO
@@ -30,9 +31,12 @@ from edge_mri.labels import NO_TUMOR
 from edge_mri.location import Map
 from edge_mri.prediction import Prediction
 from edge_mri.thumbnails import Pictured, pictured
+from edge_mri.volumes import Volume
 
 MOST_ROWS = 50_000
 """More records than this are counted in the summary, but not listed."""
+
+MOST_VOLUMES = 500
 
 MOST_PICTURES = 5_000
 """Of more records than this, only so many have pictures; see `_URGENCY`."""
@@ -72,6 +76,11 @@ class Report:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
+    @property
+    def most_volumes(self) -> int:
+        """How many volumes the page shows."""
+        return MOST_VOLUMES
+
     def picture(
         self, record: Prediction, image: NDArray[np.uint8], cells: Map | None
     ) -> Prediction:
@@ -92,9 +101,19 @@ class Report:
                 raise OutputError(self.path, error.strerror or str(error)) from error
             yield record
 
-    def write(self) -> None:
-        """Write the page, whole or not at all; raises `OutputError` where it cannot be."""
-        head, tail = self._page().split("<!--records-->")
+    def write(self, volumes: Iterable[Volume] = (), *, complete: bool = True) -> None:
+        """Write the page, whole or not at all.
+
+        Args:
+            volumes: What slices say together; the first `MOST_VOLUMES` are shown.
+            complete: False: the run was stopped, and the page says so.
+
+        Raises:
+            OutputError: The page cannot be written.
+        """
+        head, tail = self._page(list(islice(volumes, MOST_VOLUMES)), complete).split(
+            "<!--records-->"
+        )
         try:
             with (
                 atomic_path(self.path) as temporary,
@@ -125,18 +144,18 @@ class Report:
         answer = record.type if record.status == "ok" else record.rejected
         self._counts.update(name for name in ("all", record.status, answer) if name)
 
-    def _page(self) -> str:
+    def _page(self, volumes: list[Volume], complete: bool) -> str:
         """Return the page with a mark where the rows go."""
         folder = files("edge_mri") / "templates"
         script = (folder / "report.js").read_text(encoding="utf-8")
         style = (folder / "report.css").read_text(encoding="utf-8")
         parts = {
-            "title": escape(f"edge-mri report: {self._counts['all']:,} files"),
+            "title": escape(f"edge-mri report: {self._counts['all']:,} images"),
             "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
             "style": style,
             "facts": _facts(self._contract, self._model),
-            "bounds": escape(self._bounds()),
-            "about": _script_json(self._about()),
+            "bounds": escape(self._bounds(complete)),
+            "about": _script_json(self._about() | {"volumes": [one.to_dict() for one in volumes]}),
             "version": escape(__version__),
             "time": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
             "script": script,
@@ -157,17 +176,17 @@ class Report:
             "scale": self._scale,
         }
 
-    def _bounds(self) -> str:
+    def _bounds(self, complete: bool) -> str:
         """Say what is left out of the page."""
-        said = []
+        said = [] if complete else ["The run was stopped before its end: images are missing here."]
         if self._counts["all"] > MOST_ROWS:
             said.append(
-                f"The table lists {MOST_ROWS:,} of {self._counts['all']:,} files; "
+                f"The table lists {MOST_ROWS:,} of {self._counts['all']:,} images; "
                 "the summary counts all."
             )
         if self._counts["all"] > MOST_PICTURES:
             said.append(
-                f"At most {MOST_PICTURES:,} files have pictures: rejected ones first, then "
+                f"At most {MOST_PICTURES:,} images have pictures: rejected ones first, then "
                 "tumours, then the rest."
             )
         return " ".join(said)
@@ -212,6 +231,8 @@ def _urgency(record: Prediction) -> str:
 
 def _row(record: Prediction) -> str:
     values: dict[str, Any] = {"path": record.path, "status": record.status}
+    if record.frame is not None:
+        values["frame"] = record.frame
     if record.status == "error":
         values["why"] = record.error
     else:

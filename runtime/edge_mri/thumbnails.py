@@ -12,8 +12,8 @@ from edge_mri.prediction import Prediction
 from edge_mri.preprocess import Placement, PreprocessSpec
 
 _THUMBNAIL_PX = 128
-_HEAT_PX = 48
-_JPEG_QUALITY = 78
+_HEAT_PX = 32
+_JPEG_QUALITY = 72
 _FAINTEST = 0.02  # a map that nobody would see is left out
 
 

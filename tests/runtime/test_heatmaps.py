@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from edge_mri.classifier import Classifier
 from edge_mri.contract import Rejection
 from edge_mri.heatmaps import NOTE, heatmap_name, overlay
+from edge_mri.preprocess import PreprocessSpec
 
 
 @pytest.fixture(scope="module")
@@ -157,3 +158,37 @@ def test_a_box_is_only_where_a_tumour_is_said_and_the_image_is_known(mapped, spo
     answered = Classifier.load(mapped(rejection=gate), device="cpu", reject=False).predict(file)
     assert (answered.status, answered.rejected) == ("ok", None)
     assert answered.box is not None
+
+
+def test_each_page_of_a_file_has_a_picture(command, mapped, tmp_path):
+    pages = [np.full((64, 64), 20, np.uint8) for _ in range(3)]
+    pages[1][32:48, 32:48] = 255
+    file = tmp_path / "pages.tif"
+    file.write_bytes(cv2.imencodemulti(".tif", pages)[1].tobytes())
+    folder = tmp_path / "heat"
+    ended = command(
+        *("infer", file, "--model", mapped(), "--heatmaps", folder, "--format", "jsonl")
+    )
+    names = [json.loads(line)["heatmap"] for line in ended.out.splitlines()]
+    assert [re.fullmatch(r"pages-(000\d)-\w{16}\.png", name).group(1) for name in names] == [
+        *("0001", "0002", "0003"),
+    ]
+    assert len(set(folder.iterdir())) == 3
+
+
+def test_an_image_decoded_at_half_size_has_its_own_geometry(command, mapped, tmp_path):
+    image = np.full((256, 256), 20, np.uint8)
+    image[160:224, 32:96] = 255
+    file = tmp_path / "large.jpg"
+    file.write_bytes(cv2.imencode(".jpg", image)[1].tobytes())
+    model = mapped(spec=PreprocessSpec(64, decode="reduced"))
+    ended = command(
+        *("infer", file, "--model", model, "--heatmaps", tmp_path / "heat", "--format", "jsonl")
+    )
+    record = json.loads(ended.out)
+    x, y, wide, high = record["box"]
+    assert 0 <= x <= 32 < 96 <= x + wide <= 128
+    assert 128 <= y <= 160 < 224 <= y + high <= 256
+    picture = cv2.imread(str(tmp_path / "heat" / record["heatmap"]))
+    assert picture.shape[1] == 256
+    assert (picture[y, x : x + wide] == 255).all()

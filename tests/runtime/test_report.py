@@ -167,13 +167,38 @@ def test_a_long_report_is_bounded_and_says_so(tmp_path, monkeypatch):
     assert types[10:] == ["glioma"] * 90 + ["no_tumor"] * 400
     assert [pictures is not None for _, pictures in rows] == [True] * 50 + [False] * 450
     text = path.read_text(encoding="utf-8")
-    assert "The table lists 500 of 1,000 files; the summary counts all." in text
-    assert "At most 50 files have pictures: rejected ones first, then tumours" in text
+    assert "The table lists 500 of 1,000 images; the summary counts all." in text
+    assert "At most 50 images have pictures: rejected ones first, then tumours" in text
     assert '"all":1000' in text
 
 
 def test_a_short_report_says_nothing_of_bounds(page):
     assert '<p class="mute"></p>' in page.read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def volume(command, mapped, tmp_path) -> Path:
+    """The page of a file of five pages, three with a spot, and of one image."""
+    pages = [np.full((64, 64), 20, np.uint8) for _ in range(5)]
+    for page in pages[1:4]:
+        page[32:48, 32:48] = 255
+    (tmp_path / "files").mkdir()
+    data = cv2.imencodemulti(".tif", pages)[1].tobytes()
+    (tmp_path / "files/scan.tif").write_bytes(data)
+    save(tmp_path / "files/single.png", 0.1)
+    path = tmp_path / "report.html"
+    assert command("infer", tmp_path / "files", "--model", mapped(), "--report", path).code == 0
+    return path
+
+
+def test_a_stopped_run_has_a_page_that_says_so(tmp_path):
+    contract = Contract("test", LabelSpace(), PreprocessSpec(64))
+    path = tmp_path / "report.html"
+    with Report(path, contract, "test.onnx", None) as report:
+        list(report.gathered([Prediction.failed("a.png", "the file is empty")]))
+        report.write(complete=False)
+    text = path.read_text(encoding="utf-8")
+    assert "The run was stopped before its end: images are missing here." in text
 
 
 class Tab:
@@ -277,22 +302,22 @@ def test_a_browser_shows_sorts_and_filters_it_and_asks_for_nothing(tab, page):
         *["answered"] * 5,
     ]
     assert any(cell.startswith(NAMES[0]) for cell in column(1))
-    assert tab.evaluate("document.title") == "edge-mri report: 9 files"
+    assert tab.evaluate("document.title") == "edge-mri report: 9 images"
     assert tab.evaluate("document.querySelectorAll('.picture .heat').length") == 7
     shown = tab.evaluate("[...document.images].every(one => one.complete && one.naturalWidth > 0)")
     assert shown is True
 
-    click("th:nth-child(5) button")  # by P(tumour), the highest first; none comes last
+    click("#heads th:nth-child(5) button")  # by P(tumour), the highest first; none comes last
     falling = column(4)
     numbers = [float(cell) for cell in falling[:-2]]
     assert numbers == sorted(numbers, reverse=True)
     assert falling[-2:] == [DASH, DASH]
-    click("th:nth-child(5) button")
+    click("#heads th:nth-child(5) button")
     assert [float(cell) for cell in column(4)[:-2]] == numbers[::-1]
     assert column(4)[-2:] == [DASH, DASH]
-    sort = "document.querySelector('th:nth-child(5)').getAttribute('aria-sort')"
+    sort = "document.querySelector('#heads th:nth-child(5)').getAttribute('aria-sort')"
     assert tab.evaluate(sort) == "ascending"
-    click("th:nth-child(2) button")
+    click("#heads th:nth-child(2) button")
     names = [cell.splitlines()[0] for cell in column(1)]
     assert names == sorted(names, key=str.lower)
 
@@ -303,9 +328,9 @@ def test_a_browser_shows_sorts_and_filters_it_and_asks_for_nothing(tab, page):
     assert [cell.splitlines()[0] for cell in column(1)] == ["a-healthy.png", "b-healthy.png"]
     choose("#find", "B-HEAL", "input")
     assert [cell.splitlines()[0] for cell in column(1)] == ["b-healthy.png"]
-    assert tab.evaluate("document.querySelector('#count').innerText") == "1 to 1 of 1 files"
+    assert tab.evaluate("document.querySelector('#count').innerText") == "1 to 1 of 1 images"
     choose("#find", "nowhere", "input")
-    assert column(0) == ["No file matches."]
+    assert column(0) == ["No image matches."]
 
     choose("#find", "", "input")
     click("#heat")
@@ -337,3 +362,22 @@ def test_a_browser_pages_through_many_files(tab, tmp_path):
     assert firsts == ["000.png", "050.png", "100.png"]
     assert tab.evaluate("document.querySelector('#after').disabled") is True
     assert tab.evaluate("document.querySelector('#page').innerText") == "page 3 of 3"
+
+
+def test_a_browser_shows_what_a_volume_says_and_its_slices(tab, volume):
+    tab.open(volume)
+    cells = "[...document.querySelectorAll('#volumeRows td')].map(cell => cell.innerText)"
+    name, type_, probability, slices, tumours, rejected, failed, highest = tab.evaluate(cells)
+    assert name.startswith("scan.tif")
+    assert (type_, slices, tumours, rejected, failed) == ("glioma", "5", "3", "0", "0")
+    assert float(probability) > 0.9
+    assert highest == "slice 2"
+    tab.evaluate("document.querySelector('#volumeRows button').click()")
+    names = [cell.splitlines()[0] for cell in tab.evaluate(CELLS.format(1))]
+    assert sorted(names) == [f"scan.tif, slice {number}" for number in range(1, 6)]
+    assert not [event for event in tab.events if event.get("method") == "Runtime.exceptionThrown"]
+
+
+def test_without_volumes_the_page_has_no_table_of_them(tab, page):
+    tab.open(page)
+    assert tab.evaluate("document.querySelector('#volumes').hidden") is True

@@ -204,9 +204,8 @@ def command(
         records = report.gathered(records)
     counts: Counter[str] = Counter()
     started = time.perf_counter()
-    summaries = VolumeSummaries(
-        classifier.contract.tumor_threshold, None if volumes else _SHOWN_VOLUMES + 1
-    )
+    most = _SHOWN_VOLUMES + 1 if report is None else report.most_volumes
+    summaries = VolumeSummaries(classifier.contract.tumor_threshold, None if volumes else most)
     with (
         native_stderr_silenced(),
         report or nullcontext(),
@@ -224,7 +223,7 @@ def command(
             counted = _counted(summaries.through(stop.until(records)), counts, step)
             _writer(format_, audit, done)(counted, stream, classifier.contract.labels)
         if report is not None:
-            report.write()
+            report.write(summaries.volumes(), complete=stop.signal is None)
     _summarise(counts, files, time.perf_counter() - started, classifier, workers)
     _tell_volumes(list(islice(summaries.volumes(), _SHOWN_VOLUMES + 1)))
     if volumes is not None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,3 +28,11 @@ class Frame:
     plane: str | None = None
     series: str | None = None
     shrunk: int = 1
+
+    def at_full_size(self) -> NDArray[np.uint8]:
+        """Return the pixels in the file's own geometry, as `(H, W)`; blurred where `shrunk`."""
+        if self.shrunk == 1:
+            return self.pixels
+        height, width = self.pixels.shape
+        size = (width * self.shrunk, height * self.shrunk)
+        return np.asarray(cv2.resize(self.pixels, size), np.uint8)

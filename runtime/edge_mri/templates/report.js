@@ -31,7 +31,7 @@
   // The columns: what a header says, what it sorts by, and what a cell shows.
   const columns = [
     { title: "Image", cell: pictureCell },
-    { title: "File", key: (r) => name(r.path).toLowerCase() + "\0" + r.path.toLowerCase(), cell: fileCell },
+    { title: "File", key: (r) => `${name(r.path).toLowerCase()}\0${r.path.toLowerCase()}\0${String(r.frame ?? 0).padStart(6, "0")}`, cell: fileCell },
     { title: "Status", key: (r) => ORDER.indexOf(r.status), cell: statusCell },
     { title: "Type", key: (r) => (r.type ? about.types.indexOf(r.type) - (probability(r) ?? 0) / 2 : null), cell: typeCell },
     { title: "P(tumour)", key: (r) => r.tumor ?? null, cell: (r) => number(r.tumor, 3), first: "down" },
@@ -59,7 +59,7 @@
 
   function fileCell(record) {
     const why = record.status === "error" ? record.why : WHY[record.why];
-    return make("td", { class: "file" }, make("b", {}, name(record.path)), make("span", { class: "folder" }, folder(record.path)),
+    return make("td", { class: "file" }, make("b", {}, name(record.path) + (record.frame ? `, slice ${record.frame}` : "")), make("span", { class: "folder" }, folder(record.path)),
       why ? make("span", { class: `why ${record.status}` }, why) : null);
   }
 
@@ -108,8 +108,8 @@
     const start = view.page * PER_PAGE;
     const shown = found.slice(start, start + PER_PAGE);
     by("rows").replaceChildren(...shown.map((record) => make("tr", { class: record.status }, ...columns.map((column) => column.cell(record)))));
-    if (!shown.length) by("rows").append(make("tr", {}, make("td", { class: "none", colspan: columns.length }, "No file matches.")));
-    by("count").textContent = shown.length ? `${(start + 1).toLocaleString("en")} to ${(start + shown.length).toLocaleString("en")} of ${found.length.toLocaleString("en")} files` : "0 files";
+    if (!shown.length) by("rows").append(make("tr", {}, make("td", { class: "none", colspan: columns.length }, "No image matches.")));
+    by("count").textContent = shown.length ? `${(start + 1).toLocaleString("en")} to ${(start + shown.length).toLocaleString("en")} of ${found.length.toLocaleString("en")} images` : "0 images";
     by("page").textContent = `page ${view.page + 1} of ${pages}`;
     by("before").disabled = view.page === 0;
     by("after").disabled = view.page === pages - 1;
@@ -136,7 +136,7 @@
 
   function summary() {
     const counts = about.counts;
-    by("tiles").append(tile("", counts.all, "files"), tile("good", counts.ok, "answered"),
+    by("tiles").append(tile("", counts.all, "images"), tile("good", counts.ok, "answered"),
       tile(counts.rejected ? "warn" : "", counts.rejected, "rejected", counts.rejected ? `foreign ${counts.foreign ?? 0}, undecided ${counts.undecided ?? 0}` : ""),
       tile(counts.error ? "bad" : "", counts.error, "failed"));
     const found = about.types.map((type, k) => [type, counts[type] ?? 0, `var(--c${k % 6})`]).filter(([, count]) => count);
@@ -146,6 +146,25 @@
         ...found.map(([, count, colour]) => make("span", { style: { flex: String(count), background: colour } }))),
       make("ul", { class: "keys" }, ...found.map(([type, count, colour]) => make("li", {},
         make("span", { class: "dot", style: { background: colour } }), `${words(type)} ${count.toLocaleString("en")} (${percent(count / counts.ok)})`))));
+  }
+
+  function volumes() {
+    by("volumes").hidden = !about.volumes.length;
+    for (const one of about.volumes) {
+      const slice = one.peak_path === null ? "\u2013" : one.peak_frame === null ? name(one.peak_path) : `slice ${one.peak_frame}`;
+      by("volumeRows").append(make("tr", {},
+        make("td", {}, make("button", { type: "button", class: "link", onclick: () => showOnly(one.path) }, name(one.path) || one.path), make("span", { class: "folder" }, folder(one.path))),
+        make("td", {}, one.type === null ? "\u2013" : make("b", {}, words(one.type))), number(one.tumor_probability, 3),
+        ...[one.slices, one.tumor_slices, one.rejected, one.errors].map((count) => make("td", { class: "number" }, count.toLocaleString("en"))),
+        make("td", {}, slice)));
+    }
+  }
+
+  function showOnly(path) {
+    by("find").value = path;
+    by("find").scrollIntoView({ block: "start" });
+    change({ find: path.toLowerCase(), status: "", type: "", plane: "" });
+    by("type").value = by("plane").value = "";
   }
 
   function controls() {
@@ -170,6 +189,7 @@
   }
 
   summary();
+  volumes();
   controls();
   draw();
 })();
