@@ -144,8 +144,16 @@ def _is_gzip(data: bytes) -> bool:
 
 
 def _inflate(data: bytes, count: int) -> bytes:
-    """Return the first `count` bytes of what a gzip file holds, and inflate no further."""
+    """Return the first `count` bytes of what a gzip file holds, and inflate hardly further.
+
+    Where that is all it holds its checksum is compared.
+    """
+    inflating = zlib.decompressobj(wbits=31)
     try:
-        return zlib.decompressobj(wbits=31).decompress(data, count)
+        start = inflating.decompress(data, count)
+        more = inflating.decompress(inflating.unconsumed_tail, 1)
     except zlib.error as error:
         raise ImageDecodeError(f"the gzip data is damaged: {error}") from error
+    if not more and not inflating.eof:
+        raise ImageDecodeError("the gzip data is cut off")
+    return start
