@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_mri.audit import Audit
-from edge_mri.images.frame import Frame
 from edge_mri.labels import LabelSpace
 
 Status = Literal["ok", "error"]
@@ -26,7 +25,8 @@ class Prediction:
         plane_probabilities: Probability of each plane; None for a model that knows no planes.
         error: Why there is no answer.
         frame: Which image of the file it is, from 1; None where the file holds one.
-        series: What the slices of one DICOM series share, see `edge_mri.images.Frame`.
+        series: What the slices of one DICOM series share, see `edge_mri.images.Frame`; for
+            `edge_mri.volumes`, not written.
         audit: Where the record comes from; only when that was asked for.
     """
 
@@ -41,19 +41,18 @@ class Prediction:
     series: str | None = None
     audit: Audit | None = None
 
-    def at(self, frame: Frame) -> "Prediction":
+    def at(self, frame: int | None, plane: str | None, series: str | None = None) -> "Prediction":
         """Return the record as that of a frame; a plane that the file itself tells goes first."""
-        if frame.frame is None and frame.plane is None and frame.series is None:
+        if frame is None and plane is None and series is None:
             return self
-        plane = frame.plane or self.plane
-        return replace(self, frame=frame.frame, plane=plane, series=frame.series)
+        return replace(self, frame=frame, plane=plane or self.plane, series=series)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the record as JSON values; without `series` and `audit` where there is none."""
+        """Return the record as JSON values; without `series`, and `audit` where there is none."""
         values = asdict(self)
-        for name in ("series", "audit"):
-            if values[name] is None:
-                del values[name]
+        del values["series"]
+        if self.audit is None:
+            del values["audit"]
         return values
 
     @classmethod
