@@ -28,6 +28,7 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
+from typing import Any
 
 import click
 import cv2
@@ -73,7 +74,7 @@ def whole_files() -> list[tuple[str, bytes]]:
     """Return a whole file of every kind, with a name for it, in a fixed order."""
     drawing = draw_phantom(Label("glioma", "axial"), size_px=96)
     deep = drawing.astype(np.uint16) * 16
-    encodings: dict[str, tuple[str, NDArray[np.generic], list[int]]] = {
+    encodings: dict[str, tuple[str, NDArray[Any], list[int]]] = {
         "jpeg": (".jpg", drawing, []),
         "jpeg progressive": (".jpg", drawing, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1]),
         "jpeg colour": (".jpg", cv2.cvtColor(drawing, cv2.COLOR_GRAY2BGR), []),

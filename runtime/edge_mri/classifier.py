@@ -124,7 +124,10 @@ class Classifier:
             return []
         batch = np.stack([preprocess(frame.pixels, self.contract.preprocess) for frame in frames])
         answers = predictions(list(paths), self.probabilities(batch), self.contract.labels)
-        return [answer.at(frame) for answer, frame in zip(answers, frames, strict=True)]
+        return [
+            answer.at(frame.frame, frame.plane, frame.series)
+            for answer, frame in zip(answers, frames, strict=True)
+        ]
 
     def probabilities(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return `(N, K)` class probabilities of `(N, 1, S, S)` uint8 network input."""
