@@ -138,7 +138,7 @@ def command(
     if resume and volumes is not None:
         raise OptionError("--volumes sums up a whole run: it does not go with --resume")
     Limits(max_pixels, max_bytes).set_for_process()
-    stdin = click.get_binary_stream("stdin") if STDIN in paths else None
+    stdin = sys.stdin.buffer if STDIN in paths else None
     files = ImageFiles(paths, volumes=True, sort_up_to=SORTED_FOLDER, stdin=stdin)
     found = iter(files)
     first = next(found, None)

@@ -13,6 +13,8 @@ from edge_mri.images.limits import Limits
 from edge_mri.images.png import check_png
 from edge_mri.images.tiff import Page
 
+MAX_SCANS = 200  # each costs as much as all pixels and may be a few bytes; encoders write about 10
+
 _JPEG_SCAN = b"\xff\xda"
 _JPEG_END = b"\xff\xd9"
 _MORE_SCAN = b"\x5a\xa5" * 16
@@ -80,8 +82,11 @@ def decode_stored_picture(data: bytes, kind: Format, limits: Limits) -> NDArray[
 def _check(data: bytes, kind: Format, limits: Limits) -> tuple[int, int]:
     width, height = picture_size(data, kind)
     limits.check_pixels(width, height)
-    if kind == "jpeg" and data.rfind(_JPEG_END) < data.rfind(_JPEG_SCAN):
-        raise ImageDecodeError("the JPEG is truncated: it has no end marker")
+    if kind == "jpeg":
+        if data.rfind(_JPEG_END) < data.rfind(_JPEG_SCAN):
+            raise ImageDecodeError("the JPEG is truncated: it has no end marker")
+        if is_progressive(data) and data.count(_JPEG_SCAN) > MAX_SCANS:
+            raise ImageDecodeError(f"the JPEG has more than {MAX_SCANS} scans")
     return width, height
 
 

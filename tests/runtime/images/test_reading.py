@@ -270,6 +270,16 @@ def test_a_whole_jpeg_that_is_as_grey_as_a_cut_one_is_read(progressive):
     np.testing.assert_array_equal(decode_image(bytes(cv2.imencode(".jpg", grey, options)[1])), grey)
 
 
+def test_a_jpeg_with_thousands_of_scans_is_refused():
+    """Each makes libjpeg go over all pixels again: a few kilobytes for minutes."""
+    options = [cv2.IMWRITE_JPEG_PROGRESSIVE, 1]
+    data = bytes(cv2.imencode(".jpg", smooth(), options)[1])
+    last = data.rfind(b"\xff\xda")
+    with pytest.raises(ImageDecodeError) as refusal:
+        decode_image(data[:last] + data[last:-2] * 1000 + data[-2:])
+    assert str(refusal.value) == "the JPEG has more than 200 scans"
+
+
 def test_a_truncated_jpeg_is_refused_though_its_thumbnail_is_whole():
     data = encoded(noise(60, 80), ".jpg")
     thumbnail = encoded(smooth(16, 16), ".jpg")
