@@ -167,7 +167,7 @@ class Classifier:
         answers = self.answers(np.stack([image.pixels for image in images]), lesion=wanted)
         places = [image.place for image in images]
         records = [
-            record.at(image.frame)
+            record.at(image.frame.frame, image.frame.plane, image.frame.series)
             for record, image in zip(
                 predictions(paths, answers, self.contract, places, reject=self.reject),
                 images,

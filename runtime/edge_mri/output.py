@@ -18,17 +18,18 @@ Writer = Callable[[Iterable[Prediction], TextIO, LabelSpace], None]
 def write_table(records: Iterable[Prediction], stream: TextIO, labels: LabelSpace) -> None:
     """Write aligned columns, each answer with its probability; the path comes last.
 
-    In place of a type that the model would rather not give stands why: foreign or undecided.
-    What a terminal would not print of a file name, such as a line break, is escaped.
+    In place of a type that the model would rather not give stands why: foreign or undecided. A
+    frame's number follows its path after a `#`. What a terminal would not print of a file name,
+    such as a line break, is escaped.
     """
     stream.write(f"{'status':<10}{'type':<18}{'plane':<16}path\n")
     for record in records:
         if record.status == "error":
-            stream.write(f"{record.status:<10}{_printable(record.path)}: {record.error}\n")
+            stream.write(f"{record.status:<10}{_place(record)}: {record.error}\n")
             continue
         type_ = record.rejected or _cell(record.type, record.type_probabilities)
         plane = _cell(record.plane, record.plane_probabilities)
-        stream.write(f"{record.status:<10}{type_:<18}{plane:<16}{_printable(record.path)}\n")
+        stream.write(f"{record.status:<10}{type_:<18}{plane:<16}{_place(record)}\n")
 
 
 def write_json(records: Iterable[Prediction], stream: TextIO, labels: LabelSpace) -> None:
@@ -97,7 +98,7 @@ def csv_columns(labels: LabelSpace, audit: bool = False) -> list[str]:
 
 def jsonl_columns(audit: bool = False) -> list[str]:
     """Return the keys of a JSON record."""
-    columns = [field.name for field in fields(Prediction)]
+    columns = [field.name for field in fields(Prediction) if field.name != "series"]
     return columns if audit else [name for name in columns if name != "audit"]
 
 
@@ -118,6 +119,11 @@ def _cell(answer: str | None, probabilities: dict[str, float] | None) -> str:
     if answer is None or probabilities is None:
         return "-"
     return f"{answer} {probabilities[answer]:.3f}"
+
+
+def _place(record: Prediction) -> str:
+    frame = "" if record.frame is None else f"#{record.frame}"
+    return _printable(record.path) + frame
 
 
 def _printable(text: str) -> str:

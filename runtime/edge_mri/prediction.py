@@ -11,14 +11,12 @@ from numpy.typing import NDArray
 from edge_mri.audit import Audit
 from edge_mri.contract import Contract
 from edge_mri.decision import Answers, decide
-from edge_mri.images.frame import Frame
 from edge_mri.labels import NO_TUMOR
 from edge_mri.location import Box, lesion_box
 from edge_mri.preprocess import Placement
 
 Status = Literal["ok", "rejected", "error"]
 Reason = Literal["foreign", "undecided"]
-OPTIONAL = ("series", "audit")  # what most records do not have
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,8 @@ class Prediction:
             is too close to call. None for other records.
         error: Why there is no answer.
         frame: Which image of the file it is, from 1; None where the file holds one.
-        series: What the slices of one DICOM series share, see `edge_mri.images.Frame`.
+        series: What the slices of one DICOM series share, see `edge_mri.images.Frame`; for
+            `edge_mri.volumes`, not written.
         audit: Where the record comes from; only when that was asked for.
     """
 
@@ -65,19 +64,16 @@ class Prediction:
     series: str | None = None
     audit: Audit | None = None
 
-    def at(self, frame: Frame) -> "Prediction":
+    def at(self, frame: int | None, plane: str | None, series: str | None = None) -> "Prediction":
         """Return the record as that of a frame; a plane that the file itself tells goes first."""
-        if frame.frame is None and frame.plane is None and frame.series is None:
+        if frame is None and plane is None and series is None:
             return self
-        plane = frame.plane or self.plane
-        return replace(self, frame=frame.frame, plane=plane, series=frame.series)
+        return replace(self, frame=frame, plane=plane or self.plane, series=series)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the record as JSON values; without those of `OPTIONAL` that it does not have."""
+        """Return the record as JSON values; without `series`, and `audit` where there is none."""
         values = {one.name: getattr(self, one.name) for one in fields(Prediction)}
-        for name in OPTIONAL:
-            if values[name] is None:
-                del values[name]
+        del values["series"], values["audit"]
         if self.audit is not None:
             values["audit"] = self.audit.to_dict()
         return values

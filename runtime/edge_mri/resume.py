@@ -152,16 +152,12 @@ def _json_lines(path: Path, columns: list[str]) -> Iterator[_Line]:
                 values = json.loads(data)
             except ValueError:
                 values = None
-            if not isinstance(values, dict) or list(values) != _expected(columns, values):
+            if not isinstance(values, dict) or list(values) != columns:
                 if not file.peek(1):
                     return
                 raise _foreign(path, number)
             yield _Line(start, start + len(data), values)
             start += len(data)
-
-
-def _expected(columns: list[str], values: dict[str, Any]) -> list[str]:
-    return [name for name in columns if name != "series" or name in values]
 
 
 def _csv_lines(path: Path, columns: list[str]) -> Iterator[_Line]:

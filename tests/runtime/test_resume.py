@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from edge_mri.contract import Contract
 from edge_mri.decision import Answers
 from edge_mri.errors import OutputError
-from edge_mri.images import Frame
 from edge_mri.labels import LabelSpace
 from edge_mri.output import WRITERS, csv_columns, jsonl_columns
 from edge_mri.prediction import Prediction, predictions
@@ -20,7 +19,6 @@ from edge_mri.resume import Done
 
 LABELS = LabelSpace()
 CONTRACT = Contract("model", LABELS, PreprocessSpec(64))
-NO_PIXELS = np.empty((0, 0), np.uint8)
 NAMES = [
     "a.png",
     "with, comma",
@@ -42,11 +40,7 @@ def of_file(name: str) -> list[Prediction]:
     (record,) = predictions([name], Answers(row), CONTRACT)
     if not name.endswith(".nii"):
         return [record]
-    frames = [
-        record.at(Frame(NO_PIXELS, number, plane))
-        for plane in ("axial", "coronal")
-        for number in (1, 2)
-    ]
+    frames = [record.at(number, plane) for plane in ("axial", "coronal") for number in (1, 2)]
     return [*frames, Prediction.failed(name, "cut off")]
 
 

@@ -6,7 +6,7 @@
     limits.py            how large a file and an image may be
     headers.py           a file's format and size from its first bytes
     reading.py           a file, its bytes or an array, as one image or as frames (frame.py)
-    picture.py, tiff.py  JPEG, PNG, BMP, WebP; the pages of a TIFF
+    picture.py           JPEG, PNG (png.py), BMP, WebP, and the pages of a TIFF (tiff.py)
     dicom.py, nifti.py   frames and slices, with the plane they lie in (plane.py); optional
     grey.py              stored values to 8 bits of grey
 

@@ -62,7 +62,9 @@ def apply_window(pixels: NDArray[Any], low: float, high: float) -> Grey:
     """Show `pixels` between two values, `low` as 0 and `high` as 255; not-a-number is black."""
     if not high > low:
         return np.where(pixels > low, np.uint8(255), np.uint8(0))
-    scaled = (pixels.astype(np.float32) - np.float32(low)) * np.float32(255 / (high - low))
+    exact = np.dtype(np.float64 if pixels.dtype.itemsize > 4 else np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):  # of infinite and of absurd values
+        scaled: NDArray[Any] = (pixels.astype(exact) - low) * (255 / (high - low))
     np.nan_to_num(scaled, copy=False, nan=0.0, posinf=255.0, neginf=0.0)
     grey: Grey = np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
     return grey

@@ -14,6 +14,7 @@ Format = Literal["jpeg", "png", "tiff", "bmp", "webp", "dicom", "nifti", "gzip"]
 FIRST_BYTES = 352  # what `format_of` needs to see: a NIfTI-1 header names itself at byte 344
 
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_JP2_START = b"\0\0\0\x0cjP  "
 _NIFTI_MAGIC = (b"n+1\0", b"ni1\0")
 _FRAMES_OF_JPEG = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})  # F7: JPEG-LS
 _ALONE_IN_JPEG = frozenset({0x01, *range(0xD0, 0xD9)})
@@ -63,6 +64,8 @@ def codestream_size(stream: bytes) -> tuple[int, int] | None:
     try:
         if stream.startswith(b"\xff\xd8"):
             return _size_of_jpeg(stream)
+        if stream.startswith(_JP2_START):
+            _check_boxes(stream)
         start = stream.find(b"\xff\x4f\xff\x51", 0, 4096)
         if start < 0:
             return None
@@ -75,6 +78,18 @@ def codestream_size(stream: bytes) -> tuple[int, int] | None:
 def is_progressive(jpeg: bytes) -> bool:
     """Say whether a JPEG's scans refine one another; its header must have been read already."""
     return jpeg[_frame_of_jpeg(jpeg) + 1] in (0xC2, 0xC6, 0xCA, 0xCE)
+
+
+def _check_boxes(stream: bytes) -> None:
+    """Refuse a JP2 file with a box that has no length: pydicom would go round in a circle."""
+    position = 0
+    while position < len(stream):
+        length, kind = struct.unpack_from(">I4s", stream, position)
+        if kind == b"jp2c":
+            return
+        if length < 8:
+            raise ImageDecodeError("a box of the compressed frame has no length")
+        position += length
 
 
 def _is_bare_dicom(start: bytes) -> bool:

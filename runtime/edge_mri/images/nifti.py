@@ -42,19 +42,19 @@ def nifti_frames(data: bytes, limits: Limits) -> Iterator[Frame]:
         ImageDecodeError: It is no NIfTI volume of real numbers, or damaged.
         ImageSizeError: It holds more voxels than `limits` allow, or a slice would be that large.
     """
+    number = 0
     try:
         volume = _read(data, limits)
+        for index in range(volume.values.shape[3]):
+            for pixels, plane in _slices(volume, index, limits):
+                number += 1
+                yield Frame(pixels, number, plane)
     except ImageError:
         raise
     except Exception as error:  # nibabel on hostile bytes: nearly any there is
         raise ImageDecodeError(
             f"not a NIfTI volume, or damaged ({type(error).__name__})"
         ) from error
-    number = 0
-    for index in range(volume.values.shape[3]):
-        for pixels, plane in _slices(volume, index, limits):
-            number += 1
-            yield Frame(pixels, number, plane)
     if not number:
         raise ImageDecodeError("it holds no slice: its volume is one voxel thin along two axes")
 
@@ -95,9 +95,13 @@ def _read(data: bytes, limits: Limits) -> _Volume:
     values = np.frombuffer(whole, dtype, int(np.prod(shape, dtype=object)), offset)
     volumes = values.reshape((width, height, depth, -1), order="F")
     slope = float(header["scl_slope"])
-    affine = header.get_best_affine()
     is_placed = bool(header["sform_code"] > 0 or header["qform_code"] > 0)
-    if not (np.isfinite(affine).all() and abs(np.linalg.det(affine[:3, :3])) > 0):
+    with np.errstate(all="ignore"):
+        affine = header.get_best_affine()
+        axes = io_orientation(affine)
+    if not (
+        np.isfinite(affine).all() and np.isfinite(axes).all()
+    ):  # it squeezes an axis to nothing
         affine, is_placed = np.eye(4), False
     return _Volume(volumes, affine, is_placed, bool(np.isfinite(slope) and slope < 0))
 
@@ -140,8 +144,16 @@ def _is_gzip(data: bytes) -> bool:
 
 
 def _inflate(data: bytes, count: int) -> bytes:
-    """Return the first `count` bytes of what a gzip file holds, and inflate no further."""
+    """Return the first `count` bytes of what a gzip file holds, and inflate hardly further.
+
+    Where that is all it holds its checksum is compared.
+    """
+    inflating = zlib.decompressobj(wbits=31)
     try:
-        return zlib.decompressobj(wbits=31).decompress(data, count)
+        start = inflating.decompress(data, count)
+        more = inflating.decompress(inflating.unconsumed_tail, 1)
     except zlib.error as error:
         raise ImageDecodeError(f"the gzip data is damaged: {error}") from error
+    if not more and not inflating.eof:
+        raise ImageDecodeError("the gzip data is cut off")
+    return start

@@ -1,6 +1,5 @@
 """One picture from the bytes of a JPEG, PNG, BMP or WebP file, or a page of a TIFF, by OpenCV."""
 
-import struct
 from typing import Any
 
 import cv2
@@ -11,7 +10,10 @@ from edge_mri.errors import ImageDecodeError
 from edge_mri.images.grey import Grey, apply_window, percentile_window, scale_bits
 from edge_mri.images.headers import Format, is_progressive, picture_size
 from edge_mri.images.limits import Limits
+from edge_mri.images.png import check_png
 from edge_mri.images.tiff import Page
+
+MAX_SCANS = 200  # each costs as much as all pixels and may be a few bytes; encoders write about 10
 
 _JPEG_SCAN = b"\xff\xda"
 _JPEG_END = b"\xff\xd9"
@@ -55,7 +57,7 @@ def decode_picture(data: bytes, kind: Format, limits: Limits, reduce_to: int | N
         return pixels
     _check(data, kind, limits)
     if kind == "png":
-        bits = _significant_bits(data)
+        bits = check_png(data)
         return _to_grey(_decode(data, flags | cv2.IMREAD_ANYDEPTH), bits)
     return _decode(data, flags)
 
@@ -72,14 +74,19 @@ def decode_stored_picture(data: bytes, kind: Format, limits: Limits) -> NDArray[
     """Decode a picture to the pixels as they are stored, see `edge_mri.images.decode_stored`."""
     if kind != "tiff":
         _check(data, kind, limits)
+    if kind == "png":
+        check_png(data)
     return _decode(data, cv2.IMREAD_UNCHANGED)
 
 
 def _check(data: bytes, kind: Format, limits: Limits) -> tuple[int, int]:
     width, height = picture_size(data, kind)
     limits.check_pixels(width, height)
-    if kind == "jpeg" and data.rfind(_JPEG_END) < data.rfind(_JPEG_SCAN):
-        raise ImageDecodeError("the JPEG is truncated: it has no end marker")
+    if kind == "jpeg":
+        if data.rfind(_JPEG_END) < data.rfind(_JPEG_SCAN):
+            raise ImageDecodeError("the JPEG is truncated: it has no end marker")
+        if is_progressive(data) and data.count(_JPEG_SCAN) > MAX_SCANS:
+            raise ImageDecodeError(f"the JPEG has more than {MAX_SCANS} scans")
     return width, height
 
 
@@ -108,20 +115,3 @@ def _is_cut(data: bytes, pixels: Grey, flags: int) -> bool:
     end = data.rfind(_JPEG_END)
     longer = _decode(data[:end] + _MORE_SCAN + data[end:], flags)
     return not np.array_equal(longer, pixels)
-
-
-def _significant_bits(png: bytes) -> int | None:
-    """Return how many of its bits a PNG's sBIT chunk says are significant, if it has one.
-
-    Significant bits are the upper ones where the writer follows the standard, and then the
-    brightest pixel needs all 16; writers that leave 12 bits at the bottom say 12 as well.
-    """
-    position = 8
-    while position + 8 <= len(png):
-        length, name = struct.unpack_from(">I4s", png, position)
-        if name in (b"PLTE", b"IDAT"):
-            return None
-        if name == b"sBIT":
-            return max(png[position + 8 : position + 8 + min(length, 3)], default=None)
-        position += 12 + length
-    return None

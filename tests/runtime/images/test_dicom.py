@@ -277,6 +277,18 @@ def test_a_frame_that_claims_another_size_than_its_header_is_never_decoded(rows)
     )
 
 
+def test_a_compressed_frame_whose_boxes_have_no_length_is_refused():
+    """pydicom 3.0 goes round in a circle there; fuzzing found it."""
+    stream = bytearray(cv2.imencode(".jp2", np.zeros((64, 96), np.uint8))[1])
+    assert stream[4:8] == b"jP  "
+    stream[12:16] = b"\0\0\0\0"
+    pixels = np.zeros((64, 96), np.uint8)
+    data = written(pixels, JPEG2000Lossless, PixelData=encapsulate([bytes(stream)]))
+    with pytest.raises(ImageDecodeError) as refusal:
+        only(data)
+    assert str(refusal.value) == "a box of the compressed frame has no length"
+
+
 def test_a_header_that_claims_billions_of_pixels_is_refused():
     with pytest.raises(ImageSizeError, match="60,000 x 60,000 pixels"):
         only(written(ramp(), Rows=60_000, Columns=60_000))

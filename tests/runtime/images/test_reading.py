@@ -200,8 +200,39 @@ def test_a_truncated_file_is_refused(suffix, share):
     data = encoded(noise(60, 80), suffix)
     with pytest.raises(ImageDecodeError) as refusal:
         decode_image(data[: int(len(data) * share)])
-    cut = "the TIFF is cut off: page 1 is outside it"
-    assert str(refusal.value) == (cut if suffix == ".tif" else UNKNOWN)
+    reasons = {
+        ".png": "the PNG is cut off in its b'IDAT' chunk",
+        ".tif": "the TIFF is cut off: page 1 is outside it",
+    }
+    assert str(refusal.value) == reasons.get(suffix, UNKNOWN)
+
+
+@pytest.mark.parametrize("length", [4_278_190_080, 3_254_788_096, 2**31 - 1, 100_000])
+@pytest.mark.parametrize("deep", [False, True])
+def test_a_png_chunk_that_is_longer_than_the_file_is_refused(deep, length):
+    """OpenCV 5.0 never comes back from some of these; fuzzing found it."""
+    pixels = noise(60, 80).astype(np.uint16) if deep else noise(60, 80)
+    data = bytearray(encoded(pixels, ".png"))
+    start = data.find(b"IDAT") - 4
+    data[start : start + 4] = struct.pack(">I", length)
+    with pytest.raises(ImageDecodeError) as refusal:
+        decode_image(bytes(data))
+    assert str(refusal.value) == "the PNG is cut off in its b'IDAT' chunk"
+
+
+def test_a_png_without_its_end_is_refused():
+    with pytest.raises(ImageDecodeError) as refusal:
+        decode_image(encoded(noise(60, 80), ".png")[:-12])
+    assert str(refusal.value) == "the PNG is cut off: it has no IEND chunk"
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
+def test_a_png_with_a_changed_byte_is_refused(share):
+    data = bytearray(encoded(noise(60, 80), ".png"))
+    data[int(len(data) * share)] ^= 1
+    with pytest.raises(ImageDecodeError) as refusal:
+        decode_image(bytes(data))
+    assert str(refusal.value) == "the PNG is damaged: its b'IDAT' chunk fails its checksum"
 
 
 @pytest.mark.parametrize("cut", [1, 2, 100, 2000])
@@ -237,6 +268,16 @@ def test_a_whole_jpeg_that_is_as_grey_as_a_cut_one_is_read(progressive):
     grey = np.full((60, 80), 128, np.uint8)
     options = [cv2.IMWRITE_JPEG_PROGRESSIVE, progressive]
     np.testing.assert_array_equal(decode_image(bytes(cv2.imencode(".jpg", grey, options)[1])), grey)
+
+
+def test_a_jpeg_with_thousands_of_scans_is_refused():
+    """Each makes libjpeg go over all pixels again: a few kilobytes for minutes."""
+    options = [cv2.IMWRITE_JPEG_PROGRESSIVE, 1]
+    data = bytes(cv2.imencode(".jpg", smooth(), options)[1])
+    last = data.rfind(b"\xff\xda")
+    with pytest.raises(ImageDecodeError) as refusal:
+        decode_image(data[:last] + data[last:-2] * 1000 + data[-2:])
+    assert str(refusal.value) == "the JPEG has more than 200 scans"
 
 
 def test_a_truncated_jpeg_is_refused_though_its_thumbnail_is_whole():
