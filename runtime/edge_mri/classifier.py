@@ -78,6 +78,7 @@ class Classifier:
         self.reject = reject
         model = OnnxFile.read(path)
         self.contract = Contract.from_metadata(model.metadata)  # before the graph is looked at
+        model = replace(model, weights_sha256=self.contract.weights_sha256)
         self.model_sha256 = model.sha256
         session = open_session(model, self.config)
         self.provider = str(session.get_providers()[0])

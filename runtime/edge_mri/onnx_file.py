@@ -16,6 +16,8 @@ from functools import cached_property
 from pathlib import Path
 
 from edge_mri.errors import ModelFormatError, ModelNotFoundError
+from edge_mri.onnx_weights import weights_sha256
+from edge_mri.protobuf import BrokenError, fields, message
 
 # What onnxruntime's own builds run; a domain that is not here needs code from somewhere else.
 DOMAINS = frozenset(("", "ai.onnx", "ai.onnx.ml", "com.microsoft"))
@@ -38,12 +40,6 @@ _CHILDREN: dict[str, dict[int, str]] = {
 }
 _MAX_DEPTH = 32  # graphs within graphs
 
-Value = int | memoryview
-
-
-class _BrokenError(ValueError):
-    """The bytes are no protobuf message."""
-
 
 @dataclass(frozen=True)
 class OnnxFile:
@@ -52,10 +48,12 @@ class OnnxFile:
     Attributes:
         path: Where they come from.
         data: All of them.
+        weights_sha256: What its initialisers must hash to; "" where nobody said.
     """
 
     path: Path
     data: bytes
+    weights_sha256: str = ""
 
     @classmethod
     def read(cls, path: Path) -> "OnnxFile":
@@ -93,12 +91,12 @@ class OnnxFile:
         entries: dict[str, str] = {}
         kinds = set()
         try:
-            for number, value in _fields(memoryview(self.data)):
+            for number, value in fields(memoryview(self.data)):
                 kinds.add(number)
                 if number == _MODEL_METADATA:
-                    entry = {key: bytes(_message(text)) for key, text in _fields(_message(value))}
+                    entry = {key: bytes(message(text)) for key, text in fields(message(value))}
                     entries[entry[1].decode()] = entry.get(2, b"").decode()
-        except (_BrokenError, KeyError, UnicodeDecodeError) as error:
+        except (BrokenError, KeyError, UnicodeDecodeError) as error:
             raise self._refused("it is damaged, truncated or of another kind") from error
         if not {_MODEL_IR_VERSION, _MODEL_GRAPH} <= kinds:
             raise self._refused("it holds no graph")
@@ -108,18 +106,28 @@ class OnnxFile:
         """Refuse what must not run.
 
         Raises:
-            ModelFormatError: The file is damaged, keeps weights elsewhere, or needs operators that
-                onnxruntime alone does not have.
+            ModelFormatError: The file is damaged, keeps weights elsewhere or has others than it was
+                exported with, or needs operators that onnxruntime alone does not have.
         """
         try:
-            for kind, message in _messages(memoryview(self.data), "model", 0):
-                self._check(kind, message)
-        except (_BrokenError, UnicodeDecodeError) as error:
+            for kind, part in _messages(memoryview(self.data), "model", 0):
+                self._check(kind, part)
+            found = weights_sha256(self.initialisers()) if self.weights_sha256 else None
+        except (BrokenError, UnicodeDecodeError) as error:
             raise self._refused("it is damaged or truncated") from error
+        if found is not None and found != self.weights_sha256:
+            raise self._refused("its weights are not those that it was exported with")
 
-    def _check(self, kind: str, message: memoryview) -> None:
+    def initialisers(self) -> Iterator[memoryview]:
+        """Yield the graph's initialisers, each the bytes of a TensorProto message."""
+        for number, value in fields(memoryview(self.data)):
+            if number == _MODEL_GRAPH:
+                inner = fields(message(value))
+                yield from (message(tensor) for field, tensor in inner if field == 5)
+
+    def _check(self, kind: str, part: memoryview) -> None:
         if kind == "tensor":
-            for number, value in _fields(message):
+            for number, value in fields(part):
                 if number == _TENSOR_EXTERNAL_DATA or (number == _TENSOR_DATA_LOCATION and value):
                     raise self._refused(
                         "it keeps weights in another file; edge-mri models are one file, "
@@ -127,7 +135,7 @@ class OnnxFile:
                     )
         elif kind in ("model", "function"):
             opset = _MODEL_OPSET if kind == "model" else _FUNCTION_OPSET
-            used = [_message(value) for number, value in _fields(message) if number == opset]
+            used = [message(value) for number, value in fields(part) if number == opset]
             domains = {_domain(entry) for entry in used}
             if strange := sorted(domains - DOMAINS):
                 raise self._refused(f"it needs custom operators of {', '.join(strange)}")
@@ -137,63 +145,19 @@ class OnnxFile:
 
 
 def _domain(opset: memoryview) -> str:
-    names = [value for number, value in _fields(opset) if number == 1]
-    return bytes(_message(names[-1])).decode() if names else ""
+    names = [value for number, value in fields(opset) if number == 1]
+    return bytes(message(names[-1])).decode() if names else ""
 
 
-def _messages(message: memoryview, kind: str, depth: int) -> Iterator[tuple[str, memoryview]]:
+def _messages(part: memoryview, kind: str, depth: int) -> Iterator[tuple[str, memoryview]]:
     """Yield a message and all below it in which there may be a tensor."""
     if depth > _MAX_DEPTH:
-        raise _BrokenError
-    yield kind, message
+        raise BrokenError
+    yield kind, part
     children = _CHILDREN.get(kind)
     if not children:
         return
-    for number, value in _fields(message):
+    for number, value in fields(part):
         child = children.get(number)
         if child is not None:
-            yield from _messages(_message(value), child, depth + 1)
-
-
-def _message(value: Value) -> memoryview:
-    if isinstance(value, int):
-        raise _BrokenError
-    return value
-
-
-def _fields(message: memoryview) -> Iterator[tuple[int, Value]]:
-    """Yield number and value of each field: whole numbers, or the bytes of anything else."""
-    position, end = 0, len(message)
-    while position < end:
-        key, position = _varint(message, position)
-        number, wire = key >> 3, key & 7
-        if number == 0:
-            raise _BrokenError
-        if wire == 0:
-            value, position = _varint(message, position)
-            yield number, value
-            continue
-        if wire == 2:
-            length, position = _varint(message, position)
-        elif wire in (1, 5):
-            length = 8 if wire == 1 else 4
-        else:
-            raise _BrokenError
-        if position + length > end:
-            raise _BrokenError
-        yield number, message[position : position + length]
-        position += length
-
-
-def _varint(message: memoryview, position: int) -> tuple[int, int]:
-    value = shift = 0
-    while shift < 70:
-        if position >= len(message):
-            raise _BrokenError
-        byte = message[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, position
-        shift += 7
-    raise _BrokenError
+            yield from _messages(message(value), child, depth + 1)
