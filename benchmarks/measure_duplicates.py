@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from edge_mri.errors import ImageError
 from edge_mri.images import ImageFiles, read_image
 from edge_mri.progress import NoProgress
-from edge_mri.session import available_threads
+from edge_mri.workers import available_threads
 from edge_mri_train.duplicates.candidates import Layer, ask, find_candidates, search_pool, strongest
 from edge_mri_train.duplicates.descriptors import describe, turn
 from edge_mri_train.duplicates.fingerprint import (

@@ -27,7 +27,7 @@ import numpy as np
 
 from edge_mri.labels import LabelSpace
 from edge_mri.phantom import draw_phantom
-from edge_mri.session import available_threads
+from edge_mri.workers import available_threads
 from edge_mri_train.duplicates.fingerprint import Fingerprint, fingerprint_pixels
 from edge_mri_train.duplicates.search import find_duplicates
 

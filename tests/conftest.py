@@ -1,11 +1,24 @@
-"""What several test packages share: the real images, where they are, and a folder of phantoms."""
+"""What several test packages share: the real images, phantoms, and models that need no training."""
 
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from edge_mri.contract import Contract
+from edge_mri.labels import LabelSpace
 from edge_mri.phantom import PhantomConfig, write_phantoms
+from edge_mri.preprocess import PreprocessSpec
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A cache folder of the tests' own, for this process and its children."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -25,3 +38,59 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("phantoms")
     write_phantoms(folder, PhantomConfig(count=4, size_px=96, seed=1, format="png"))
     return folder
+
+
+@pytest.fixture(scope="session")
+def mapped(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Write a model that says tumour where it sees something bright, and where that is.
+
+    Its map is the mean brightness of 8 x 8 pixels, its P(tumour) rises with the brightest cell,
+    its novelty is the mean brightness of the whole image.
+    """
+    onnx = pytest.importorskip("onnx", reason="writes models with onnx")
+
+    def write(
+        map_output: str | None = "lesion", spec: PreprocessSpec | None = None, **values: Any
+    ) -> Path:
+        size = 64
+        spec = spec or PreprocessSpec(size)
+        contract = Contract("bright", LabelSpace.for_task("type"), spec, **values)
+        node, tensor = onnx.helper.make_node, onnx.helper.make_tensor
+        info, kinds = onnx.helper.make_tensor_value_info, onnx.TensorProto
+        nodes = [
+            node("Cast", ["pixels"], ["values"], to=kinds.FLOAT),
+            node("Div", ["values", "white"], ["light"]),
+            node("AveragePool", ["light"], ["cells"], kernel_shape=[8, 8], strides=[8, 8]),
+            node("GlobalMaxPool", ["cells"], ["brightest"]),
+            node("Flatten", ["brightest"], ["evidence"]),
+            node("Gemm", ["evidence", "gains", "bias"], ["logits"]),
+            node("GlobalAveragePool", ["cells"], ["mean"]),
+            node("Reshape", ["mean", "flat"], ["novelty"]),
+        ]
+        outputs = [
+            info("logits", kinds.FLOAT, ["N", 4]),
+            info("novelty", kinds.FLOAT, ["N"]),
+        ]
+        if map_output == "lesion":
+            nodes.append(node("Identity", ["cells"], ["lesion"]))
+            outputs.append(info("lesion", kinds.FLOAT, ["N", 1, size // 8, size // 8]))
+        if map_output == "cam":
+            nodes.append(node("Conv", ["cells", "types"], ["cam"]))
+            outputs.append(info("cam", kinds.FLOAT, ["N", 4, size // 8, size // 8]))
+        constants = [
+            tensor("white", kinds.FLOAT, [], [255.0]),
+            tensor("gains", kinds.FLOAT, [1, 4], [20.0, 10.0, 0.0, 0.0]),
+            tensor("bias", kinds.FLOAT, [4], [0.0, 0.0, 0.0, 10.0]),
+            tensor("types", kinds.FLOAT, [4, 1, 1, 1], [20.0, 10.0, 0.0, 0.0]),
+            tensor("flat", kinds.INT64, [1], [-1]),
+        ]
+        pixels = info("pixels", kinds.UINT8, ["N", 1, size, size])
+        graph = onnx.helper.make_graph(nodes, "bright", [pixels], outputs, constants)
+        opset = onnx.helper.make_opsetid("", 18)
+        model = onnx.helper.make_model(graph, opset_imports=[opset], ir_version=9)
+        onnx.helper.set_model_props(model, contract.to_metadata())
+        path = tmp_path_factory.mktemp("bright") / "bright.onnx"
+        onnx.save(model, path)
+        return path
+
+    return write

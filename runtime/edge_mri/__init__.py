@@ -14,9 +14,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# OpenCV reads these once, when it is first imported: it then refuses an image of too many pixels
-# (`edge_mri.images.MAX_PIXELS`) before it allocates, and leaves telling what is wrong to us.
-os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", "100000000")
+# OpenCV reads this once, when it is first imported: telling what is wrong is left to us.
 os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
 
 _HOMES = {

@@ -1,63 +1,133 @@
 """The classifier: a model file and its contract, asked about images.
 
 One image, a batch of network input, or a stream of files. Finding the files is
-`edge_mri.images`, writing the records `edge_mri.output`.
+`edge_mri.images`, answering some of them together `edge_mri.file_batch`, running batches side by
+side `edge_mri.stream`, writing the records `edge_mri.output`.
 """
 
-from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from os import PathLike
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_mri.contract import Contract
-from edge_mri.errors import ContractError, ImageError, OptionError
-from edge_mri.images import decode_image, grey_array, read_image
+from edge_mri.decision import Answers
+from edge_mri.errors import ContractError, ImageDecodeError
+from edge_mri.images import Frame, decode_frames, grey_array, read_file
+from edge_mri.location import maps
+from edge_mri.onnx_file import OnnxFile
 from edge_mri.prediction import Prediction, predictions, softmax
-from edge_mri.preprocess import preprocess
-from edge_mri.session import available_threads, open_session
+from edge_mri.preprocess import Placement, preprocess
+from edge_mri.providers import CPU, CUDA
+from edge_mri.session import Run, SessionConfig, open_session, runner
+from edge_mri.stream import stream_batches
+from edge_mri.workers import available_threads, one_core_each
 
 SHIPPED_MODEL = Path(__file__).parent / "models" / "edge_mri_int8.onnx"
 
+# Files that a worker takes at a time, and images per call of the graph: docs/decisions/0023.
+CPU_BATCH, CPU_CALL, CUDA_BATCH = 8, 4, 64
+
+Finish = Callable[[Prediction, NDArray[np.uint8], NDArray[np.float32] | None], Prediction]
 Source = str | PathLike[str] | bytes | NDArray[np.uint8]
+
+_NO_PIXELS = np.empty((0, 0), np.uint8)
+
+
+class Prepared(NamedTuple):
+    """A frame on its way into the network.
+
+    Attributes:
+        pixels: `(1, S, S)` uint8 network input.
+        place: Where the image lies in it.
+        frame: What it was made of; without its pixels where nobody needs them any more.
+    """
+
+    pixels: NDArray[np.uint8]
+    place: Placement
+    frame: Frame
 
 
 class Classifier:
     """Answers type and plane of brain MR slices. For research use, not for diagnosis.
 
-    Safe to call from several threads at once.
+    Safe to call from several threads at once. It pickles: a worker process opens the model file
+    again, and refuses one that has changed meanwhile.
 
     Attributes:
         path: The model file.
         contract: What the model says about itself.
-        device: `cpu` or `cuda`, what the model really runs on.
+        config: What it was asked to run on.
+        reject: Whether images are rejected as the contract says; False: all are answered.
+        device: `cpu`, `cuda`, or another execution provider's name: what it really runs on.
+        provider: onnxruntime's name of the same.
+        model_sha256: Hash of the model file, hexadecimal.
+        fixed_batch: How many images a call must have; None where any number will do.
     """
 
-    def __init__(self, path: Path, device: str = "auto") -> None:
+    def __init__(
+        self, path: Path, config: SessionConfig | None = None, *, reject: bool = True
+    ) -> None:
         self.path = path
-        self._session = open_session(path, device)
-        self.contract = Contract.from_metadata(self._session.get_modelmeta().custom_metadata_map)
-        self.device = "cuda" if "CUDA" in self._session.get_providers()[0] else "cpu"
-        self._input = self._session.get_inputs()[0].name
-        self._check_signature()
+        self.config = config or SessionConfig()
+        self.reject = reject
+        model = OnnxFile.read(path)
+        self.contract = Contract.from_metadata(model.metadata)  # before the graph is looked at
+        model = replace(model, weights_sha256=self.contract.weights_sha256)
+        self.model_sha256 = model.sha256
+        session = open_session(model, self.config)
+        self.provider = str(session.get_providers()[0])
+        self.device = {CPU: "cpu", CUDA: "cuda"}.get(self.provider, self.provider)
+        self._outputs = {output.name for output in session.get_outputs()}
+        self.fixed_batch = _check_signature(session, self.contract)
+        self._run = runner(session)
 
     @classmethod
-    def load(cls, path: str | PathLike[str] | None = None, *, device: str = "auto") -> "Classifier":
+    def load(
+        cls,
+        path: str | PathLike[str] | None = None,
+        *,
+        device: str = "auto",
+        providers: Sequence[str] = (),
+        low_power: bool = False,
+        reject: bool = True,
+    ) -> "Classifier":
         """Open a model.
 
         Args:
             path: An ONNX file written by `edge-mri export`; None for the model that ships.
             device: `auto`, `cpu` or `cuda`.
+            providers: Other execution providers of onnxruntime in place of a device, such as
+                `openvino`, the first preferred.
+            low_power: Keep the device cool and free rather than answer fast.
+            reject: False: answer every image, also those the model's contract would reject.
 
         Raises:
             ModelError: No such file, no model, or no contract that this version understands.
-            DeviceError: CUDA was asked for and cannot be used.
+            DeviceError: What was asked for cannot be used.
         """
-        return cls(SHIPPED_MODEL if path is None else Path(path), device)
+        config = SessionConfig(device=device, providers=tuple(providers), low_power=low_power)
+        return cls(SHIPPED_MODEL if path is None else Path(path), config, reject=reject)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopen, (self.path, self.config, self.reject, self.model_sha256)
+
+    @property
+    def batch_size(self) -> int:
+        """Images answered together that suit what it runs on."""
+        if self.config.low_power:
+            return 1
+        return CPU_BATCH if self.provider == CPU else CUDA_BATCH
+
+    @property
+    def map_output(self) -> str | None:
+        """What says where the lesion is: `lesion`, else `cam`; None: the graph has neither."""
+        return next((name for name in ("lesion", "cam") if name in self._outputs), None)
 
     def predict(self, source: Source) -> Prediction:
         """Classify one image.
@@ -70,8 +140,67 @@ class Classifier:
             ImageError: The image cannot be used; the message is the reason.
         """
         path = str(source) if isinstance(source, str | PathLike) else ""
-        batch = preprocess(_open(source), self.contract.preprocess)[np.newaxis]
-        return predictions([path], self.probabilities(batch), self.contract.labels)[0]
+        return self.records([path], [self.prepare(self._only_frame(source))])[0]
+
+    def prepare(self, frame: Frame, *, keep: bool = False) -> Prepared:
+        """Turn a frame into network input; its pixels are let go of unless `keep`."""
+        spec = self.contract.preprocess
+        height, width = frame.pixels.shape
+        place = Placement.of((height * frame.shrunk, width * frame.shrunk), spec)
+        pixels = preprocess(frame.pixels, spec)
+        return Prepared(pixels, place, frame if keep else replace(frame, pixels=_NO_PIXELS))
+
+    def records(
+        self, paths: Sequence[str], images: Sequence[Prepared], finish: Finish | None = None
+    ) -> list[Prediction]:
+        """Classify prepared images together: a record each, under the path of its position.
+
+        A lesion map is fetched in any case, for the box: it costs nothing.
+
+        Args:
+            paths: As the records will say.
+            images: N of them, with their pixels where there is a `finish`.
+            finish: See `stream`.
+        """
+        if not images:
+            return []
+        wanted = finish is not None or self.map_output == "lesion"
+        answers = self.answers(np.stack([image.pixels for image in images]), lesion=wanted)
+        places = [image.place for image in images]
+        records = [
+            record.at(image.frame.frame, image.frame.plane, image.frame.series)
+            for record, image in zip(
+                predictions(paths, answers, self.contract, places, reject=self.reject),
+                images,
+                strict=True,
+            )
+        ]
+        if finish is None:
+            return records
+        located = maps(answers, self.contract.labels)
+        cells = [None] * len(images) if located is None else list(located)
+        pixels = [image.frame.at_full_size() for image in images]
+        return [finish(*one) for one in zip(records, pixels, cells, strict=True)]
+
+    def answers(self, batch: NDArray[np.uint8], *, lesion: bool = False) -> Answers:
+        """Return what the graph gives for `(N, 1, S, S)` uint8 network input.
+
+        Args:
+            batch: The network input.
+            lesion: Also fetch what says where the lesion is, see `map_output`.
+        """
+        wanted = ["logits"]
+        if self.contract.rejection is not None and "novelty" in self._outputs:
+            wanted.append("novelty")
+        if lesion and self.map_output is not None:
+            wanted.append(self.map_output)
+        given = dict(zip(wanted, self.outputs(wanted, batch), strict=True))
+        return Answers(
+            softmax(given["logits"], self.contract.temperature),
+            given.get("novelty"),
+            given.get("lesion"),
+            given.get("cam"),
+        )
 
     def probabilities(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return `(N, K)` class probabilities of `(N, 1, S, S)` uint8 network input."""
@@ -79,77 +208,95 @@ class Classifier:
 
     def logits(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return `(N, K)` logits of `(N, 1, S, S)` uint8 network input."""
-        logits: NDArray[np.float32] = self._session.run(["logits"], {self._input: batch})[0]
-        return logits
+        return self.outputs(["logits"], batch)[0]
+
+    def outputs(self, names: list[str], batch: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """Return outputs of the graph by name for `(N, 1, S, S)` uint8 network input."""
+        most = self.fixed_batch or (CPU_CALL if self.provider == CPU else len(batch))
+        if len(batch) == most or (len(batch) < most and self.fixed_batch is None):
+            return self._run(names, batch)
+        return _in_calls(self._run, names, batch, most, fill=self.fixed_batch is not None)
 
     def stream(
         self,
         paths: Iterable[str | PathLike[str]],
         *,
         threads: int | None = None,
-        batch_size: int = 8,
+        batch_size: int | None = None,
+        finish: Finish | None = None,
+        audit: bool = False,
     ) -> Iterator[Prediction]:
         """Classify files as they come, in their order; a bad file becomes an `error` record.
 
+        While it runs, OpenCV uses one thread an image in the whole process.
+
         Args:
             paths: Image files.
-            threads: How many threads decode and infer; None for the cores this process has.
-            batch_size: Images per inference call.
+            threads: How many threads decode and infer; None for the cores this process has, one
+                with `low_power`.
+            batch_size: Files that a thread takes at a time; None for what suits the device.
+            finish: Called in the worker threads with each record but the `error` ones, its image
+                `(H, W)` uint8 and its `(h, w)` map (`edge_mri.location.maps`; None without one).
+                What it returns takes the record's place.
+            audit: Let each record say where it comes from.
         """
-        workers = available_threads() if threads is None else threads
-        if workers < 1 or batch_size < 1:
-            raise OptionError(
-                f"threads and batch size must be 1 or more, got {workers} and {batch_size}"
-            )
-        remaining = iter(paths)
-        pending: deque[Future[list[Prediction]]] = deque()
-        with ThreadPoolExecutor(workers, thread_name_prefix="edge-mri") as pool:
-            try:
-                while batch := list(islice(remaining, batch_size)):
-                    pending.append(pool.submit(self._predict_files, batch))
-                    if len(pending) > 2 * workers:
-                        yield from pending.popleft().result()
-                while pending:
-                    yield from pending.popleft().result()
-            finally:
-                for future in pending:
-                    future.cancel()
+        from edge_mri.file_batch import predict_files
 
-    def _predict_files(self, paths: list[str | PathLike[str]]) -> list[Prediction]:
-        inputs: list[NDArray[np.uint8]] = []
-        failures: dict[int, Prediction] = {}
-        for position, path in enumerate(paths):
-            try:
-                inputs.append(preprocess(read_image(Path(path)), self.contract.preprocess))
-            except ImageError as error:
-                failures[position] = Prediction.failed(str(path), str(error))
-        readable = [str(path) for position, path in enumerate(paths) if position not in failures]
-        answers = iter(
-            predictions(readable, self.probabilities(np.stack(inputs)), self.contract.labels)
-            if inputs
-            else ()
+        if threads is None:
+            threads = 1 if self.config.low_power else available_threads()
+        work = partial(predict_files, self, finish=finish, audit=audit)
+        if batch_size is None:
+            batch_size = self.batch_size
+        with one_core_each():
+            yield from stream_batches(work, paths, workers=threads, batch_size=batch_size)
+
+    def _only_frame(self, source: Source) -> Frame:
+        if not isinstance(source, str | PathLike | bytes):
+            return Frame(grey_array(source))
+        data = source if isinstance(source, bytes) else read_file(Path(source))
+        frames = decode_frames(data, reduce_to=self.contract.preprocess.reduce_to)
+        first = next(frames)
+        if next(frames, None) is not None:
+            raise ImageDecodeError("it holds more than one image; expected one")
+        return first
+
+
+def _check_signature(session: Any, contract: Contract) -> int | None:
+    """Compare graph and contract; return the batch size the graph insists on, if it does."""
+    size = contract.preprocess.size
+    takes = session.get_inputs()[0]
+    shape = list(takes.shape)
+    if takes.type != "tensor(uint8)" or len(shape) != 4 or shape[1:] != [1, size, size]:
+        raise ContractError(
+            f"the graph takes {takes.type} {takes.shape}, "
+            f"the contract says uint8 (N, 1, {size}, {size})"
         )
-        return [failures.get(position) or next(answers) for position in range(len(paths))]
-
-    def _check_signature(self) -> None:
-        size = self.contract.preprocess.size
-        takes = self._session.get_inputs()[0]
-        if takes.type != "tensor(uint8)" or list(takes.shape[1:]) != [1, size, size]:
-            raise ContractError(
-                f"the graph takes {takes.type} {takes.shape}, "
-                f"the contract says uint8 (N, 1, {size}, {size})"
-            )
-        gives = {output.name: output.shape for output in self._session.get_outputs()}
-        classes = len(self.contract.labels.classes)
-        if "logits" not in gives or gives["logits"][-1] != classes:
-            raise ContractError(
-                f"the graph's outputs are {gives}, the contract says logits (N, {classes})"
-            )
+    gives = {output.name: output.shape for output in session.get_outputs()}
+    classes = len(contract.labels.classes)
+    if "logits" not in gives or gives["logits"][-1] != classes:
+        raise ContractError(
+            f"the graph's outputs are {gives}, the contract says logits (N, {classes})"
+        )
+    return shape[0] if isinstance(shape[0], int) else None
 
 
-def _open(source: Source) -> NDArray[np.uint8]:
-    if isinstance(source, bytes):
-        return decode_image(source)
-    if isinstance(source, str | PathLike):
-        return read_image(Path(source))
-    return grey_array(source)
+def _reopen(path: Path, config: SessionConfig, reject: bool, model_sha256: str) -> Classifier:
+    classifier = Classifier(path, config, reject=reject)
+    if classifier.model_sha256 != model_sha256:
+        raise ContractError(f"{path} is another file than when it was sent to this process")
+    return classifier
+
+
+def _in_calls(
+    run: Run, names: list[str], batch: NDArray[np.uint8], size: int, *, fill: bool
+) -> list[NDArray[np.float32]]:
+    """Run a graph on `size` images a call; with `fill`, black ones fill up the last."""
+    parts = []
+    for start in range(0, max(len(batch), 1), size):
+        part = batch[start : start + size]
+        given = part
+        if fill and len(part) < size:
+            given = np.zeros((size, *batch.shape[1:]), np.uint8)
+            given[: len(part)] = part
+        parts.append([array[: len(part)] for array in run(names, given)])
+    return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]

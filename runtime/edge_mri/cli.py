@@ -4,6 +4,7 @@
 with the line to type; every `EdgeMriError` becomes one line on stderr and its exit code.
 """
 
+import os
 import sys
 from dataclasses import dataclass
 from importlib import import_module
@@ -15,7 +16,9 @@ import click
 from edge_mri import __version__
 from edge_mri.errors import EdgeMriError, MissingExtraError
 
-INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+# What the process exits with, beside 0, 1 and 2 of the commands: as shells report a signal, and
+# what sysexits.h calls EX_SOFTWARE for what only a fault of the program explains.
+INTERRUPTED, CLOSED_PIPE, BROKEN = 130, 141, 70
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class Row:
 COMMANDS = {
     "infer": Row("edge_mri.commands.infer", "Classify images."),
     "info": Row("edge_mri.commands.info", "Show what a model says about itself."),
+    "check": Row("edge_mri.commands.check", "Prove that the installation answers as it should."),
     "phantom": Row("edge_mri.commands.phantom", "Draw labelled head phantoms to try things on."),
     "audit": Row("edge_mri_train.commands.audit", "Find leaks and faults in image sets.", "data"),
     "split": Row("edge_mri_train.commands.split", "Divide image sets without leaks.", "data"),
@@ -42,7 +46,7 @@ COMMANDS = {
 _DATA = ("sklearn", "faiss", "jinja2", "matplotlib", "PIL", "scipy")
 _TRAIN = ("torch", "torchvision", *_DATA)
 _EXPORT = ("onnx", "onnxscript", *_TRAIN)
-EXTRAS = {"data": _DATA, "train": _TRAIN, "export": _EXPORT}
+EXTRAS = {"data": _DATA, "train": _TRAIN, "export": _EXPORT, "ray": ("ray", "pyarrow")}
 
 
 class _Failure(click.ClickException):
@@ -72,14 +76,36 @@ class _TableGroup(click.Group):
         if isinstance(sys.stdout, TextIOWrapper):  # file names need not be valid text
             sys.stdout.reconfigure(errors="backslashreplace")
         try:
+            return self._invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("Interrupted.", err=True)
+            ctx.exit(INTERRUPTED)
+        except BrokenPipeError:  # the reader has seen enough
+            _let_go_of_stdout()
+            ctx.exit(CLOSED_PIPE)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception:
+            import traceback
+
+            traceback.print_exc()
+            click.echo("This is a fault of edge-mri itself: please report it.", err=True)
+            ctx.exit(BROKEN)
+
+    def _invoke(self, ctx: click.Context) -> Any:
+        try:
             return super().invoke(ctx)
         except EdgeMriError as error:
             raise _Failure(error) from error
         except ModuleNotFoundError as error:
             raise _Failure(_missing(ctx.invoked_subcommand or "", error)) from error
-        except KeyboardInterrupt:
-            click.echo("Interrupted.", err=True)
-            ctx.exit(INTERRUPTED)
+
+
+def _let_go_of_stdout() -> None:
+    """Point stdout at nothing, or Python would complain of the closed pipe when it ends."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, sys.stdout.fileno())
+    os.close(nothing)
 
 
 def _missing(command: str, error: ModuleNotFoundError) -> MissingExtraError:

@@ -7,7 +7,8 @@ what was expected, what came, what to do next.
     ├── ImageError                        one image; a folder run records it and goes on
     │   ├── ImageReadError(OSError)
     │   ├── ImageDecodeError(ValueError)
-    │   └── ImageSizeError(ValueError)
+    │   ├── ImageSizeError(ValueError)
+    │   └── ImageSupportError(ImportError)
     ├── ModelError                        a model file
     │   ├── ModelNotFoundError(FileNotFoundError)
     │   ├── ModelFormatError(ValueError)
@@ -58,6 +59,16 @@ class ImageSizeError(ImageError, ValueError):
 
     def __init__(self, what: str, limit: str) -> None:
         super().__init__(f"image too large: {what}, the limit is {limit}")
+
+
+class ImageSupportError(ImageError, ImportError):
+    """The image's format needs an optional dependency that is not installed."""
+
+    def __init__(self, extra: str, module: str) -> None:
+        super().__init__(
+            f"a file of this format needs {module}, which is not installed; "
+            f"type: pip install 'edge-mri[{extra}]' (in a checkout: pip install '.[{extra}]')"
+        )
 
 
 class ModelError(EdgeMriError):

@@ -3,10 +3,14 @@
 import csv
 import json
 from collections.abc import Callable, Iterable
-from typing import TextIO
+from dataclasses import fields
+from typing import Any, TextIO
 
+from edge_mri.audit import Audit
 from edge_mri.labels import LabelSpace
 from edge_mri.prediction import Prediction
+
+_BOX = ("box_x", "box_y", "box_width", "box_height")
 
 Writer = Callable[[Iterable[Prediction], TextIO, LabelSpace], None]
 
@@ -14,16 +18,18 @@ Writer = Callable[[Iterable[Prediction], TextIO, LabelSpace], None]
 def write_table(records: Iterable[Prediction], stream: TextIO, labels: LabelSpace) -> None:
     """Write aligned columns, each answer with its probability; the path comes last.
 
-    What a terminal would not print of a file name, such as a line break, is escaped.
+    In place of a type that the model would rather not give stands why: foreign or undecided. A
+    frame's number follows its path after a `#`. What a terminal would not print of a file name,
+    such as a line break, is escaped.
     """
-    stream.write(f"{'status':<8}{'type':<18}{'plane':<16}path\n")
+    stream.write(f"{'status':<10}{'type':<18}{'plane':<16}path\n")
     for record in records:
         if record.status == "error":
-            stream.write(f"{record.status:<8}{_printable(record.path)}: {record.error}\n")
+            stream.write(f"{record.status:<10}{_place(record)}: {record.error}\n")
             continue
-        type_ = _cell(record.type, record.type_probabilities)
+        type_ = record.rejected or _cell(record.type, record.type_probabilities)
         plane = _cell(record.plane, record.plane_probabilities)
-        stream.write(f"{record.status:<8}{type_:<18}{plane:<16}{_printable(record.path)}\n")
+        stream.write(f"{record.status:<10}{type_:<18}{plane:<16}{_place(record)}\n")
 
 
 def write_json(records: Iterable[Prediction], stream: TextIO, labels: LabelSpace) -> None:
@@ -41,12 +47,26 @@ def write_jsonl(records: Iterable[Prediction], stream: TextIO, labels: LabelSpac
         stream.write(json.dumps(record.to_dict()) + "\n")
 
 
-def write_csv(records: Iterable[Prediction], stream: TextIO, labels: LabelSpace) -> None:
-    """Write CSV with one probability column a type and a plane."""
-    names = [f"p_{name}" for name in (*labels.types, *labels.planes)]
-    columns = ["path", "status", "type", "plane", *names, "error"]
-    rows = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
-    rows.writeheader()
+def write_csv(
+    records: Iterable[Prediction],
+    stream: TextIO,
+    labels: LabelSpace,
+    *,
+    audit: bool = False,
+    header: bool = True,
+) -> None:
+    """Write CSV with one probability column a type and a plane, and four columns for the box.
+
+    Args:
+        records: What to write.
+        stream: Where to.
+        labels: Of the model.
+        audit: Whether the records have an `audit`, which comes in columns of its own.
+        header: False to go on with a file that has one.
+    """
+    rows = csv.DictWriter(stream, csv_columns(labels, audit), restval="", lineterminator="\n")
+    if header:
+        rows.writeheader()
     for record in records:
         probabilities = (record.type_probabilities or {}) | (record.plane_probabilities or {})
         rows.writerow(
@@ -55,10 +75,36 @@ def write_csv(records: Iterable[Prediction], stream: TextIO, labels: LabelSpace)
                 "status": record.status,
                 "type": record.type,
                 "plane": record.plane,
+                "tumor_probability": record.tumor_probability,
+                "novelty": record.novelty,
+                "heatmap": record.heatmap,
+                "rejected": record.rejected,
                 "error": record.error,
+                "frame": record.frame,
             }
+            | dict(zip(_BOX, record.box or (), strict=False))
             | {f"p_{name}": value for name, value in probabilities.items()}
+            | (_flat(record.audit) if audit and record.audit else {})
         )
+
+
+def csv_columns(labels: LabelSpace, audit: bool = False) -> list[str]:
+    """Return the columns of the CSV form."""
+    names = [f"p_{name}" for name in (*labels.types, *labels.planes)]
+    columns = ["path", "status", "type", "plane", *names, "tumor_probability", "novelty"]
+    columns += [*_BOX, "heatmap", "rejected", "error", "frame"]
+    return columns + ([field.name for field in fields(Audit)] if audit else [])
+
+
+def jsonl_columns(audit: bool = False) -> list[str]:
+    """Return the keys of a JSON record."""
+    columns = [field.name for field in fields(Prediction) if field.name != "series"]
+    return columns if audit else [name for name in columns if name != "audit"]
+
+
+def _flat(audit: Audit) -> dict[str, Any]:
+    versions = " ".join(f"{name}={version}" for name, version in audit.versions.items())
+    return audit.to_dict() | {"versions": versions}
 
 
 WRITERS: dict[str, Writer] = {
@@ -73,6 +119,11 @@ def _cell(answer: str | None, probabilities: dict[str, float] | None) -> str:
     if answer is None or probabilities is None:
         return "-"
     return f"{answer} {probabilities[answer]:.3f}"
+
+
+def _place(record: Prediction) -> str:
+    frame = "" if record.frame is None else f"#{record.frame}"
+    return _printable(record.path) + frame
 
 
 def _printable(text: str) -> str:

@@ -1,14 +1,22 @@
 """What a model says about one image: the record that every output format shares."""
 
-from dataclasses import asdict, dataclass
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_mri.labels import LabelSpace
+from edge_mri.audit import Audit
+from edge_mri.contract import Contract
+from edge_mri.decision import Answers, decide
+from edge_mri.labels import NO_TUMOR
+from edge_mri.location import Box, lesion_box
+from edge_mri.preprocess import Placement
 
-Status = Literal["ok", "error"]
+Status = Literal["ok", "rejected", "error"]
+Reason = Literal["foreign", "undecided"]
 
 
 @dataclass(frozen=True)
@@ -17,12 +25,27 @@ class Prediction:
 
     Attributes:
         path: The file as it was given, or "" for bytes and arrays.
-        status: `ok`, or `error` with a reason in `error` and None elsewhere.
-        type: The most probable type.
+        status: `ok`; `rejected`, why is in `rejected` and the rest is what the model would have
+            said; or `error` with a reason in `error` and None elsewhere.
+        type: The most probable tumour type where P(any tumour) reaches the model's threshold,
+            else `no_tumor`.
         plane: The most probable plane; None for a model that knows no planes.
         type_probabilities: Probability of each type; they sum to 1.
         plane_probabilities: Probability of each plane; None for a model that knows no planes.
+        tumor_probability: P(any tumour), 0 to 1.
+        novelty: How unlike the training images the image is, 0 or more; None for a model that
+            does not measure it.
+        box: Where the model suspects the lesion, `(x, y, width, height)` in pixels of the upright
+            image; None without a lesion map, where no tumour is said, and for `foreign` images.
+            An explanation, not evidence.
+        heatmap: Name of the picture of the map in the folder that was asked for; else None.
+        rejected: `foreign`: no brain MR slice as the model knows them; `undecided`: P(any tumour)
+            is too close to call. None for other records.
         error: Why there is no answer.
+        frame: Which image of the file it is, from 1; None where the file holds one.
+        series: What the slices of one DICOM series share, see `edge_mri.images.Frame`; for
+            `edge_mri.volumes`, not written.
+        audit: Where the record comes from; only when that was asked for.
     """
 
     path: str
@@ -31,11 +54,29 @@ class Prediction:
     plane: str | None = None
     type_probabilities: dict[str, float] | None = None
     plane_probabilities: dict[str, float] | None = None
+    tumor_probability: float | None = None
+    novelty: float | None = None
+    box: Box | None = None
+    heatmap: str | None = None
+    rejected: Reason | None = None
     error: str | None = None
+    frame: int | None = None
+    series: str | None = None
+    audit: Audit | None = None
+
+    def at(self, frame: int | None, plane: str | None, series: str | None = None) -> "Prediction":
+        """Return the record as that of a frame; a plane that the file itself tells goes first."""
+        if frame is None and plane is None and series is None:
+            return self
+        return replace(self, frame=frame, plane=plane or self.plane, series=series)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the record as JSON values."""
-        return asdict(self)
+        """Return the record as JSON values; without `series`, and `audit` where there is none."""
+        values = {one.name: getattr(self, one.name) for one in fields(Prediction)}
+        del values["series"], values["audit"]
+        if self.audit is not None:
+            values["audit"] = self.audit.to_dict()
+        return values
 
     @classmethod
     def failed(cls, path: str, reason: str) -> "Prediction":
@@ -52,23 +93,52 @@ def softmax(logits: NDArray[np.float32], temperature: float = 1.0) -> NDArray[np
 
 
 def predictions(
-    paths: list[str], probabilities: NDArray[np.float32], labels: LabelSpace
+    paths: Sequence[str],
+    answers: Answers,
+    contract: Contract,
+    places: Sequence[Placement] | None = None,
+    *,
+    reject: bool = True,
 ) -> list[Prediction]:
-    """Turn `(N, K)` class probabilities into N records."""
-    types = labels.type_probabilities(probabilities)
-    planes = labels.plane_probabilities(probabilities)
+    """Turn a graph's answers into records.
+
+    Args:
+        paths: N files, or "".
+        answers: What the graph gave for them.
+        contract: Of the graph.
+        places: Where the N images lie in the network's input; None: no boxes.
+        reject: False: answer every image, whatever the contract's rejection says.
+    """
+    labels = contract.labels
+    decisions = decide(
+        answers, labels, contract.tumor_threshold, contract.rejection if reject else None
+    )
+    types = labels.type_probabilities(answers.probabilities)
+    planes = labels.plane_probabilities(answers.probabilities)
     records = []
     for row, path in enumerate(paths):
-        by_type = _named(labels.types, types[row])
-        by_plane = _named(labels.planes, planes[row]) if planes is not None else None
+        rejected: Reason | None = None
+        if not decisions.accepted[row]:
+            rejected = "foreign" if decisions.foreign[row] else "undecided"
+        said = labels.types[decisions.types[row]]
+        box: Box | None = None
+        suspected = said != NO_TUMOR and rejected != "foreign"
+        if suspected and places is not None and answers.lesion is not None:
+            box = lesion_box(answers.lesion[row, 0], places[row])
         records.append(
             Prediction(
                 path=path,
-                status="ok",
-                type=max(by_type, key=by_type.__getitem__),
-                plane=max(by_plane, key=by_plane.__getitem__) if by_plane else None,
-                type_probabilities=by_type,
-                plane_probabilities=by_plane,
+                status="rejected" if rejected else "ok",
+                type=said,
+                plane=None if planes is None else labels.planes[planes[row].argmax()],
+                type_probabilities=_named(labels.types, types[row]),
+                plane_probabilities=(
+                    None if planes is None else _named(labels.planes, planes[row])
+                ),
+                tumor_probability=_number(decisions.tumor[row]),
+                novelty=None if answers.novelty is None else _number(answers.novelty[row]),
+                box=box,
+                rejected=rejected,
             )
         )
     return records
@@ -76,3 +146,8 @@ def predictions(
 
 def _named(names: tuple[str, ...], values: NDArray[np.float32]) -> dict[str, float]:
     return {name: round(float(value), 6) for name, value in zip(names, values, strict=True)}
+
+
+def _number(value: np.float32) -> float | None:
+    """Return a JSON number; None for what JSON has none for."""
+    return round(float(value), 6) if math.isfinite(value) else None

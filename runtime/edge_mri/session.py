@@ -1,58 +1,77 @@
-"""ONNX Runtime sessions: the device, the threads, and the model file they are made from."""
+"""ONNX Runtime sessions: a model file, and what is to run it."""
 
-import os
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import onnxruntime as ort
+from numpy.typing import NDArray
 
-from edge_mri.errors import DeviceError, ModelFormatError, ModelNotFoundError, OptionError
+from edge_mri.errors import DeviceError, ModelFormatError, OptionError
+from edge_mri.onnx_file import OnnxFile
+from edge_mri.providers import (
+    CPU,
+    CUDA,
+    check_device,
+    resolve_providers,
+    settings_of,
+    short_name,
+)
+from edge_mri.session_cache import SessionCache
 
-DEVICES = ("auto", "cpu", "cuda")
-_CUDA = "CUDAExecutionProvider"
-_CPU = "CPUExecutionProvider"
-
-
-def available_threads() -> int:
-    """Return how many cores this process may use: affinity mask and cgroup v2 quota."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        allowed = int(quota) // int(period)
-    except (OSError, ValueError):  # no cgroup v2, or quota "max"
-        return cores or 1
-    return max(min(cores or 1, allowed), 1)
+Run = Callable[[list[str], NDArray[np.uint8]], list[NDArray[np.float32]]]
 
 
-def open_session(path: Path, device: str = "auto") -> ort.InferenceSession:
-    """Open a model file.
+@dataclass(frozen=True)
+class SessionConfig:
+    """What runs a model, and how.
+
+    Attributes:
+        device: `cpu`; `cuda`, an error where CUDA cannot be used; `auto`, CUDA where it works.
+        providers: Other execution providers by name, such as `openvino`, the first preferred; an
+            error where one is not offered or does not start. Not together with a device.
+        low_power: Keep the device cool and free: no spinning thread, no memory held in reserve.
+        cache: Keep the optimised model for the next start (`edge_mri.session_cache`).
+    """
+
+    device: str = "auto"
+    providers: tuple[str, ...] = ()
+    low_power: bool = False
+    cache: bool = True
+
+    def __post_init__(self) -> None:
+        if self.providers and self.device != "auto":
+            raise OptionError(
+                f"device {self.device!r} and providers {', '.join(self.providers)}: give one"
+            )
+
+
+def open_session(model: OnnxFile, config: SessionConfig | None = None) -> ort.InferenceSession:
+    """Open a model.
 
     A CPU session runs each call on the calling thread alone: parallel work comes from several
     threads calling the same session, which ONNX Runtime allows.
 
-    Args:
-        path: The ONNX file.
-        device: `cpu`; `cuda`, an error where CUDA cannot be used; `auto`, CUDA where it works.
+    Raises:
+        DeviceError: What was asked for is not there or does not start.
+        ModelFormatError: onnxruntime cannot load the model.
     """
-    if device not in DEVICES:
-        raise OptionError(f"unknown device {device!r}; expected one of {', '.join(DEVICES)}")
-    try:
-        found = path.is_file()
-    except OSError:  # a name that is too long, a folder that may not be searched
-        found = False
-    if not found:
-        raise ModelNotFoundError(path)
+    config = config or SessionConfig()
     offered = ort.get_available_providers()
-    if device == "cuda" and _CUDA not in offered:
-        raise DeviceError(
-            f"CUDA was asked for, but this onnxruntime offers only {', '.join(offered)}; "
-            "install onnxruntime-gpu in place of onnxruntime, or use --device cpu"
-        )
-    if device != "cpu" and _CUDA in offered:
-        session = _on_cuda(path)
+    check_device(config.device, offered)
+    if config.providers:
+        providers = resolve_providers(config.providers, offered)
+        model.check()
+        return _on_providers(model, config, providers)
+    if config.device != "cpu" and CUDA in offered:
+        model.check()
+        session = _on_cuda(model, config)
         if session is not None:
             return session
-    session = _on_cpu(path)
-    if device == "cuda":
+    session = _on_cpu(model, config)
+    if config.device == "cuda":
         raise DeviceError(
             "CUDA was asked for, but onnxruntime could not start it; check the driver and that "
             "onnxruntime-gpu matches the CUDA version, or use --device cpu"
@@ -60,27 +79,117 @@ def open_session(path: Path, device: str = "auto") -> ort.InferenceSession:
     return session
 
 
-def _on_cuda(path: Path) -> ort.InferenceSession | None:
+def runner(session: ort.InferenceSession) -> Run:
+    """Return what runs a session: names of outputs and a batch in, arrays out.
+
+    On CUDA the batch and the answers travel by IO binding, one copy each way, and the stream is
+    waited for once.
+    """
+    name = session.get_inputs()[0].name
+    if session.get_providers()[0] != CUDA:
+        return lambda outputs, batch: list(session.run(outputs, {name: batch}))
+
+    def run_bound(outputs: list[str], batch: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        binding = session.io_binding()
+        binding.bind_cpu_input(name, np.ascontiguousarray(batch))
+        for output in outputs:
+            binding.bind_output(output)
+        session.run_with_iobinding(binding)
+        return list(binding.copy_outputs_to_cpu())
+
+    return run_bound
+
+
+def _on_providers(
+    model: OnnxFile, config: SessionConfig, providers: list[str]
+) -> ort.InferenceSession:
+    wanted = [*providers, *([] if CPU in providers else [CPU])]
+    try:
+        session = _create(model.data, wanted, config)
+    except Exception as error:  # onnxruntime's exceptions share no public base class
+        _on_cpu(model, config)  # where the model is why, this says so
+        raise DeviceError(
+            f"onnxruntime could not start {', '.join(map(short_name, providers))}: "
+            f"{_first_line(error)}"
+        ) from error
+    missing = [short_name(name) for name in providers if name not in session.get_providers()]
+    if missing:
+        raise DeviceError(f"onnxruntime did not start {', '.join(missing)} though asked to")
+    return session
+
+
+def _on_cuda(model: OnnxFile, config: SessionConfig) -> ort.InferenceSession | None:
     """Return None where it does not work; whether CUDA or the model is why, the CPU tells."""
     try:
-        session = _create(path, [_CUDA, _CPU])
-    except Exception:  # onnxruntime's exceptions share no public base class
+        session = _create(model.data, [CUDA, CPU], config)
+        if CUDA not in session.get_providers():
+            return None
+        takes = session.get_inputs()[0]
+        sides = [side if isinstance(side, int) else 1 for side in takes.shape]
+        runner(session)(["logits"], np.zeros(sides, np.uint8))  # a driver may fail only now
+    except Exception:
         return None
-    return session if _CUDA in session.get_providers() else None
+    return session
 
 
-def _on_cpu(path: Path) -> ort.InferenceSession:
+def _on_cpu(model: OnnxFile, config: SessionConfig) -> ort.InferenceSession:
+    cache = SessionCache(model.sha256, ort.__version__) if config.cache else None
+    if cache and (optimised := cache.load()) is not None:
+        # Only what passed `check` was ever kept under this model's hash.
+        with suppress(Exception):
+            return _create(optimised, [CPU], config, optimised=True)
+    model.check()
+    scratch = cache.scratch() if cache else None
     try:
-        return _create(path, [_CPU])
-    except Exception as error:  # as above
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise ModelFormatError(path, "a model that onnxruntime can load", reason) from error
+        session = _create(model.data, [CPU], config, keep=scratch)
+    except Exception as error:
+        if scratch is None:
+            raise _not_loadable(model, error) from error
+        scratch.unlink(missing_ok=True)
+        scratch = None
+        try:  # keeping it may be what failed
+            session = _create(model.data, [CPU], config)
+        except Exception as second:
+            raise _not_loadable(model, second) from second
+    if cache and scratch:
+        cache.store(scratch)
+    return session
 
 
-def _create(path: Path, providers: list[str]) -> ort.InferenceSession:
+def _not_loadable(model: OnnxFile, error: Exception) -> ModelFormatError:
+    return ModelFormatError(model.path, "a model that onnxruntime can load", _first_line(error))
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def _create(
+    data: bytes,
+    providers: list[str],
+    config: SessionConfig,
+    *,
+    optimised: bool = False,
+    keep: Path | None = None,
+) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what goes wrong comes as an exception
+    if optimised:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    if keep:
+        options.optimized_model_filepath = str(keep)
+    options.enable_mem_pattern = False  # costs memory a batch size, saves no time here
+    if config.low_power:
+        options.enable_cpu_mem_arena = False
+        for pool in ("intra_op", "inter_op"):
+            options.add_session_config_entry(f"session.{pool}.allow_spinning", "0")
     # Its own fallback to the CPU would announce itself on stdout, among the records.
-    return ort.InferenceSession(str(path), options, providers=providers, enable_fallback=False)
+    return ort.InferenceSession(
+        data,
+        options,
+        providers=providers,
+        provider_options=[settings_of(provider) for provider in providers],
+        enable_fallback=False,
+    )

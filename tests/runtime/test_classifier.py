@@ -1,12 +1,16 @@
+import copy
 import os
+import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice, repeat
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
+import onnxruntime
 import pytest
 
 from edge_mri.classifier import SHIPPED_MODEL, Classifier
@@ -18,6 +22,8 @@ from edge_mri.errors import (
     ModelNotFoundError,
     OptionError,
 )
+from edge_mri.labels import Label
+from edge_mri.phantom import draw_phantom
 from edge_mri.prediction import Prediction, softmax
 from edge_mri.preprocess import preprocess_batch
 
@@ -162,6 +168,86 @@ def test_answers_depend_neither_on_batches_nor_on_threads(
 ):
     found = list(classifier.stream(files, threads=threads, batch_size=batch_size))
     assert_close(found, answers)
+
+
+def test_one_classifier_answers_many_threads_alike(classifier, files, answers):
+    """Fewer calls than `benchmarks/soak.py --calls 10000` makes, each compared."""
+    calls = [number % len(files) for number in range(400)]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda number: classifier.predict(files[number]), calls))
+    assert_close(found, [answers[number] for number in calls])
+
+
+def test_a_classifier_pickles_and_opens_its_model_again(classifier, files, answers):
+    for copied in (pickle.loads(pickle.dumps(classifier)), copy.deepcopy(classifier)):
+        assert copied.contract == classifier.contract
+        assert_close(list(copied.stream(files[:3])), answers[:3])
+
+
+def test_a_pickled_classifier_is_small_and_keeps_its_device(tmp_path):
+    low = Classifier.load(device="cpu", low_power=True)
+    data = pickle.dumps(low)
+    assert len(data) < 1000
+    assert pickle.loads(data).config == low.config
+
+
+def test_a_model_that_changed_on_the_way_to_a_worker_is_refused(tmp_path, model):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model)
+    sent = pickle.dumps(Classifier.load(path, device="cpu"))
+    path.write_bytes(model.replace(b"Not a diagnostic", b"But a diagnostic"))
+    with pytest.raises(ContractError, match="is another file than when it was sent"):
+        pickle.loads(sent)
+
+
+@pytest.fixture
+def in_threes(monkeypatch):
+    """A graph that takes three images a call, whatever the shipped one takes."""
+    start = onnxruntime.InferenceSession
+
+    class Threes:
+        def __init__(self, *arguments, **settings):
+            self.session = start(*arguments, **settings)
+
+        def __getattr__(self, name):
+            return getattr(self.session, name)
+
+        def get_inputs(self):
+            (takes,) = self.session.get_inputs()
+            shape = [3, *takes.shape[1:]]
+            return [SimpleNamespace(name=takes.name, type=takes.type, shape=shape)]
+
+        def run(self, outputs, feed):
+            assert all(len(batch) == 3 for batch in feed.values())
+            return self.session.run(outputs, feed)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Threes)
+
+
+@pytest.mark.parametrize("count", [1, 3, 7])
+def test_a_graph_of_a_fixed_batch_takes_any_number(in_threes, files, answers, count):
+    fixed = Classifier.load(device="cpu")
+    assert fixed.fixed_batch == 3
+    assert_close(list(fixed.stream(files[:count], threads=1)), answers[:count])
+    assert fixed.logits(np.zeros((0, 1, 160, 160), np.uint8)).shape == (0, 12)
+
+
+def test_a_model_that_reduces_decodes_jpegs_at_half_their_size(classifier, tmp_path, monkeypatch):
+    spec = replace(classifier.contract.preprocess, decode="reduced")
+    reduced = Classifier.load(device="cpu")
+    reduced.contract = replace(reduced.contract, preprocess=spec)
+    pixels = draw_phantom(Label("glioma", "axial"), size_px=512)
+    paths = [tmp_path / f"image.{suffix}" for suffix in ("jpg", "png")]
+    flags = []
+    decode = cv2.imdecode
+    monkeypatch.setattr(cv2, "imdecode", lambda data, how: flags.append(how) or decode(data, how))
+    for path in paths:
+        path.write_bytes(cv2.imencode(path.suffix, pixels)[1].tobytes())
+        for way in (path, path.read_bytes()):
+            whole, half = classifier.predict(way), reduced.predict(way)
+            assert half.type_probabilities == pytest.approx(whole.type_probabilities, abs=0.03)
+    half = cv2.IMREAD_REDUCED_GRAYSCALE_2
+    assert [how == half for how in flags] == [False, True] * 2 + [False, False] * 2
 
 
 def test_answers_do_not_depend_on_their_order(classifier, files, answers):

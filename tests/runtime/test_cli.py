@@ -1,4 +1,6 @@
 import re
+import subprocess
+import sys
 import tomllib
 from importlib.util import find_spec
 from pathlib import Path
@@ -72,7 +74,7 @@ def test_the_version_is_told(command):
     assert command("--version") == (0, f"edge-mri, version {__version__}\n", "")
 
 
-@pytest.mark.parametrize("name", ["infer", "info", "phantom"])
+@pytest.mark.parametrize("name", ["infer", "info", "check", "phantom"])
 def test_each_command_of_the_runtime_has_help(command, name):
     ended = command(name, "--help")
     assert ended.code == 0
@@ -141,13 +143,14 @@ def test_an_extra_that_is_missed_while_a_command_runs_is_named(command, monkeypa
 @pytest.mark.parametrize("arguments", [["infer", "."], ["info"]])
 def test_a_module_of_no_extra_that_is_missing_is_not_disguised(process, arguments):
     ended = process("-c", WITHOUT, "onnxruntime", *arguments)
-    assert ended.code == 1
+    assert ended.code == 70
     assert ended.err.startswith("Traceback")
-    assert ended.err.endswith("ModuleNotFoundError: No module named 'onnxruntime'\n")
+    assert "ModuleNotFoundError: No module named 'onnxruntime'\n" in ended.err
 
 
 def test_the_extras_are_those_of_the_project():
     modules = {"faiss-cpu": "faiss", "pillow": "PIL", "scikit-learn": "sklearn"}
+    modules["ray[data]"] = "ray"
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
     for extra, found in EXTRAS.items():
         names = [
@@ -165,8 +168,21 @@ def test_one_of_our_errors_is_one_line(command, monkeypatch):
 
 def test_a_bug_is_not_disguised(command, monkeypatch):
     fail_with(monkeypatch, ZeroDivisionError())
-    with pytest.raises(ZeroDivisionError):
-        command("infer")
+    ended = command("infer")
+    assert (ended.code, ended.out) == (70, "")
+    assert ended.err.startswith("Traceback (most recent call last):\n")
+    assert ended.err.endswith(
+        "ZeroDivisionError\nThis is a fault of edge-mri itself: please report it.\n"
+    )
+
+
+def test_the_end_of_a_pipe_is_no_failure_of_the_images(process, picture):
+    many = " ".join([str(picture)] * 300)
+    script = f"set -o pipefail; {sys.executable} -m edge_mri infer {many} --format jsonl | head -1"
+    ended = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    assert ended.returncode == 141
+    assert ended.stdout.count("\n") == 1
+    assert ended.stderr == ""
 
 
 def test_an_interrupt_ends_with_its_own_code(command, monkeypatch):

@@ -1,13 +1,17 @@
 import csv
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from edge_mri.contract import Contract, Rejection
+from edge_mri.decision import Answers
 from edge_mri.labels import LabelSpace
 from edge_mri.output import WRITERS
 from edge_mri.prediction import Prediction, predictions
+from edge_mri.preprocess import PreprocessSpec
 
 NAMES = [
     "a.png",
@@ -19,12 +23,29 @@ NAMES = [
 ]
 
 
+def answered(
+    names: list[str], rows: np.ndarray, labels: LabelSpace, novelty: list[float] | None = None
+) -> list[Prediction]:
+    """Records of a model that rejects a novelty above 1."""
+    gate = Rejection(max_novelty=1, undecided=(0.5, 0.5), kept=0.99, n=100)
+    contract = Contract("test", labels, PreprocessSpec(64), rejection=gate)
+    measured = None if novelty is None else np.float32(novelty)
+    return predictions(names, Answers(rows, measured), contract)
+
+
 def records(labels: LabelSpace) -> list[Prediction]:
-    """One record a name, an error after the first, all of other probabilities."""
+    """One record a name: the second has a box, the third is rejected; then an error."""
     count = len(labels.classes)
     rows = np.random.default_rng(0).dirichlet(np.ones(count), len(NAMES)).astype(np.float32)
-    answers = predictions(NAMES, rows, labels)
+    answers = answered(NAMES, rows, labels, [0.5, 0.25, 1.5, 0, 0, 0])
+    assert [row.status for row in answers] == ["ok", "ok", "rejected", "ok", "ok", "ok"]
+    answers[1] = replace(answers[1], box=(10, 20, 30, 40))
     return [answers[0], Prediction.failed("bad.png", 'empty, "really"'), *answers[1:]]
+
+
+def as_json(row: Prediction) -> dict:
+    """What JSON makes of a record: it knows no tuples."""
+    return row.to_dict() | {"box": row.box and list(row.box)}
 
 
 def written(format_: str, rows: list[Prediction], labels: LabelSpace) -> str:
@@ -40,7 +61,7 @@ both = pytest.mark.parametrize("labels", [LabelSpace(), LabelSpace.for_task("typ
 def test_json_is_an_array_of_the_records_one_a_line(labels):
     rows = records(labels)
     text = written("json", rows, labels)
-    assert json.loads(text) == [row.to_dict() for row in rows]
+    assert json.loads(text) == [as_json(row) for row in rows]
     assert len(text.splitlines()) == len(rows) + 2
 
 
@@ -48,7 +69,7 @@ def test_json_is_an_array_of_the_records_one_a_line(labels):
 def test_jsonl_is_a_record_a_line(labels):
     rows = records(labels)
     lines = written("jsonl", rows, labels).splitlines()
-    assert [json.loads(line) for line in lines] == [row.to_dict() for row in rows]
+    assert [json.loads(line) for line in lines] == [as_json(row) for row in rows]
 
 
 @pytest.mark.parametrize("format_", ["json", "jsonl"])
@@ -65,37 +86,46 @@ def test_csv_has_a_column_a_probability_and_nothing_for_none(labels):
         *("path", "status", "type", "plane"),
         *("p_glioma", "p_meningioma", "p_pituitary", "p_no_tumor"),
         *(f"p_{plane}" for plane in labels.planes),
-        "error",
+        *("tumor_probability", "novelty", "box_x", "box_y", "box_width", "box_height"),
+        *("heatmap", "rejected", "error", "frame"),
     ]
     for line, row in zip(read, rows, strict=True):
         assert (line["path"], line["status"]) == (row.path, row.status)
         assert (line["type"], line["plane"]) == (row.type or "", row.plane or "")
-        assert line["error"] == (row.error or "")
+        for name in ("heatmap", "rejected", "error"):
+            assert line[name] == (getattr(row, name) or "")
+        for name in ("tumor_probability", "novelty"):
+            assert line[name] == ("" if getattr(row, name) is None else str(getattr(row, name)))
+        box = [line[f"box_{name}"] for name in ("x", "y", "width", "height")]
+        assert box == (["10", "20", "30", "40"] if row.box else [""] * 4)
         expected = (row.type_probabilities or {}) | (row.plane_probabilities or {})
         found = {key[2:]: float(text) for key, text in line.items() if key[:2] == "p_" and text}
         assert found == expected
 
 
 def test_a_table_has_a_line_a_record_with_its_probabilities():
-    answers = predictions(["a.png"], np.full((1, 12), 1 / 12, np.float32), LabelSpace())
+    answers = answered(
+        ["a.png", "b.png"], np.full((2, 12), 1 / 12, np.float32), LabelSpace(), [0, 2]
+    )
     rows = [*answers, Prediction.failed("bad.png", "the file is empty")]
     assert written("table", rows, LabelSpace()) == (
-        "status  type              plane           path\n"
-        "ok      glioma 0.250      axial 0.333     a.png\n"
-        "error   bad.png: the file is empty\n"
+        "status    type              plane           path\n"
+        "ok        glioma 0.250      axial 0.333     a.png\n"
+        "rejected  foreign           axial 0.333     b.png\n"
+        "error     bad.png: the file is empty\n"
     )
 
 
 def test_a_table_of_a_model_without_planes_has_dashes():
     labels = LabelSpace.for_task("type")
-    answers = predictions(["a.png"], np.float32([[0, 1, 0, 0]]), labels)
+    answers = answered(["a.png"], np.float32([[0, 1, 0, 0]]), labels)
     line = written("table", answers, labels).splitlines()[1]
-    assert line == "ok      meningioma 1.000  -               a.png"
+    assert line == "ok        meningioma 1.000  -               a.png"
 
 
 def test_a_table_keeps_to_its_lines_whatever_the_file_names():
     rows = [
-        *predictions(
+        *answered(
             ["line\nbreak\x1b[2J.png", "Schädel-脑 \udcff.png"],
             np.full((2, 12), 1 / 12, np.float32),
             LabelSpace(),
@@ -103,11 +133,11 @@ def test_a_table_keeps_to_its_lines_whatever_the_file_names():
         Prediction.failed("tab\t.png", "the file is empty"),
     ]
     lines = written("table", rows, LabelSpace()).split("\n")
-    assert [line[42:] for line in lines[1:3]] == [
+    assert [line[44:] for line in lines[1:3]] == [
         r"line\nbreak\x1b[2J.png",
         r"Schädel-脑 \udcff.png",
     ]
-    assert lines[3:] == [r"error   tab\t.png: the file is empty", ""]
+    assert lines[3:] == [r"error     tab\t.png: the file is empty", ""]
 
 
 @pytest.mark.parametrize(
@@ -115,7 +145,7 @@ def test_a_table_keeps_to_its_lines_whatever_the_file_names():
     [
         ("json", "[]\n"),
         ("jsonl", ""),
-        ("table", "status  type              plane           path\n"),
+        ("table", "status    type              plane           path\n"),
     ],
 )
 def test_no_records_are_valid_output(format_, text):

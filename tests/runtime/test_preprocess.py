@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edge_mri.errors import ContractError, OptionError
-from edge_mri.preprocess import PreprocessSpec, preprocess, preprocess_batch
+from edge_mri.preprocess import Placement, PreprocessSpec, preprocess, preprocess_batch
 
 sides = st.integers(1, 700)
 sizes = st.sampled_from([16, 64, 150, 160, 224])
@@ -151,3 +151,65 @@ def test_a_spec_from_a_file_is_refused_as_a_contract(values, reason):
         PreprocessSpec.from_dict(values)
     assert str(refusal.value).startswith("the model's contract cannot be used: preprocessing: ")
     assert reason in str(refusal.value)
+
+
+places = st.builds(
+    lambda height, width, size: Placement.of((height, width), PreprocessSpec(size)),
+    sides,
+    sides,
+    sizes,
+)
+shares = st.floats(0, 1)
+
+
+@given(place=places, x=shares, y=shares)
+def test_a_point_of_the_image_lies_inside_its_place_and_comes_back(place, x, y):
+    point = np.array([[x * place.width, y * place.height]])
+    inside = place.to_input(point)
+    corner = np.array([place.left, place.top])
+    assert (inside >= corner).all()
+    assert (inside <= corner + (place.fitted_width, place.fitted_height) + 1e-9).all()
+    np.testing.assert_allclose(place.to_image(inside), point, atol=1e-9)
+
+
+@given(height=sides, width=sides, size=sizes)
+@settings(deadline=None)
+def test_what_preprocess_shows_lies_where_the_placement_says(height, width, size):
+    place = Placement.of((height, width), PreprocessSpec(size))
+    shown = preprocess(np.full((height, width), 255, np.uint8), PreprocessSpec(size))[0]
+    corners = place.to_input(np.array([[0.0, 0.0], [width, height]]))
+    (left, top), (right, bottom) = np.rint(corners).astype(int)
+    np.testing.assert_allclose(corners, [[left, top], [right, bottom]], atol=1e-9)
+    assert shown[top:bottom, left:right].all()
+    assert np.count_nonzero(shown) == (right - left) * (bottom - top)
+
+
+@pytest.mark.parametrize(("height", "width"), [(512, 512), (300, 431), (97, 640), (64, 40)])
+def test_a_spot_is_found_where_the_placement_says(height, width):
+    ys, xs = np.mgrid[:height, :width] + 0.5
+    x, y, sigma = 0.7 * width, 0.4 * height, min(height, width) / 10
+    spot = np.exp(-((xs - x) ** 2 + (ys - y) ** 2) / (2 * sigma**2))
+    shown = preprocess((255 * spot).astype(np.uint8), PreprocessSpec(160))[0].astype(float)
+    rows, columns = np.mgrid[:160, :160] + 0.5
+    centre = np.array([[(columns * shown).sum(), (rows * shown).sum()]]) / shown.sum()
+    place = Placement.of((height, width), PreprocessSpec(160))
+    np.testing.assert_allclose(centre, place.to_input(np.array([[x, y]])), atol=0.1)
+
+
+@pytest.mark.parametrize(("decode", "side"), [("full", None), ("reduced", 160)])
+def test_a_decoder_may_reduce_only_where_the_spec_says_so(decode, side):
+    spec = PreprocessSpec(160, decode=decode)
+    assert spec.reduce_to == side
+    assert PreprocessSpec.from_dict(spec.to_dict()) == spec
+
+
+def test_an_older_spec_decodes_all_pixels():
+    values = {"size": 160, "fit": "letterbox", "resize": "halve-bilinear"}
+    assert PreprocessSpec.from_dict(values).decode == "full"
+
+
+def test_an_unknown_way_to_decode_is_refused():
+    with pytest.raises(OptionError) as refusal:
+        PreprocessSpec(160, decode="half")
+    expected = "unknown preprocessing decode='half'; this version knows full, reduced"
+    assert str(refusal.value) == expected

@@ -25,6 +25,10 @@ def test_prints_every_axis_and_writes_the_same_as_json(finished, phantoms, tmp_p
         "mobilenet_v2 (PyTorch): 48 images; training images known from what the model remembers, "
         "48 images\n"
     )
+    assert (
+        "\nanswered: 48 of 48 images, 100.00 (92.6-100.0) %; rejected as foreign 0, as undecided "
+        "0; all other figures are those of the answered images, tumour from P(any tumour) = 0.5\n"
+    ) in result.stdout
     for axis in ("type", "plane", "joint"):
         low, high = (f"{100 * end:.1f}" for end in written[axis]["ci95"])
         accuracy = f"{axis}: accuracy {100 * written[axis]['accuracy']:.2f} ({low}-{high}) %"

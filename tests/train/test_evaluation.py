@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
 
+from edge_mri.classifier import SHIPPED_MODEL
+from edge_mri.contract import Contract, Rejection
 from edge_mri.errors import NoImagesError, OptionError, UnknownClassError
 from edge_mri.labels import Label, LabelSpace
 from edge_mri.progress import NoProgress, Progress
@@ -203,7 +205,10 @@ def test_folders_that_cannot_be_measured_are_refused(finished, tmp_path):
         measured(finished, tmp_path)
 
 
-READING = {"n", "type", "plane", "joint", "tumor"}
+READING = {
+    *("asked", "n", "coverage", "coverage_ci95", "rejected"),
+    *("type", "plane", "joint", "tumor"),
+}
 FIGURES = {"accuracy", "ci95", "balanced_accuracy", "macro_f1", "ece", "brier", "log_loss"}
 CLASS = {"sensitivity", "specificity", "precision", "f1", "auroc", "support", "sensitivity_ci95"}
 
@@ -228,7 +233,7 @@ def test_the_layout_is_the_documented_one(finished, mixed):
     report = measured(finished, mixed)
     text = json.dumps(report, allow_nan=False)
     assert json.loads(text) == report
-    assert set(report) == READING | {"model", "training_images", "coverage", "by", "subsets"}
+    assert set(report) == READING | {"model", "training_images", "by", "subsets"}
     assert list(report["subsets"]) == ["all", "duplicate_free", "group_clean"]
     for reading in (report, *report["subsets"].values()):
         assert set(reading) >= READING
@@ -238,7 +243,7 @@ def test_the_layout_is_the_documented_one(finished, mixed):
             for one in reading[axis]["per_class"].values():
                 assert set(one) == CLASS
         assert {"sensitivity", "specificity", "auroc", "threshold"} <= set(reading["tumor"])
-    assert report["coverage"] == 1
+    assert (report["coverage"], report["rejected"]) == (1, {"foreign": 0, "undecided": 0})
     assert report["by"] == {}
 
 
@@ -268,7 +273,9 @@ def test_each_reading_has_the_figures_of_its_images(finished, mixed):
         result.space,
         result.leakage.groups[rows],
     )
-    assert result.report["subsets"]["group_clean"] == clean | {"by": {}}
+    part = result.report["subsets"]["group_clean"]
+    assert {key: part[key] for key in clean} == clean
+    assert (part["asked"], part["coverage"]) == (len(rows), 1)
     assert result.report["subsets"]["all"]["type"] == result.report["type"]
 
 
@@ -331,3 +338,71 @@ def test_one_image_can_be_measured(finished, head, save, tmp_path):
     assert report["type"]["balanced_accuracy_ci95"] is None
     assert report["tumor"]["sensitivity"] is None
     json.dumps(report, allow_nan=False)
+
+
+def test_the_threshold_decides_the_type_and_the_tumour_figures():
+    probabilities = np.float32([[0.3, 0.3, 0.0, 0.4], [0.1, 0.05, 0.05, 0.8]])
+    truth = [Label("no_tumor"), Label("glioma")]
+    half = figures(probabilities, truth, TYPE_SPACE)
+    assert half["type"]["confusion_matrix"][3] == [1, 0, 0, 0]
+    assert half["type"]["accuracy"] == 0
+    assert (half["tumor"]["sensitivity"], half["tumor"]["specificity"]) == (0, 0)
+    low = figures(probabilities, truth, TYPE_SPACE, tumor_threshold=0.15)
+    assert low["type"]["confusion_matrix"] == [[1, 0, 0, 0], [0] * 4, [0] * 4, [1, 0, 0, 0]]
+    assert (low["tumor"]["sensitivity"], low["tumor"]["threshold"]) == (1, 0.15)
+    high = figures(probabilities, truth, TYPE_SPACE, tumor_threshold=0.7)
+    assert high["type"]["accuracy"] == 0.5
+    assert high["tumor"]["specificity"] == 1
+
+
+def test_the_calibration_error_is_that_of_what_is_said():
+    probabilities = np.float32([[0.3, 0.3, 0.0, 0.4]])  # glioma is said, at 0.3
+    measured = figures(probabilities, [Label("glioma")], TYPE_SPACE)["type"]
+    assert (measured["accuracy"], measured["ece"]) == (1, pytest.approx(0.7))
+
+
+def gated(classifier_path: Path, folder: Path, **values) -> Path:
+    """The model that ships, with thresholds of one's own."""
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load(classifier_path)
+    contract = Contract.from_metadata({one.key: one.value for one in model.metadata_props})
+    onnx.helper.set_model_props(model, replace(contract, **values).to_metadata())
+    onnx.save(model, folder / "gated.onnx")
+    return folder / "gated.onnx"
+
+
+def test_what_the_model_rejects_is_coverage_and_not_in_the_figures(heads, tmp_path):
+    gate = Rejection(max_novelty=1, undecided=(0.02, 0.5), kept=0.9, n=10)
+    model = gated(SHIPPED_MODEL, tmp_path, rejection=gate, tumor_threshold=0.3)
+    everything = run(model, heads, reject=False)
+    result = run(model, heads)
+    tumor = everything.decisions.tumor
+    undecided = (tumor >= np.float32(0.02)) & (tumor <= 0.5)
+    assert 0 < undecided.sum() < len(undecided) == 24
+    np.testing.assert_array_equal(result.decisions.undecided, undecided)
+    report, kept = result.report, int((~undecided).sum())
+    assert (report["asked"], report["n"], report["coverage"]) == (24, kept, kept / 24)
+    assert report["rejected"] == {"foreign": 0, "undecided": int(undecided.sum())}
+    assert report["type"]["n"] == report["tumor"]["n"] == kept
+    assert report["tumor"]["threshold"] == 0.3
+    rows = np.flatnonzero(~undecided)
+    expected = figures(
+        everything.probabilities[rows],
+        [everything.samples[row].label for row in rows],
+        everything.space,
+        everything.leakage.groups[rows],
+        tumor_threshold=0.3,
+    )
+    assert {key: report[key] for key in expected} == expected
+    assert (everything.report["asked"], everything.report["n"]) == (24, 24)
+
+
+def test_a_model_that_rejects_everything_cannot_be_measured(heads, tmp_path):
+    gate = Rejection(max_novelty=1, undecided=(0, 1), kept=0.9, n=10)
+    model = gated(SHIPPED_MODEL, tmp_path, rejection=gate)
+    with pytest.raises(OptionError) as refusal:
+        run(model, heads)
+    assert str(refusal.value) == (
+        "mobilenet_v2 int8 (ONNX) rejects all 24 images, nothing is left to measure; "
+        "--no-reject measures them all the same"
+    )

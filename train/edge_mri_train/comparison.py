@@ -10,14 +10,15 @@ from scipy.stats import binomtest
 from edge_mri.labels import LabelSpace
 from edge_mri_train.folders import Sample
 
-_Answers = tuple[str, LabelSpace, NDArray[np.float32]]
+_Answers = tuple[str, LabelSpace, NDArray[np.int64]]
 
 
 def compare(first: _Answers, second: _Answers, samples: Sequence[Sample]) -> dict[str, Any]:
     """Compare two models' answers image by image.
 
     Args:
-        first: Name, classes and `(N, K)` probabilities of the model that is measured.
+        first: Name, classes and `(N,)` columns of the answered types of the model that is
+            measured, rejected images among them.
         second: The same of the model it is compared with.
         samples: The N images.
 
@@ -28,8 +29,8 @@ def compare(first: _Answers, second: _Answers, samples: Sequence[Sample]) -> dic
     """
     names = first[1].types
     answers = [
-        np.array([space.types[column] for column in space.type_probabilities(given).argmax(axis=1)])
-        for _, space, given in (first, second)
+        np.array([space.types[column] for column in columns])
+        for _, space, columns in (first, second)
     ]
     truth = np.array([sample.label.type for sample in samples])
     right = [one == truth for one in answers]

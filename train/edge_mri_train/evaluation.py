@@ -1,8 +1,10 @@
 """Evaluation: a model's answers on labelled images, read in three ways.
 
 All images as given; duplicate-free (without what also occurs in the training images, and without
-repeats); group-clean (without the near-duplicate groups that touch training). The figures
-themselves are `edge_mri_train.metrics`, the page is `edge_mri_train.evaluation_page`.
+repeats); group-clean (without the near-duplicate groups that touch training). Answers are those
+that users get: the model's own threshold says tumour, and what it rejects is counted as coverage
+and left out of the figures. The figures themselves are `edge_mri_train.metrics`, the page is
+`edge_mri_train.evaluation_page`.
 """
 
 from collections.abc import Sequence
@@ -13,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_mri.decision import TUMOR_THRESHOLD, Answers, Decisions, decide
 from edge_mri.errors import OptionError
 from edge_mri.labels import NO_TUMOR, Label, LabelSpace
 from edge_mri.progress import Progress
@@ -20,7 +23,7 @@ from edge_mri_train.comparison import compare
 from edge_mri_train.folders import Sample, read_folders
 from edge_mri_train.layout import Layout
 from edge_mri_train.leakage import Leakage, find_leakage
-from edge_mri_train.metrics import binary_figures, class_figures
+from edge_mri_train.metrics import binary_figures, class_figures, ratio, wilson
 from edge_mri_train.pixels import load_pixels
 from edge_mri_train.predictor import Predictor, open_predictor
 
@@ -29,7 +32,6 @@ READINGS = {
     "duplicate_free": "duplicate-free",
     "group_clean": "group-clean",
 }
-TUMOR_THRESHOLD = 0.5
 
 _BATCH = 64
 
@@ -45,6 +47,7 @@ class EvaluationConfig:
         against: Manifest of the images the model was trained on; None: what the model remembers.
         by: Tags of the index to give figures for, value by value.
         other: Another model, to compare on the same images.
+        reject: False: the figures of all images, also those that the model rejects.
     """
 
     model: Path | None
@@ -53,6 +56,7 @@ class EvaluationConfig:
     against: Path | None = None
     by: tuple[str, ...] = ()
     other: Path | None = None
+    reject: bool = True
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,7 @@ class Evaluation:
         report: The figures, as JSON values.
         samples: The N images.
         probabilities: `(N, K)` the model's answers.
+        decisions: What it says of them.
         space: The classes of the K columns.
         leakage: Which images the model has seen, and which repeat one another.
     """
@@ -70,6 +75,7 @@ class Evaluation:
     report: dict[str, Any]
     samples: list[Sample]
     probabilities: NDArray[np.float32]
+    decisions: Decisions
     space: LabelSpace
     leakage: Leakage
 
@@ -78,24 +84,35 @@ def evaluate(config: EvaluationConfig, progress: Progress) -> Evaluation:
     """Measure a model on labelled images.
 
     Where the folders hold training and test folders, only the test images count.
+
+    Raises:
+        OptionError: The model rejects every image.
     """
     predictor = open_predictor(config.model)
     samples = _held_out(read_folders(config.data, config.layout), progress)
     _require_tags(config.by, samples)
     leakage = find_leakage(samples, predictor.seen, config.against, progress)
-    probabilities = _answers(predictor, samples, progress)
+    answers = _answers(predictor, samples, progress)
+    decisions = predictor.decide(answers, reject=config.reject)
+    if not decisions.accepted.any():
+        raise OptionError(
+            f"{predictor.name} rejects all {len(samples)} images, nothing is left to measure; "
+            "--no-reject measures them all the same"
+        )
     labels = [sample.label for sample in samples]
 
     def measured(chosen: NDArray[np.bool_]) -> dict[str, Any] | None:
-        """Return the figures of some of the images; None of none."""
-        if not chosen.any():
+        """Return the figures of those of the images that have an answer; None of none."""
+        rows = np.flatnonzero(chosen & decisions.accepted)
+        if not len(rows):
             return None
-        rows = np.flatnonzero(chosen)
-        return figures(
-            probabilities[rows],
+        return _coverage(chosen, decisions) | figures(
+            answers.probabilities[rows],
             [labels[row] for row in rows],
             predictor.labels,
             leakage.groups[rows],
+            decisions.at(rows),
+            predictor.tumor_threshold,
         )
 
     def reading(chosen: NDArray[np.bool_]) -> dict[str, Any] | None:
@@ -125,11 +142,11 @@ def evaluate(config: EvaluationConfig, progress: Progress) -> Evaluation:
     if config.other is not None:
         other = open_predictor(config.other)
         report["comparison"] = compare(
-            (predictor.name, predictor.labels, probabilities),
-            (other.name, other.labels, _answers(other, samples, progress)),
+            (predictor.name, predictor.labels, decisions.types),
+            (other.name, other.labels, other.decide(_answers(other, samples, progress)).types),
             samples,
         )
-    return Evaluation(report, samples, probabilities, predictor.labels, leakage)
+    return Evaluation(report, samples, answers.probabilities, decisions, predictor.labels, leakage)
 
 
 def figures(
@@ -137,6 +154,8 @@ def figures(
     labels: Sequence[Label],
     space: LabelSpace,
     groups: NDArray[np.int64] | None = None,
+    decisions: Decisions | None = None,
+    tumor_threshold: float = TUMOR_THRESHOLD,
 ) -> dict[str, Any]:
     """Measure answers against labels.
 
@@ -145,11 +164,15 @@ def figures(
         labels: N true labels.
         space: The classes of the K columns.
         groups: `(N,)` group numbers for the intervals; None: every image stands alone.
+        decisions: What is said of them; None: what the threshold alone says.
+        tumor_threshold: P(any tumour) that is called tumour.
 
     Returns:
         `n`, and for `type`, `plane`, `joint` what `metrics.class_figures` returns, for `tumor` what
         `metrics.binary_figures` returns; None where labels or model do not know it.
     """
+    if decisions is None:
+        decisions = decide(Answers(probabilities), space, tumor_threshold)
     members = np.arange(len(labels)) if groups is None else groups
     with_plane = [row for row, label in enumerate(labels) if label.plane is not None]
     planes = space.plane_probabilities(probabilities)
@@ -157,22 +180,35 @@ def figures(
     if planes is not None and with_plane:
         known = [labels[row] for row in with_plane]
         some = members[with_plane]
-        names = [str(one) for one in space.classes]
+        classes = [str(one) for one in space.classes]
         plane = class_figures(
             planes[with_plane], [str(one.plane) for one in known], space.planes, some
         )
-        joint = class_figures(probabilities[with_plane], [str(one) for one in known], names, some)
+        joint = class_figures(probabilities[with_plane], [str(one) for one in known], classes, some)
     types = space.type_probabilities(probabilities)
-    tumor = 1 - types[:, space.types.index(NO_TUMOR)]
+    names = [label.type for label in labels]
     return {
         "n": len(labels),
-        "coverage": 1.0,  # no model rejects yet
-        "type": class_figures(types, [label.type for label in labels], space.types, members),
+        "type": class_figures(types, names, space.types, members, answers=decisions.types),
         "plane": plane,
         "joint": joint,
         "tumor": binary_figures(
-            tumor, np.array([label.type != NO_TUMOR for label in labels]), TUMOR_THRESHOLD
+            decisions.tumor, np.array([name != NO_TUMOR for name in names]), tumor_threshold
         ),
+    }
+
+
+def _coverage(chosen: NDArray[np.bool_], decisions: Decisions) -> dict[str, Any]:
+    """Count the answers among some of the images."""
+    asked, answered = int(chosen.sum()), int((chosen & decisions.accepted).sum())
+    return {
+        "asked": asked,
+        "coverage": ratio(answered, asked),
+        "coverage_ci95": wilson(answered, asked),
+        "rejected": {
+            "foreign": int((chosen & decisions.foreign).sum()),
+            "undecided": int((chosen & decisions.undecided).sum()),
+        },
     }
 
 
@@ -185,16 +221,18 @@ def _by_value(samples: Sequence[Sample], tag: str) -> dict[str, NDArray[np.bool_
     }
 
 
-def _answers(
-    predictor: Predictor, samples: Sequence[Sample], progress: Progress
-) -> NDArray[np.float32]:
-    """Return `(N, K)` class probabilities, a batch at a time: memory stays flat."""
-    parts = []
+def _answers(predictor: Predictor, samples: Sequence[Sample], progress: Progress) -> Answers:
+    """Ask about all images, a batch at a time: memory stays flat."""
+    parts: list[Answers] = []
     with progress.bar(f"answers of {predictor.name}", len(samples)) as step:
         for start in range(0, len(samples), _BATCH):
             files = [sample.file for sample in samples[start : start + _BATCH]]
-            parts.append(predictor.probabilities(load_pixels(files, predictor.preprocess, step)))
-    return np.concatenate(parts)
+            parts.append(predictor.answers(load_pixels(files, predictor.preprocess, step)))
+    novelties = [part.novelty for part in parts if part.novelty is not None]
+    return Answers(
+        np.concatenate([part.probabilities for part in parts]),
+        np.concatenate(novelties) if novelties else None,
+    )
 
 
 def _held_out(samples: list[Sample], progress: Progress) -> list[Sample]:

@@ -20,10 +20,11 @@ _FIGURE_SIZE = (4.6, 4.0)
 
 def write_evaluation_page(evaluation: Evaluation, path: Path) -> None:
     """Write a self-contained HTML page."""
-    types = evaluation.space.type_probabilities(evaluation.probabilities)
-    truth = np.array(
-        [evaluation.space.types.index(sample.label.type) for sample in evaluation.samples]
-    )
+    rows = np.flatnonzero(evaluation.decisions.accepted)
+    types = evaluation.space.type_probabilities(evaluation.probabilities[rows])
+    names = evaluation.space.types
+    truth = np.array([names.index(evaluation.samples[row].label.type) for row in rows])
+    said = evaluation.decisions.types[rows]
     write_page(
         "evaluation.html",
         path,
@@ -31,9 +32,9 @@ def write_evaluation_page(evaluation: Evaluation, path: Path) -> None:
         report=evaluation.report,
         readings=READINGS,
         roc=_roc(types, truth, evaluation.space.types),
-        reliability=_reliability(types, truth),
-        errors=_worst_errors(evaluation, types, truth),
-        n_errors=int((types.argmax(axis=1) != truth).sum()),
+        reliability=_reliability(types, truth, said),
+        errors=_worst_errors(evaluation, rows, types, truth, said),
+        n_errors=int((said != truth).sum()),
     )
 
 
@@ -54,9 +55,11 @@ def _roc(types: NDArray[np.float32], truth: NDArray[np.int64], names: tuple[str,
     return plot(figure)
 
 
-def _reliability(types: NDArray[np.float32], truth: NDArray[np.int64]) -> Markup:
-    sure = types.max(axis=1)
-    right = types.argmax(axis=1) == truth
+def _reliability(
+    types: NDArray[np.float32], truth: NDArray[np.int64], said: NDArray[np.int64]
+) -> Markup:
+    sure = types[np.arange(len(said)), said]
+    right = said == truth
     bins = np.minimum((sure * _BINS).astype(int), _BINS - 1)
     used = [one for one in range(_BINS) if (bins == one).any()]
     figure = Figure(figsize=_FIGURE_SIZE, layout="constrained")
@@ -87,21 +90,26 @@ def _reliability(types: NDArray[np.float32], truth: NDArray[np.int64]) -> Markup
 
 
 def _worst_errors(
-    evaluation: Evaluation, types: NDArray[np.float32], truth: NDArray[np.int64]
+    evaluation: Evaluation,
+    rows: NDArray[np.int64],
+    types: NDArray[np.float32],
+    truth: NDArray[np.int64],
+    said: NDArray[np.int64],
 ) -> list[dict[str, Any]]:
     """Return the wrong answers that were given with most confidence."""
     names = evaluation.space.types
-    wrong = np.flatnonzero(types.argmax(axis=1) != truth)
-    worst = wrong[np.argsort(-types[wrong].max(axis=1), kind="stable")][:_GALLERY]
+    wrong = np.flatnonzero(said != truth)
+    worst = wrong[np.argsort(-types[wrong, said[wrong]], kind="stable")][:_GALLERY]
     return [
         {
             "picture": picture(read_image(evaluation.samples[row].file)),
             "path": str(evaluation.samples[row].path),
             "label": str(evaluation.samples[row].label),
             "answers": sorted(
-                zip(names, types[row].tolist(), strict=True), key=lambda pair: -pair[1]
+                zip(names, types[one].tolist(), strict=True),
+                key=lambda pair: (pair[0] != names[said[one]], -pair[1]),
             ),
             "seen": bool(evaluation.leakage.seen_near[row]),
         }
-        for row in worst
+        for one, row in zip(worst, rows[worst], strict=True)
     ]

@@ -18,7 +18,7 @@ from edge_mri.atomic import atomic_path
 from edge_mri.errors import ImageReadError
 from edge_mri.labels import PLANES, TYPES, Label
 from edge_mri.progress import Progress
-from edge_mri.session import available_threads
+from edge_mri.workers import available_threads
 from edge_mri_train.errors import ManifestError
 from edge_mri_train.folders import Sample
 

@@ -25,6 +25,7 @@ def class_figures(
     names: Sequence[str],
     groups: NDArray[np.int64] | None = None,
     seed: int = 0,
+    answers: NDArray[np.int64] | None = None,
 ) -> dict[str, Any]:
     """Measure the answers to one question.
 
@@ -34,6 +35,7 @@ def class_figures(
         names: C names, in the order of the columns.
         groups: `(N,)` group numbers for the bootstrap; None: every image stands alone.
         seed: Of the bootstrap.
+        answers: `(N,)` columns that were answered; None: the most probable ones.
 
     Returns:
         JSON values: accuracy, balanced accuracy, macro F1, expected calibration error (Guo et al.
@@ -43,11 +45,12 @@ def class_figures(
     """
     positions = {name: column for column, name in enumerate(names)}
     columns = np.array([positions[name] for name in truth])
-    answers = probabilities.argmax(axis=1)
+    if answers is None:
+        answers = probabilities.argmax(axis=1)
     matrix = np.asarray(confusion_matrix(columns, answers, labels=range(len(names))), np.int64)
     correct, total = int(np.trace(matrix)), len(truth)
     clipped = np.clip(probabilities.astype(np.float64), _SMALLEST, 1)
-    intervals = _bootstrap(probabilities, columns, groups, seed)
+    intervals = _bootstrap(probabilities, columns, answers, groups, seed)
     return {
         "n": total,
         "accuracy": correct / total,
@@ -56,7 +59,7 @@ def class_figures(
         "balanced_accuracy_ci95": intervals["balanced_accuracy"],
         "macro_f1": macro_f1(matrix),
         "macro_f1_ci95": intervals["macro_f1"],
-        "ece": float(_ece(*_bins(probabilities, columns))),
+        "ece": float(_ece(*_bins(probabilities, columns, answers))),
         "ece_ci95": intervals["ece"],
         "brier": float(_brier(probabilities, columns).mean()),
         "brier_ci95": intervals["brier"],
@@ -148,6 +151,7 @@ def _one_class(matrix: NDArray[np.int64], column: int) -> dict[str, Any]:
 def _bootstrap(
     probabilities: NDArray[np.float32],
     columns: NDArray[np.int64],
+    answers: NDArray[np.int64],
     groups: NDArray[np.int64] | None,
     seed: int,
 ) -> dict[str, list[float] | None]:
@@ -162,8 +166,8 @@ def _bootstrap(
     )
     if len(keys) < 2:
         return dict.fromkeys(("balanced_accuracy", "macro_f1", "ece", "brier"))
-    pairs = columns * classes + probabilities.argmax(axis=1)
-    bins, sure, right = _bins(probabilities, columns)
+    pairs = columns * classes + answers
+    bins, sure, right = _bins(probabilities, columns, answers)
     n_groups = len(keys)
     cells = classes * classes
     matrices = _sums(members, pairs, np.ones(count), n_groups, cells)
@@ -206,11 +210,11 @@ def _sums(
 
 
 def _bins(
-    probabilities: NDArray[np.float32], columns: NDArray[np.int64]
+    probabilities: NDArray[np.float32], columns: NDArray[np.int64], answers: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return each image's bin, its confidence, and 1 where its answer is right."""
-    sure = probabilities.max(axis=1).astype(np.float64)
-    right = (probabilities.argmax(axis=1) == columns).astype(np.float64)
+    """Return each image's bin, its answer's probability, and 1 where the answer is right."""
+    sure = probabilities[np.arange(len(answers)), answers].astype(np.float64)
+    right = (answers == columns).astype(np.float64)
     bins = np.minimum((sure * _ECE_BINS).astype(np.int64), _ECE_BINS - 1)
     return bins, sure, right
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from edge_mri.errors import ImageDecodeError, ImageError
 from edge_mri.images import read_image
 from edge_mri.preprocess import PreprocessSpec, preprocess
-from edge_mri.session import available_threads
+from edge_mri.workers import available_threads
 
 
 def load_pixels(
@@ -25,7 +25,9 @@ def load_pixels(
 
     def load(position: int) -> None:
         try:
-            pixels[position] = preprocess(read_image(files[position]), spec)
+            pixels[position] = preprocess(
+                read_image(files[position], reduce_to=spec.reduce_to), spec
+            )
         except ImageError as error:
             raise ImageDecodeError(f"{files[position]}: {error}") from error
 

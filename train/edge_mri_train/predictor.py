@@ -1,4 +1,4 @@
-"""Class probabilities from a checkpoint or an ONNX file, through the same preprocessing."""
+"""Answers from a checkpoint or an ONNX file, through the same preprocessing and thresholds."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_mri.classifier import Classifier
+from edge_mri.contract import Rejection
+from edge_mri.decision import TUMOR_THRESHOLD, Answers, Decisions, decide
 from edge_mri.labels import LabelSpace
 from edge_mri.preprocess import PreprocessSpec
 from edge_mri_train.duplicates.seen import SeenImages
@@ -26,15 +28,24 @@ class Predictor:
         name: What it is, for people.
         labels: The classes in the order of its columns.
         preprocess: What turns an image into its input.
-        probabilities: Maps `(N, 1, S, S)` uint8 to `(N, K)` class probabilities.
+        answers: What it gives for `(N, 1, S, S)` uint8.
+        tumor_threshold: P(any tumour) from which it says tumour.
+        rejection: When it does not answer; None: it always does.
         seen: What it remembers of its training images; None where that is not known.
     """
 
     name: str
     labels: LabelSpace
     preprocess: PreprocessSpec
-    probabilities: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+    answers: Callable[[NDArray[np.uint8]], Answers]
+    tumor_threshold: float
+    rejection: Rejection | None
     seen: SeenImages | None
+
+    def decide(self, answers: Answers, *, reject: bool = True) -> Decisions:
+        """Decide as this model's users see it; `reject` False: answer every image."""
+        gate = self.rejection if reject else None
+        return decide(answers, self.labels, self.tumor_threshold, gate)
 
 
 def open_predictor(path: Path | None) -> Predictor:
@@ -47,7 +58,9 @@ def open_predictor(path: Path | None) -> Predictor:
             f"{checkpoint.architecture} (PyTorch)",
             checkpoint.labels,
             checkpoint.preprocess,
-            checkpoint.probabilities,
+            lambda pixels: Answers(checkpoint.probabilities(pixels)),
+            TUMOR_THRESHOLD,
+            None,
             SeenImages.from_bytes(checkpoint.seen) if checkpoint.seen else None,
         )
     classifier = Classifier.load(path, device="cpu")
@@ -57,6 +70,8 @@ def open_predictor(path: Path | None) -> Predictor:
         f"{contract.name} {contract.precision} (ONNX)",
         contract.labels,
         contract.preprocess,
-        classifier.probabilities,
+        classifier.answers,
+        contract.tumor_threshold,
+        contract.rejection,
         SeenImages.from_bytes(beside.read_bytes()) if beside.is_file() else None,
     )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edge_mri.errors import ImageError
 from edge_mri.images import decode_image, read_file
 from edge_mri.progress import Progress
-from edge_mri.session import available_threads
+from edge_mri.workers import available_threads
 from edge_mri_train.duplicates.fingerprint import Fingerprint, fingerprint
 from edge_mri_train.errors import UnusableImagesError
 from edge_mri_train.inventory import FileFacts, read_facts

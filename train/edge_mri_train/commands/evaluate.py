@@ -37,6 +37,13 @@ from edge_mri_train.layout import Layout, layout_options
     metavar="MODEL",
     help="Another model, image by image.",
 )
+@click.option(
+    "--no-reject",
+    "reject",
+    flag_value=False,
+    default=True,
+    help="Count every image, also those that the model rejects.",
+)
 @click.option("--json", "json_file", type=click.Path(path_type=Path), metavar="FILE")
 @click.option(
     "--html",
@@ -53,6 +60,7 @@ def command(
     against: Path | None,
     by: tuple[str, ...],
     other: Path | None,
+    reject: bool,
     json_file: Path | None,
     html_file: Path | None,
 ) -> None:
@@ -60,7 +68,8 @@ def command(
 
     Reads the answers three times: on all images, without those that also occur in training, and
     without the near-duplicate groups that touch training. Where folders hold training and test
-    folders, only the test images count.
+    folders, only the test images count. What the model rejects is counted as coverage and left
+    out of the figures.
     """
     config = EvaluationConfig(
         model=model,
@@ -69,6 +78,7 @@ def command(
         against=against,
         by=by,
         other=other,
+        reject=reject,
     )
     result = evaluate(config, TerminalProgress())
     if json_file:
@@ -84,23 +94,34 @@ def command(
 def _text(report: dict[str, Any]) -> str:
     known = report["training_images"]
     lines = [
-        f"{report['model']}: {report['n']} images; training images known from "
+        f"{report['model']}: {report['asked']} images; training images known from "
         + (known if known else "nowhere, give --against MANIFEST for a group-clean reading"),
         "",
-        f"{'reading':<24}{'n':>6}  {'type %':<22}{'plane %':<22}{'tumour sens. %':<22}"
-        f"{'tumour spec. %':<22}{'ECE %':>6}",
+        f"{'reading':<24}{'n':>6}{'answered %':>12}  {'type %':<22}{'plane %':<22}"
+        f"{'tumour sens. %':<22}{'tumour spec. %':<22}{'ECE %':>6}",
     ]
     for key, name in READINGS.items():
         lines.append(_reading(name, report["subsets"][key]))
     for tag, values in report["by"].items():
         lines += ["", f"by {tag}:"]
         lines += [_reading(f"  {value}", part) for value, part in values.items()]
+    lines += ["", _rejections(report)]
     for axis in ("type", "plane", "joint"):
         lines += ["", *_axis(axis, report[axis])]
     if "comparison" in report:
         lines += ["", *_comparison(report["comparison"])]
     lines += ["", "For research use, not for diagnosis."]
     return "\n".join(lines)
+
+
+def _rejections(report: dict[str, Any]) -> str:
+    rejected, tumor = report["rejected"], report["tumor"]
+    return (
+        f"answered: {report['n']} of {report['asked']} images, "
+        f"{_share(report['coverage'], report['coverage_ci95'])} %; rejected as foreign "
+        f"{rejected['foreign']}, as undecided {rejected['undecided']}; all other figures are those "
+        f"of the answered images, tumour from P(any tumour) = {tumor['threshold']:.3g}"
+    )
 
 
 def _reading(name: str, part: dict[str, Any] | None) -> str:
@@ -114,7 +135,8 @@ def _reading(name: str, part: dict[str, Any] | None) -> str:
         _share(tumor["specificity"], tumor["specificity_ci95"]),
     ]
     row = "".join(f"{cell:<22}" for cell in cells)
-    return f"{name:<24}{part['n']:>6}  {row}{_percent(part['type']['ece']):>6}"
+    covered = f"{part['asked']:>6}{_percent(part['coverage']):>12}"
+    return f"{name:<24}{covered}  {row}{_percent(part['type']['ece']):>6}"
 
 
 def _axis(axis: str, measured: dict[str, Any] | None) -> list[str]:

@@ -13,7 +13,7 @@ from edge_mri.cli import INTERRUPTED
 from edge_mri.errors import OptionError
 from edge_mri.labels import TASKS
 from edge_mri.progress import TerminalProgress
-from edge_mri.session import DEVICES
+from edge_mri.providers import DEVICES
 from edge_mri_train.architectures import recipe
 from edge_mri_train.augmentation.pipeline import AugmentConfig
 from edge_mri_train.config import CLASS_WEIGHTS, SAMPLERS, TrainConfig

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_mri.progress import Progress
-from edge_mri.session import available_threads
+from edge_mri.workers import available_threads
 from edge_mri_train.duplicates.descriptors import (
     SCALE,
     SIZE,

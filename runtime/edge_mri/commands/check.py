@@ -1,0 +1,55 @@
+"""`edge-mri check`: prove that the installation answers as it should."""
+
+import json
+from pathlib import Path
+
+import click
+
+from edge_mri.check import Checked, check, read_golden, write_golden
+from edge_mri.classifier import Classifier
+from edge_mri.providers import DEVICES
+
+FAILED = 1
+
+
+@click.command("check")
+@click.argument("model", required=False, type=click.Path(path_type=Path))
+@click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
+@click.option(
+    "--write",
+    is_flag=True,
+    help="Write golden values beside MODEL, compare with none.",
+)
+def command(model: Path | None, device: str, as_json: bool, write: bool) -> None:
+    """Ask MODEL golden images and compare with golden values; without MODEL, the one that ships.
+
+    Exit code: 0 when it passes, 1 when it fails, 2 when it cannot be tried.
+    """
+    classifier = Classifier.load(model, device=device)
+    if write:
+        click.echo(f"golden values in {write_golden(classifier)}")
+        return
+    found = check(classifier, read_golden(classifier.path))
+    click.echo(json.dumps(found.to_dict(), indent=2) if as_json else _told(found, classifier))
+    if not found.passed:
+        raise SystemExit(FAILED)
+
+
+def _told(found: Checked, classifier: Classifier) -> str:
+    cpu = found.cpu
+    contract = classifier.contract
+    speed = "not measured" if found.file_ms is None else f"{found.file_ms:.2f} ms"
+    cores = f"{found.threads} of {cpu['cores']}"
+    lines = [
+        f"model       {contract.name} {contract.precision}, sha256 {found.model_sha256[:16]}…",
+        f"cpu         {cpu['name']}, {cpu['architecture']}, {cores} cores",
+        f"features    {' '.join(cpu['features']) or 'none that INT8 gains from'}",
+        f"provider    {found.provider}",
+        f"versions    {', '.join(f'{name} {text}' for name, text in found.versions.items())}",
+        f"speed       {speed} a 512 x 512 JPEG, one thread",
+        f"answers     {found.n} golden images, largest difference {found.largest_difference:.4f}, "
+        f"allowed {found.tolerance:g}",
+        "PASS" if found.passed else f"FAIL: {found.reason}",
+    ]
+    return "\n".join(lines)

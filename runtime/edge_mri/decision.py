@@ -1,0 +1,97 @@
+"""From what a model's graph gives to what is said: the type, and whether to answer at all.
+
+One rule for records and for evaluation, so that measured figures are those of the answers that
+users get. The thresholds come from the model's contract.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_mri.contract import Rejection
+from edge_mri.labels import NO_TUMOR, LabelSpace
+
+TUMOR_THRESHOLD = 0.5
+"""P(any tumour) at which a model without a threshold of its own says tumour."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a graph gives for N images.
+
+    Attributes:
+        probabilities: `(N, K)` float32 class probabilities, rows sum to 1.
+        novelty: `(N,)` float32, how unlike the training images each is; None where the model
+            does not measure it.
+        lesion: `(N, 1, h, w)` float32, 0 to 1: how likely a lesion covers each cell of the
+            network's input; None where the model has no such map, or it was not asked for.
+        cam: `(N, types, h, w)` float32, class activation maps of a model without a lesion map;
+            None where it has none, or they were not asked for.
+    """
+
+    probabilities: NDArray[np.float32]
+    novelty: NDArray[np.float32] | None = None
+    lesion: NDArray[np.float32] | None = None
+    cam: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """What is said of N images.
+
+    Attributes:
+        types: `(N,)` int64 columns of `LabelSpace.types`.
+        tumor: `(N,)` float32, P(any tumour).
+        foreign: `(N,)` whether the image is no brain MR slice as the model knows them.
+        undecided: `(N,)` whether P(any tumour) is too close to call; never where `foreign`.
+    """
+
+    types: NDArray[np.int64]
+    tumor: NDArray[np.float32]
+    foreign: NDArray[np.bool_]
+    undecided: NDArray[np.bool_]
+
+    @property
+    def accepted(self) -> NDArray[np.bool_]:
+        """`(N,)` whether there is an answer."""
+        return ~(self.foreign | self.undecided)
+
+    def at(self, rows: NDArray[np.int64]) -> "Decisions":
+        """Return what is said of some of the images."""
+        return Decisions(
+            self.types[rows], self.tumor[rows], self.foreign[rows], self.undecided[rows]
+        )
+
+
+def decide(
+    answers: Answers,
+    labels: LabelSpace,
+    tumor_threshold: float = TUMOR_THRESHOLD,
+    rejection: Rejection | None = None,
+) -> Decisions:
+    """Decide N images.
+
+    Where P(any tumour) reaches the threshold the type is the most probable tumour type, elsewhere
+    `no_tumor`. With several tumour types this is not always the most probable of all types.
+
+    Args:
+        answers: What the graph gave.
+        labels: The classes of its columns.
+        tumor_threshold: P(any tumour) that is called tumour, 0 to 1.
+        rejection: When not to answer; None: always answer. Where the model measures no novelty,
+            no image counts as foreign.
+    """
+    types = labels.type_probabilities(answers.probabilities)
+    healthy = np.array([name == NO_TUMOR for name in labels.types])
+    tumor = np.clip(1 - types[:, healthy].sum(axis=1), 0, 1).astype(np.float32)
+    said = np.where((tumor >= np.float32(tumor_threshold))[:, np.newaxis] ^ healthy, types, -1)
+    foreign = np.zeros(len(types), bool)
+    undecided = np.zeros(len(types), bool)
+    if rejection is not None:
+        low, high = rejection.undecided
+        if answers.novelty is not None:
+            foreign = ~(answers.novelty <= rejection.max_novelty)  # also what is no number
+        if low < high:
+            undecided = (tumor >= np.float32(low)) & (tumor <= np.float32(high)) & ~foreign
+    return Decisions(said.argmax(axis=1), tumor, foreign, undecided)

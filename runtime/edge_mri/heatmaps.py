@@ -1,0 +1,174 @@
+"""Heatmaps as pictures: a model's map over the image, in the image's own geometry.
+
+Where the map comes from is `edge_mri.location`. Every picture says that it explains an answer and
+is no evidence for it.
+"""
+
+import hashlib
+import os
+import re
+import threading
+from dataclasses import replace
+from pathlib import Path, PurePath
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_mri.errors import OutputError
+from edge_mri.location import Map, on_image
+from edge_mri.prediction import Prediction
+from edge_mri.preprocess import Placement, PreprocessSpec
+
+Colours = NDArray[np.uint8]
+
+NOTE = "Explanation of the answer, not evidence. Not for diagnosis."
+SCALES = {
+    "lesion": "suspected lesion, 0 to 1",
+    "cam": "class activation, relative to its peak",
+}
+"""What the colours of a map mean, by the graph's output that it comes from."""
+
+OPACITY = 0.6
+_NARROWEST_PX = 224  # a caption needs room
+_LINE_PX = 14
+_BAR_PX = 8
+_MARGIN_PX = 4
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+_FONT_SCALE = 0.34
+_INK = (225, 225, 225)
+_BOX_INK = (255, 255, 255)
+_BOX_SHADE = (0, 0, 0)
+_LONGEST_NAME = 60
+
+
+class HeatmapWriter:
+    """Writes the heatmap of each image into one folder; several threads may call it.
+
+    It is what `Classifier.stream` takes as `finish`. The image lies in the upper left corner of
+    its picture, pixel on pixel, a caption below it.
+    """
+
+    def __init__(self, folder: Path, spec: PreprocessSpec, scale: str) -> None:
+        """Make the folder.
+
+        Args:
+            folder: Where the pictures go.
+            spec: Of the model.
+            scale: What the colours mean, a value of `SCALES`.
+
+        Raises:
+            OutputError: The folder cannot be made.
+        """
+        self.folder = folder
+        self._spec = spec
+        self._scale = scale
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(folder, error.strerror or str(error)) from error
+
+    def __call__(
+        self, record: Prediction, image: NDArray[np.uint8], cells: Map | None
+    ) -> Prediction:
+        """Write a picture; return the record with its name.
+
+        Args:
+            record: Of the image.
+            image: `(H, W)` uint8 grey.
+            cells: `(h, w)`, 0 to 1, over the network's input; None: nothing is written.
+
+        Raises:
+            OutputError: The picture cannot be written.
+        """
+        if cells is None:
+            return record
+        place = Placement.of(image.shape, self._spec)
+        picture = overlay(image, on_image(cells, place))
+        if record.box is not None:
+            _draw_box(picture, record.box)
+        name = heatmap_name(record.path, record.frame)
+        captioned = _captioned(picture, _lines(record), self._scale)
+        data = cv2.imencode(".png", captioned)[1].tobytes()
+        target = self.folder / name
+        temporary = self.folder / f".{name}.{os.getpid()}-{threading.get_ident()}"
+        try:
+            temporary.write_bytes(data)
+            temporary.replace(target)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise OutputError(target, error.strerror or str(error)) from error
+        return replace(record, heatmap=name)
+
+
+def heatmap_name(path: str, frame: int | None = None) -> str:
+    """Return the file name of a heatmap: one for each path and frame, never outside its folder.
+
+    What people recognise comes first, then a hash of the whole path.
+    """
+    stem = (
+        re.sub(r"[^A-Za-z0-9_-]+", "_", PurePath(path).stem)[:_LONGEST_NAME].strip("_") or "image"
+    )
+    digest = hashlib.sha256(path.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    part = "" if frame is None else f"-{frame:04}"
+    return f"{stem}{part}-{digest}.png"
+
+
+def overlay(image: NDArray[np.uint8], heat: Map) -> Colours:
+    """Lay heat over an image.
+
+    Args:
+        image: `(H, W)` uint8 grey.
+        heat: `(H, W)`, 0 to 1: at 0 the image stays as it is, at 1 it is covered most.
+
+    Returns:
+        `(H, W, 3)` uint8 BGR.
+    """
+    colours = coloured(heat).astype(np.float32)
+    cover = (OPACITY * np.clip(heat, 0, 1))[..., np.newaxis]
+    blended = image[..., np.newaxis] * (1 - cover) + colours * cover
+    mixed: Colours = np.rint(blended).astype(np.uint8)
+    return mixed
+
+
+def coloured(heat: Map) -> Colours:
+    """Return `(H, W, 3)` uint8 BGR colours of heat from 0 to 1."""
+    levels = np.rint(np.clip(heat, 0, 1) * 255).astype(np.uint8)
+    return np.asarray(cv2.applyColorMap(levels, cv2.COLORMAP_TURBO), np.uint8)
+
+
+def _draw_box(picture: Colours, box: tuple[int, int, int, int]) -> None:
+    """Draw a box, light with a dark line inside, so that it is seen on any grey."""
+    x, y, width, height = box
+    right, bottom = x + width - 1, y + height - 1
+    if min(width, height) > 4:
+        cv2.rectangle(picture, (x + 1, y + 1), (right - 1, bottom - 1), _BOX_SHADE, 1)
+    cv2.rectangle(picture, (x, y), (right, bottom), _BOX_INK, 1)
+
+
+def _lines(record: Prediction) -> list[str]:
+    """Return the caption, in ASCII: OpenCV's font has no more."""
+    said = record.type or ""
+    if record.tumor_probability is not None:
+        said += f", P(tumour) {record.tumor_probability:.2f}"
+    if record.rejected:
+        said = f"rejected ({record.rejected}): {said}"
+    return [said, *NOTE.replace(". ", ".\n").splitlines()]
+
+
+def _captioned(picture: Colours, lines: list[str], scale: str) -> Colours:
+    """Put a strip with a colour scale and lines of text below a picture."""
+    height, width = picture.shape[:2]
+    wide = max(width, _NARROWEST_PX)
+    strip = 3 * _MARGIN_PX + _BAR_PX + _LINE_PX * (len(lines) + 1)
+    canvas = np.zeros((height + strip, wide, 3), np.uint8)
+    canvas[:height, :width] = picture
+    top = height + _MARGIN_PX
+    ramp = np.linspace(0, 1, _NARROWEST_PX - 2 * _MARGIN_PX, dtype=np.float32)
+    bar = coloured(np.repeat(ramp[np.newaxis], _BAR_PX, axis=0))
+    canvas[top : top + _BAR_PX, _MARGIN_PX : _MARGIN_PX + bar.shape[1]] = bar
+    base = top + _BAR_PX
+    for number, line in enumerate([scale, *lines], start=1):
+        place = (_MARGIN_PX, base + number * _LINE_PX)
+        cv2.putText(canvas, line, place, _FONT, _FONT_SCALE, _INK, 1, cv2.LINE_AA)
+    return canvas

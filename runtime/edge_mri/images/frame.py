@@ -1,0 +1,38 @@
+"""One image out of a file that may hold many."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """What a file holds at one place.
+
+    Attributes:
+        pixels: `(H, W)` uint8 grey, 0 black.
+        frame: Its number in the file, from 1: the page of a TIFF, the frame of a DICOM file, the
+            slice of a volume. With the path it names the image. None where the file's format
+            or the file itself holds one image.
+        plane: `axial`, `coronal` or `sagittal` where the file says how it lies in the patient;
+            None where it does not.
+        series: What frames of one DICOM series share: a hash of its identifier, which tells
+            nothing of the patient. None for other files.
+        shrunk: How many pixels of the file one of `pixels` stands for, along each side.
+    """
+
+    pixels: NDArray[np.uint8]
+    frame: int | None = None
+    plane: str | None = None
+    series: str | None = None
+    shrunk: int = 1
+
+    def at_full_size(self) -> NDArray[np.uint8]:
+        """Return the pixels in the file's own geometry, as `(H, W)`; blurred where `shrunk`."""
+        if self.shrunk == 1:
+            return self.pixels
+        height, width = self.pixels.shape
+        size = (width * self.shrunk, height * self.shrunk)
+        return np.asarray(cv2.resize(self.pixels, size), np.uint8)

@@ -1,0 +1,54 @@
+"""Opening files that may be anything: only regular ones, and nobody waits for a pipe."""
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from edge_mri.errors import ImageError, ImageReadError
+from edge_mri.images.limits import Limits
+
+_NO_WAITING = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)  # POSIX; Windows
+
+
+def read_file(path: Path, limits: Limits | None = None) -> bytes:
+    """Read an image file's bytes.
+
+    Raises:
+        ImageReadError: It cannot be read, is no regular file (pipes, sockets and devices are not
+            waited for), or its length changes while it is read.
+        ImageSizeError: It has more bytes than `limits` allow.
+    """
+    allowed = limits or Limits.from_environment()
+    with open_regular(path) as (file, size):
+        allowed.check_bytes(size)
+        data = file.read(size + 1)
+    if len(data) != size:
+        raise ImageReadError("it changed while it was read")
+    return data
+
+
+@contextmanager
+def open_regular(path: Path) -> Iterator[tuple[BinaryIO, int]]:
+    """Open a regular file; gives it and its size in bytes. Raises `ImageReadError`."""
+    try:
+        _refuse_special(path.stat())  # some devices act when they are opened
+        descriptor = os.open(path, os.O_RDONLY | _NO_WAITING)
+        with os.fdopen(descriptor, "rb") as file:
+            status = os.fstat(descriptor)
+            _refuse_special(status)
+            yield file, status.st_size
+    except ImageError:
+        raise
+    except (OSError, ValueError) as error:  # ValueError: a name with a null character
+        raise ImageReadError(getattr(error, "strerror", None) or str(error)) from error
+
+
+def _refuse_special(status: os.stat_result) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise ImageReadError(os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(status.st_mode):
+        raise ImageReadError("it is not a regular file")

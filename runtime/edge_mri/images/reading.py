@@ -1,0 +1,141 @@
+"""A file, its bytes or an array, as one image or as the frames it holds.
+
+Reading trusts no file: what is empty, truncated, too large or no image raises an `ImageError`
+with the reason. The format is told from the first bytes, never from the name.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_mri.errors import ImageDecodeError, ImageSupportError
+from edge_mri.images.frame import Frame
+from edge_mri.images.headers import FIRST_BYTES, Format, format_of, picture_size
+from edge_mri.images.limits import Limits
+from edge_mri.images.opening import read_file
+from edge_mri.images.picture import decode_page, decode_picture, decode_stored_picture
+from edge_mri.images.tiff import pages
+
+_UNKNOWN = "not an image in a known format, or damaged"
+
+
+def read_image(
+    path: Path, limits: Limits | None = None, reduce_to: int | None = None
+) -> NDArray[np.uint8]:
+    """Read a file that holds one image as `(H, W)` uint8 grey; see `decode_image`."""
+    allowed = limits or Limits.from_environment()
+    return decode_image(read_file(path, allowed), allowed, reduce_to)
+
+
+def read_frames(
+    path: Path, limits: Limits | None = None, reduce_to: int | None = None
+) -> Iterator[Frame]:
+    """Read every image of a file: pages, frames, slices; one for an ordinary picture.
+
+    Frames are decoded as they are asked for; `frame` and `plane` are None for a file with one
+    image that does not say how it lies.
+
+    Raises:
+        ImageError: With the reason; what was yielded before stays good.
+    """
+    allowed = limits or Limits.from_environment()
+    yield from decode_frames(read_file(path, allowed), allowed, reduce_to)
+
+
+def decode_image(
+    data: bytes, limits: Limits | None = None, reduce_to: int | None = None
+) -> NDArray[np.uint8]:
+    """Decode the bytes of a file that holds one image to `(H, W)` uint8 grey, upright.
+
+    Args:
+        data: A file in one of the formats of `read_frames`.
+        limits: What it may cost; None for what the environment says.
+        reduce_to: See `edge_mri.images.picture.decode_picture`.
+
+    Raises:
+        ImageDecodeError: The bytes are empty, truncated, no image, or more than one.
+        ImageSizeError: The image has more pixels than the limits allow.
+    """
+    allowed = limits or Limits.from_environment()
+    kind = _known_format(data)
+    if kind in ("jpeg", "png", "bmp", "webp"):
+        return decode_picture(data, kind, allowed, reduce_to)
+    frames = decode_frames(data, allowed, reduce_to)
+    first = next(frames).pixels
+    if next(frames, None) is not None:
+        raise ImageDecodeError("it holds more than one image; expected one")
+    return first
+
+
+def decode_frames(
+    data: bytes, limits: Limits | None = None, reduce_to: int | None = None
+) -> Iterator[Frame]:
+    """Decode every image in a file's bytes; see `read_frames`."""
+    allowed = limits or Limits.from_environment()
+    kind = _known_format(data)
+    if kind == "tiff":
+        for page in pages(data, allowed):
+            with _naming("page", page.number):
+                yield Frame(decode_page(page), page.number)
+    elif kind == "dicom":
+        yield from _reader("dicom").dicom_frames(data, allowed)
+    elif kind in ("nifti", "gzip"):
+        yield from _reader("nifti").nifti_frames(data, allowed)
+    else:
+        pixels = decode_picture(data, kind, allowed, reduce_to)
+        shrunk = max(picture_size(data, kind)) // max(pixels.shape) if reduce_to else 1
+        yield Frame(pixels, shrunk=shrunk)
+
+
+def decode_stored(data: bytes, limits: Limits | None = None) -> NDArray[Any]:
+    """Decode a picture's bytes to the pixels as they are stored.
+
+    Returns:
+        `(H, W)` or `(H, W, C)`, colour as BGR or BGRA, of the file's own depth; its EXIF
+        orientation is not applied. Of a TIFF with several pages the first.
+
+    Raises:
+        ImageDecodeError: The bytes are empty, truncated or no picture.
+        ImageSizeError: The image has more pixels than the limits allow.
+    """
+    allowed = limits or Limits.from_environment()
+    kind = _known_format(data)
+    if kind in ("dicom", "nifti", "gzip"):
+        raise ImageDecodeError(f"it is a {kind} file; expected a picture")
+    if kind == "tiff":
+        next(pages(data, allowed))
+    return decode_stored_picture(data, kind, allowed)
+
+
+def _known_format(data: bytes) -> Format:
+    if not data:
+        raise ImageDecodeError("the file is empty")
+    kind = format_of(data[:FIRST_BYTES])
+    if kind is None:
+        raise ImageDecodeError(_UNKNOWN)
+    return kind
+
+
+def _reader(extra: Literal["dicom", "nifti"]) -> ModuleType:
+    """Import the reader of an optional format; of an unusual file no ordinary run pays for it."""
+    try:
+        return import_module(f"edge_mri.images.{extra}")
+    except ModuleNotFoundError as error:
+        raise ImageSupportError(extra, error.name or "") from error
+
+
+@contextmanager
+def _naming(part: str, number: int | None) -> Iterator[None]:
+    """Put the number of a page or frame before the reason why it cannot be used."""
+    try:
+        yield
+    except ImageDecodeError as error:
+        if number is None:
+            raise
+        raise ImageDecodeError(f"{part} {number}: {error}") from error

@@ -1,0 +1,117 @@
+"""The pages of a TIFF file, each as a file of its own to a decoder that reads the first.
+
+Only what leads from page to page and says how large one is; decoding is
+`edge_mri.images.picture`. TIFF 6.0 and BigTIFF, both byte orders. Masks and reduced copies of
+another page (NewSubfileType) are passed over.
+"""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from edge_mri.errors import ImageDecodeError, ImageSizeError
+from edge_mri.images.limits import Limits
+
+_SUBFILE_TYPE, _WIDTH, _HEIGHT, _SAMPLES, _PHOTOMETRIC = 254, 256, 257, 277, 262
+_REDUCED_OR_MASK = 0b101
+MAX_PAGES = 100_000
+_INTEGERS = {1: "B", 3: "H", 4: "I", 16: "Q"}  # BYTE, SHORT, LONG, LONG8
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page.
+
+    Attributes:
+        number: From 1, pages that are passed over count; None for the only one.
+        data: The file with this page as its first; valid until the next page is asked for.
+        white_is_zero: Whether its brightest pixels are stored as 0.
+    """
+
+    number: int | None
+    data: bytearray
+    white_is_zero: bool
+
+
+@dataclass(frozen=True)
+class _Directory:
+    number: int
+    offset: int
+    photometric: int | None
+    samples: int
+
+
+@dataclass(frozen=True)
+class _Layout:
+    order: str
+    header: tuple[int, str]  # where the first directory's offset is, and its type
+    count: str
+    entry: int
+    value: int  # where in an entry its value is
+
+
+_CLASSIC = ((4, "I"), "H", 12, 8)
+_BIG = ((8, "Q"), "Q", 20, 12)
+
+
+def pages(data: bytes, limits: Limits) -> Iterator[Page]:
+    """Give the pages of a TIFF file one by one; which there are is known before the first.
+
+    Raises:
+        ImageDecodeError: There is no page, or a page's directory is cut off, lies outside the file
+            or comes twice.
+        ImageSizeError: A page has more pixels than `limits` allow.
+    """
+    order = "<" if data[:2] == b"II" else ">"
+    layout = _Layout(order, *(_BIG if data[2:4] in (b"+\0", b"\0+") else _CLASSIC))
+    directories = _directories(data, layout, limits)
+    if not directories:
+        raise ImageDecodeError("the TIFF has no page")
+    copy = bytearray(data)
+    for page in directories:
+        struct.pack_into(layout.order + layout.header[1], copy, layout.header[0], page.offset)
+        inverted = page.photometric == 0 and page.samples == 1
+        yield Page(page.number if len(directories) > 1 else None, copy, inverted)
+
+
+def _directories(data: bytes, layout: _Layout, limits: Limits) -> list[_Directory]:
+    found: list[_Directory] = []
+    seen: set[int] = set()
+    try:
+        offset = _number(data, layout, *layout.header)
+        while offset:
+            if offset in seen:
+                raise ImageDecodeError("the TIFF's pages lead back to an earlier one")
+            if len(seen) == MAX_PAGES:
+                raise ImageSizeError(f"more than {MAX_PAGES:,} pages", f"{MAX_PAGES:,} pages")
+            seen.add(offset)
+            tags, following = _directory(data, layout, offset)
+            if not tags.get(_SUBFILE_TYPE, 0) & _REDUCED_OR_MASK:
+                limits.check_pixels(tags.get(_WIDTH, 0), tags.get(_HEIGHT, 0))
+                photometric, samples = tags.get(_PHOTOMETRIC), tags.get(_SAMPLES, 1)
+                found.append(_Directory(len(seen), offset, photometric, samples))
+            offset = following
+    except struct.error as error:
+        raise ImageDecodeError(
+            f"the TIFF is cut off: page {max(len(seen), 1)} is outside it"
+        ) from error
+    return found
+
+
+def _directory(data: bytes, layout: _Layout, offset: int) -> tuple[dict[int, int], int]:
+    """Return a directory's whole-number tags, the first value of each, and what follows it."""
+    count = _number(data, layout, offset, layout.count)
+    position = offset + struct.calcsize(layout.count)
+    end = position + count * layout.entry
+    following = _number(data, layout, end, layout.header[1])
+    tags = {}
+    for entry in range(position, end, layout.entry):
+        tag, kind = struct.unpack_from(layout.order + "HH", data, entry)
+        if kind in _INTEGERS and tag not in tags:
+            tags[tag] = _number(data, layout, entry + layout.value, _INTEGERS[kind])
+    return tags, following
+
+
+def _number(data: bytes, layout: _Layout, position: int, kind: str) -> int:
+    value: int = struct.unpack_from(layout.order + kind, data, position)[0]
+    return value

@@ -1,0 +1,77 @@
+"""A stream of files over the workers of a Ray cluster, by Ray Data.
+
+Each worker opens the model once; files must be readable under the same paths everywhere. Records,
+their order and their errors are those of a local run. A worker that dies is replaced and its files
+are asked again, by Ray. The cluster is the one that `RAY_ADDRESS` names, else a local one.
+"""
+
+import logging
+import os
+import pickle
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import ray
+import ray.data
+
+from edge_mri.classifier import Classifier
+from edge_mri.file_batch import predict_files
+from edge_mri.prediction import Prediction
+from edge_mri.workers import one_core_each
+
+WINDOW = 100_000  # files that the driver holds at a time
+BATCH = 64
+
+
+class Worker:
+    """What runs in a worker process: a classifier of its own, asked about batches of files."""
+
+    def __init__(self, classifier: Classifier, folder: str, audit: bool) -> None:
+        with suppress(OSError):  # a folder that is not here matters to relative paths alone
+            os.chdir(folder)
+        self._answer = partial(predict_files, classifier, audit=audit)
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, list[bytes]]:
+        """Answer files whose names come encoded, as one row: Arrow takes no broken text."""
+        with one_core_each():
+            records = self._answer([os.fsdecode(bytes(name)) for name in batch["path"]])
+        return {"records": [pickle.dumps(records)]}
+
+
+def stream_on_ray(
+    classifier: Classifier,
+    paths: Iterable[str | os.PathLike[str]],
+    *,
+    batch_size: int | None = None,
+    audit: bool = False,
+) -> Iterator[Prediction]:
+    """Classify files on the workers of a cluster, in their order.
+
+    Args:
+        classifier: Pickled to the workers, which open its model file again.
+        paths: Image files; relative ones are taken from here.
+        batch_size: Files that a worker takes at a time; None for `BATCH`.
+        audit: Let each record say where it comes from.
+    """
+    if not ray.is_initialized():
+        ray.init(log_to_driver=False, logging_level=logging.ERROR)
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    context = ray.data.DataContext.get_current()
+    context.execution_options.preserve_order = True
+    context.enable_progress_bars = False
+    workers = max(int(ray.cluster_resources().get("CPU", 1)), 1)
+    names = iter(paths)
+    while window := [{"path": os.fsencode(name)} for name in islice(names, WINDOW)]:
+        answers = ray.data.from_items(window).map_batches(
+            Worker,
+            fn_constructor_args=(classifier, str(Path.cwd()), audit),
+            batch_size=batch_size or BATCH,
+            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=workers),
+            num_cpus=1,
+        )
+        for row in answers.iter_rows():
+            yield from pickle.loads(row["records"])

@@ -1,0 +1,75 @@
+"""The script that measures the gate, with a model whose novelty is the mean brightness."""
+
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_mri.contract import Rejection
+
+SCRIPTS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    path = SCRIPTS / "measure_rejection.py"
+    spec = importlib.util.spec_from_file_location("measure_rejection", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def grey(folder: Path, *levels: int) -> Path:
+    folder.mkdir()
+    for level in levels:
+        image = np.full((40, 40), level, np.uint8)
+        (folder / f"{level}.png").write_bytes(cv2.imencode(".png", image)[1].tobytes())
+    return folder
+
+
+@pytest.fixture
+def alone(script, monkeypatch) -> None:
+    """No images but those of the folders."""
+    for name in ("packaged", "dicom", "drawn"):
+        monkeypatch.setattr(script, name, lambda *_: iter(()))
+
+
+@pytest.mark.usefixtures("alone")
+def test_the_shares_and_the_auroc_are_those_of_known_images(script, mapped, tmp_path):
+    gate = Rejection(max_novelty=0.3, undecided=(0.5, 0.5), kept=0.99, n=10)
+    brain = grey(tmp_path / "brain", 10, 20, 30, 100)
+    foreign = grey(tmp_path / "foreign", 60, 200, 220, 250)
+    found = tmp_path / "found.json"
+    folders = ["--brain", str(brain), "--foreign", str(foreign)]
+    script.main([str(mapped(rejection=gate)), *folders, "--json", str(found)])
+    values = json.loads(found.read_text())
+    assert values["all brain"]["n"] == values["all foreign"]["n"] == 4
+    assert values["all brain"]["rejected"] == 0.25
+    assert values["all foreign"]["rejected"] == 0.75
+    assert values["all foreign"]["auroc novelty"] == 15 / 16
+    assert values["brain, inverted"]["rejected"] == 1
+
+
+@pytest.mark.usefixtures("alone")
+def test_a_model_without_a_gate_has_the_figures_that_every_model_has(
+    script, mapped, tmp_path, capsys
+):
+    brain, foreign = grey(tmp_path / "brain", 10, 20), grey(tmp_path / "foreign", 128, 130)
+    script.main([str(mapped()), "--brain", str(brain), "--foreign", str(foreign)])
+    out = capsys.readouterr().out
+    assert "This model has no gate: it answers every image." in out
+    row = next(line for line in out.splitlines() if line.startswith("all foreign"))
+    _, _, n, rejected, novelty, _, energy = row.split()
+    assert (n, rejected, novelty, energy) == ("2", "-", "-", "0.0000")
+
+
+def test_drawn_and_altered_images_are_images(script):
+    rng = np.random.default_rng(0)
+    brains = [np.full((50, 70), 90, np.uint8), np.full((64, 64), 20, np.uint8)]
+    for name, images in [*script.drawn(rng), *script.altered(brains, rng)]:
+        assert images, name
+        assert all(image.dtype == np.uint8 and image.ndim == 2 for image in images), name

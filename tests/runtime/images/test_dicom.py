@@ -1,0 +1,362 @@
+"""DICOM files: pydicom's own test files, and some written here for what those do not cover."""
+
+import json
+import logging
+import warnings
+from io import BytesIO
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_mri.errors import ImageDecodeError, ImageSizeError, ImageSupportError
+from edge_mri.images import ImageFiles, Limits, decode_frames, read_frames, read_image
+
+pydicom = pytest.importorskip("pydicom", reason="needs the extra [dicom]")
+from pydicom.dataset import Dataset, FileMetaDataset  # noqa: E402
+from pydicom.encaps import encapsulate  # noqa: E402
+from pydicom.sequence import Sequence  # noqa: E402
+from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, JPEGBaseline8Bit  # noqa: E402
+
+FILES = Path(pydicom.__file__).parent / "data/test_files"
+WHY_NOT = "not a DICOM image that can be decoded, or damaged"
+
+
+def written(pixels: np.ndarray, syntax: str = ExplicitVRLittleEndian, **elements: object) -> bytes:
+    """A DICOM file with a patient in it."""
+    header = Dataset()
+    header.file_meta = FileMetaDataset()
+    header.file_meta.TransferSyntaxUID = syntax
+    header.SOPClassUID = header.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.4"
+    header.SOPInstanceUID = header.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+    header.PatientName, header.PatientID, header.StudyDate = "Secret^Name", "ID4711", "19991231"
+    header.SeriesInstanceUID = "1.2.3.4711"
+    header.SamplesPerPixel, header.PhotometricInterpretation = 1, "MONOCHROME2"
+    header.Rows, header.Columns = pixels.shape[-2:]
+    if pixels.ndim == 3:
+        header.NumberOfFrames = len(pixels)
+    header.BitsAllocated = header.BitsStored = pixels.dtype.itemsize * 8
+    header.HighBit, header.PixelRepresentation = header.BitsStored - 1, 0
+    header.PixelData = pixels.tobytes()
+    for name, value in elements.items():
+        setattr(header, name, value)
+    file = BytesIO()
+    pydicom.dcmwrite(file, header, enforce_file_format=True)
+    return file.getvalue()
+
+
+def ramp(last: int = 999) -> np.ndarray:
+    return np.linspace(0, last, 1000).round().astype(np.uint16).reshape(25, 40)
+
+
+def only(data: bytes) -> np.ndarray:
+    (frame,) = decode_frames(data)
+    return frame.pixels
+
+
+SAME_MR = ["RLE", "bigendian", "expb", "implicit", "padded", "jp2klossless", "jpeg_ls_lossless"]
+
+
+@pytest.mark.parametrize("kind", SAME_MR)
+def test_one_image_is_the_same_in_every_transfer_syntax(kind):
+    expected = read_image(FILES / "MR_small.dcm")
+    assert expected.shape == (64, 64)
+    np.testing.assert_array_equal(read_image(FILES / f"MR_small_{kind}.dcm"), expected)
+
+
+def test_the_window_of_a_real_file_is_what_pydicom_makes_of_it():
+    header = pydicom.dcmread(FILES / "MR_small.dcm")
+    expected = pydicom.pixels.apply_voi_lut(header.pixel_array.astype(float), header)
+    low, high = -(2.0**15), 2.0**15 - 1  # what pydicom scales 16 signed bits to
+    scaled = (expected - low) / (high - low) * 255
+    assert np.abs(read_image(FILES / "MR_small.dcm") - scaled).max() <= 0.51
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "count", "plane"),
+    [
+        ("CT_small.dcm", (128, 128), 1, "axial"),
+        ("examples_overlay.dcm", (300, 484), 1, "axial"),
+        ("JPEG2000.dcm", (1024, 256), 1, None),
+        ("693_J2KI.dcm", (512, 512), 1, "axial"),
+        ("JPEGLSNearLossless_16.dcm", (50, 10), 1, None),
+        ("SC_rgb_rle_16bit_2frame.dcm", (100, 100), 2, None),
+        ("examples_ybr_color.dcm", (240, 320), 30, None),
+        ("examples_palette.dcm", (350, 800), 1, None),
+        ("SC_ybr_full_422_uncompressed.dcm", (100, 100), 1, None),
+        ("rtdose_rle.dcm", (10, 10), 15, "axial"),
+        ("liver_1frame.dcm", (512, 512), 1, "axial"),
+        ("dicomdirtests/98892003/MR700/4678", (16, 16), 1, "sagittal"),
+    ],
+)
+def test_real_files_of_many_kinds_are_frames(name, shape, count, plane):
+    frames = list(read_frames(FILES / name))
+    numbers = [None] if count == 1 else list(range(1, count + 1))
+    assert [frame.frame for frame in frames] == numbers
+    for frame in frames:
+        assert frame.pixels.shape == shape
+        assert frame.pixels.dtype == np.uint8
+        assert frame.pixels.max() > 60
+        assert frame.plane == plane
+
+
+def test_the_colours_of_one_picture_are_one_grey_however_it_is_compressed():
+    expected = read_image(FILES / "SC_rgb_rle.dcm").astype(int)
+    for name in ("SC_rgb_dcmtk_+eb+cy+n1", "SC_rgb_jls_lossy_line", "SC_rgb_rle_32bit"):
+        assert np.abs(read_image(FILES / f"{name}.dcm") - expected).mean() < 2
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("test-SR.dcm", "the DICOM file holds no image"),
+        ("rtplan.dcm", "the DICOM file holds no image"),
+        ("no_meta_group_length.dcm", "the DICOM file holds no image"),
+        ("dicomdirtests/DICOMDIR", "the DICOM file holds no image"),
+        ("MR_truncated.dcm", f"{WHY_NOT} (ValueError)"),
+        ("badVR.dcm", f"{WHY_NOT} (ValueError)"),
+        (
+            "image_dfl.dcm",
+            "deflated DICOM is not read; write it in another transfer syntax",
+        ),
+    ],
+)
+def test_real_files_that_hold_no_image_say_so(name, reason):
+    with pytest.raises(ImageDecodeError) as refusal:
+        list(read_frames(FILES / name))
+    assert str(refusal.value) == reason
+
+
+def test_a_compression_without_its_decoder_is_told_with_what_to_type(monkeypatch):
+    monkeypatch.setattr("edge_mri.images.dicom._PLUGINS", ("pydicom",))
+    for name, extra in (("SC_rgb_jpeg_gdcm", "dicom-jpeg"), ("JPEG2000", "dicom")):
+        with pytest.raises(ImageSupportError) as refusal:
+            list(read_frames(FILES / f"{name}.dcm"))
+        assert f"type: pip install 'edge-mri[{extra}]'" in str(refusal.value)
+
+
+def test_a_window_is_the_files_own_after_rescaling():
+    data = written(
+        ramp(), RescaleSlope="2", RescaleIntercept="-100", WindowCenter="500.5", WindowWidth="801"
+    )
+    values = 2.0 * ramp() - 100
+    expected = np.clip((values - 100) / 800, 0, 1) * 255
+    assert np.abs(only(data) - expected).max() <= 0.51
+
+
+@pytest.mark.parametrize(
+    ("function", "at_center", "at_edge"), [("LINEAR_EXACT", 127.5, 0), ("SIGMOID", 127.5, 30.4)]
+)
+def test_other_window_functions_are_followed(function, at_center, at_edge):
+    pixels = np.array([[500, 300]], np.uint16)
+    data = written(pixels, WindowCenter="500", WindowWidth="400", VOILUTFunction=function)
+    assert np.abs(only(data) - [[at_center, at_edge]]).max() <= 0.51
+
+
+def test_the_first_of_several_windows_counts():
+    several = written(ramp(), WindowCenter=["300", "900"], WindowWidth=["200", "50"])
+    one = written(ramp(), WindowCenter="300", WindowWidth="200")
+    np.testing.assert_array_equal(only(several), only(one))
+
+
+@pytest.mark.parametrize("window", [{}, {"WindowCenter": "5", "WindowWidth": "0"}])
+def test_without_a_window_percentiles_are_shown_and_an_outlier_does_not_darken(window):
+    pixels = ramp()
+    pixels[0, 0] = 65535
+    shown = only(written(pixels, **window))
+    assert np.median(shown) == pytest.approx(127.5, abs=2)
+    assert shown[0, 0] == shown[-1, -1] == 255
+
+
+def test_a_lookup_table_is_the_window_where_there_is_one():
+    table = Dataset()
+    table.add_new(0x00283002, "US", [1000, 0, 8])
+    table.add_new(0x00283006, "OW", np.arange(1000)[::-1].astype("<u2").tobytes())
+    table.LUTDescriptor = [1000, 0, 16]
+    shown = only(written(ramp(), VOILUTSequence=Sequence([table])))
+    assert shown[0, 0] > shown[-1, -1]
+
+
+def test_monochrome1_is_the_negative():
+    plain = only(written(ramp(), WindowCenter="500", WindowWidth="1000"))
+    other = {"PhotometricInterpretation": "MONOCHROME1"}
+    turned = only(written(ramp(), WindowCenter="500", WindowWidth="1000", **other))
+    np.testing.assert_array_equal(turned, 255 - plain)
+    np.testing.assert_array_equal(only(written(ramp(), **other)), 255 - only(written(ramp())))
+
+
+def test_a_negative_slope_turns_the_percentile_window_too():
+    np.testing.assert_array_equal(
+        only(written(ramp(), RescaleSlope="-1", RescaleIntercept="0")), 255 - only(written(ramp()))
+    )
+
+
+@pytest.mark.parametrize(
+    ("directions", "plane"),
+    [
+        ([1, 0, 0, 0, 1, 0], "axial"),
+        ([1, 0, 0, 0, 0, -1], "coronal"),
+        ([0, 1, 0, 0, 0, -1], "sagittal"),
+        ([1, 0, 0, 0, 0.9, 0.436], "axial"),
+        ([0.707, -0.707, 0, 0.408, 0.408, -0.816], None),  # the normal is the same to all three
+        ([0, 0, 0, 0, 0, 0], None),
+    ],
+)
+def test_the_plane_is_the_one_the_orientation_says(directions, plane):
+    data = written(ramp(), ImageOrientationPatient=[str(value) for value in directions])
+    (frame,) = decode_frames(data)
+    assert frame.plane == plane
+
+
+def test_frames_have_windows_and_planes_of_their_own():
+    """As enhanced MR has them: in functional groups, the shared one where a frame has none."""
+
+    def group(**sequences: Dataset) -> Dataset:
+        item = Dataset()
+        for name, value in sequences.items():
+            setattr(item, f"{name}Sequence", Sequence([value]))
+        return item
+
+    def dataset(**elements: object) -> Dataset:
+        item = Dataset()
+        for name, value in elements.items():
+            setattr(item, name, value)
+        return item
+
+    shared = group(
+        FrameVOILUT=dataset(WindowCenter="500", WindowWidth="1000"),
+        PlaneOrientation=dataset(ImageOrientationPatient=[1, 0, 0, 0, 1, 0]),
+    )
+    own = group(
+        FrameVOILUT=dataset(WindowCenter="100", WindowWidth="200"),
+        PlaneOrientation=dataset(ImageOrientationPatient=[0, 1, 0, 0, 0, -1]),
+    )
+    data = written(
+        np.stack([ramp(), ramp()]),
+        SharedFunctionalGroupsSequence=Sequence([shared]),
+        PerFrameFunctionalGroupsSequence=Sequence([Dataset(), own]),
+    )
+    first, second = decode_frames(data)
+    assert (first.frame, first.plane) == (1, "axial")
+    assert (second.frame, second.plane) == (2, "sagittal")
+    assert first.pixels.mean() == pytest.approx(127.5, abs=1)
+    assert second.pixels.mean() > 220
+
+
+def test_frames_of_one_series_share_a_hash_that_is_not_its_identifier():
+    first, other = written(ramp()), written(ramp(), SeriesInstanceUID="1.2.3.4712")
+    series = [next(decode_frames(data)).series for data in (first, first, other)]
+    assert series[0] == series[1] != series[2]
+    assert len(series[0]) == 12
+    assert "4711" not in series[0]
+
+
+def test_a_frame_in_baseline_jpeg_is_decoded_like_a_jpeg_file():
+    image = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (64, 96), np.uint8), None, 3)
+    jpeg = bytes(cv2.imencode(".jpg", image)[1])
+    window = {"WindowCenter": "128", "WindowWidth": "256"}
+    data = written(image, JPEGBaseline8Bit, PixelData=encapsulate([jpeg]), **window)
+    assert (
+        np.abs(only(data).astype(int) - cv2.imdecode(np.frombuffer(jpeg, np.uint8), 0)).max() <= 1
+    )
+
+
+@pytest.mark.parametrize("rows", [60_000, 70])
+def test_a_frame_that_claims_another_size_than_its_header_is_never_decoded(rows):
+    """A bomb: the header is harmless, the compressed frame inside would fill the memory."""
+    stream = bytearray(cv2.imencode(".jp2", np.zeros((64, 96), np.uint8))[1])
+    start = stream.find(b"\xff\x4f\xff\x51")
+    stream[start + 12 : start + 16] = rows.to_bytes(4, "big")
+    pixels = np.zeros((64, 96), np.uint8)
+    data = written(pixels, JPEG2000Lossless, PixelData=encapsulate([bytes(stream[start:])]))
+    with pytest.raises(ImageDecodeError) as refusal:
+        only(data)
+    assert str(refusal.value) == (
+        f"the header says 96 x 64 pixels, its compressed frame 96 x {rows}"
+    )
+
+
+def test_a_compressed_frame_whose_boxes_have_no_length_is_refused():
+    """pydicom 3.0 goes round in a circle there; fuzzing found it."""
+    stream = bytearray(cv2.imencode(".jp2", np.zeros((64, 96), np.uint8))[1])
+    assert stream[4:8] == b"jP  "
+    stream[12:16] = b"\0\0\0\0"
+    pixels = np.zeros((64, 96), np.uint8)
+    data = written(pixels, JPEG2000Lossless, PixelData=encapsulate([bytes(stream)]))
+    with pytest.raises(ImageDecodeError) as refusal:
+        only(data)
+    assert str(refusal.value) == "a box of the compressed frame has no length"
+
+
+def test_a_header_that_claims_billions_of_pixels_is_refused():
+    with pytest.raises(ImageSizeError, match="60,000 x 60,000 pixels"):
+        only(written(ramp(), Rows=60_000, Columns=60_000))
+    with pytest.raises(ImageSizeError, match="40 x 25 pixels, the limit is 999 pixels"):
+        list(decode_frames(written(ramp()), Limits(max_pixels=999)))
+
+
+@pytest.mark.parametrize("frames", ["-1", "2", "1000000000"])
+def test_a_number_of_frames_that_is_not_there_is_an_error(frames):
+    with pytest.raises(ImageDecodeError):
+        list(decode_frames(written(ramp(), NumberOfFrames=frames)))
+
+
+def test_nothing_of_the_patient_is_told(command, tmp_path, caplog):
+    """Neither in records nor in the reasons, where pydicom would quote odd values."""
+    folder = tmp_path / "study"
+    folder.mkdir()
+    good = written(ramp())
+    odd = bytearray(good)
+    (folder / "IM1").write_bytes(good)
+    (folder / "IM2").write_bytes(good[: len(good) // 2])
+    position = odd.find(b"\x28\x00\x10\x00US")
+    odd[position + 4 : position + 6] = b"PN"
+    (folder / "IM3").write_bytes(bytes(odd))
+    with warnings.catch_warnings(), caplog.at_level(logging.DEBUG, "pydicom"):
+        warnings.simplefilter("error")
+        ended = command("infer", folder, "--format", "jsonl", "--volumes", tmp_path / "volumes")
+    records = [json.loads(line) for line in ended.out.splitlines()]
+    assert [record["status"] for record in records] == ["ok", "error", "error"]
+    told = ended.out + ended.err + caplog.text + (tmp_path / "volumes").read_text()
+    for secret in ("Secret", "Name", "4711", "1999"):
+        assert secret not in told
+
+
+def test_a_dicomdir_stands_for_the_files_it_lists():
+    found = list(ImageFiles([FILES / "dicomdirtests/DICOMDIR"], volumes=True))
+    assert len(found) == 31
+    assert all(next(read_frames(path)).pixels.shape == (16, 16) for path in found)
+
+
+def test_a_folder_with_a_dicomdir_gives_each_of_its_files_once():
+    found = [path.name for path in ImageFiles([FILES / "dicomdirtests"], volumes=True)]
+    assert "DICOMDIR" not in found
+    assert found.count("4678") == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 128 + b"DICM", b"no DICOMDIR"])
+def test_a_dicomdir_that_cannot_be_read_comes_itself(tmp_path, content):
+    path = tmp_path / "DICOMDIR"
+    path.write_bytes(content)
+    assert list(ImageFiles([path], volumes=True)) == [path]
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR CS")
+def test_a_dicomdir_leads_nowhere_outside_its_folder(tmp_path):
+    records = []
+    for parts in (["..", "A"], ["/etc/passwd"], ["SUB", "IM1"], ["..\\A"]):
+        record = Dataset()
+        record.DirectoryRecordType, record.ReferencedFileID = "IMAGE", parts
+        records.append(record)
+    header = Dataset()
+    header.file_meta = FileMetaDataset()
+    header.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    header.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.1.3.10"
+    header.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+    header.DirectoryRecordSequence = Sequence(records)
+    pydicom.dcmwrite(tmp_path / "DICOMDIR", header, enforce_file_format=True)
+    found = list(ImageFiles([tmp_path / "DICOMDIR"], volumes=True))
+    assert tmp_path / "SUB/IM1" in found
+    assert all(path.is_relative_to(tmp_path) and ".." not in path.parts for path in found)
+    assert Path("/etc/passwd") not in found

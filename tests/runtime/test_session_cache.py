@@ -1,0 +1,140 @@
+import os
+import stat
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from edge_mri import session_cache
+from edge_mri.classifier import SHIPPED_MODEL, Classifier
+from edge_mri.session_cache import MAX_FILES, SessionCache
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="files are kept on POSIX systems alone")
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (2, 1, 160, 160), np.uint8)
+START = onnxruntime.InferenceSession
+
+
+@pytest.fixture
+def folder(monkeypatch, tmp_path) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache/edge-mri/sessions"
+
+
+@pytest.fixture
+def starts(monkeypatch) -> list[bool]:
+    """For each session that is made, whether from an already optimised model."""
+    seen = []
+
+    def start(data, options, **settings):
+        plain = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        seen.append(options.graph_optimization_level == plain)
+        return START(data, options, **settings)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", start)
+    return seen
+
+
+def logits() -> np.ndarray:
+    return Classifier.load(device="cpu").logits(PIXELS)
+
+
+def test_the_second_start_takes_what_the_first_has_kept(folder, starts):
+    first, second = logits(), logits()
+    assert starts == [False, True]
+    np.testing.assert_array_equal(first, second)
+    (kept,) = folder.iterdir()
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def damage(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def swap(path: Path) -> None:
+    """Put what was kept for another model in its place."""
+    other = SessionCache("another model", onnxruntime.__version__)
+    scratch = other.scratch()
+    scratch.write_bytes(b"something else")
+    other.store(scratch)
+    other.path.replace(path)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        damage,
+        swap,
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(path.read_bytes()[:1000]),
+        lambda path: path.chmod(0o644),
+        lambda path: path.parent.chmod(0o755),
+        lambda path: (path.rename(path.with_name("else")), path.symlink_to("else")),
+    ],
+    ids=["damaged", "of another", "empty", "cut", "readable", "open folder", "a link"],
+)
+def test_what_cannot_be_trusted_is_not_taken(folder, starts, spoil):
+    expected = logits()
+    spoil(next(folder.iterdir()))
+    np.testing.assert_array_equal(logits(), expected)
+    assert starts == [False, False]
+
+
+def test_a_file_of_somebody_else_is_not_taken(folder, starts, monkeypatch):
+    logits()
+    monkeypatch.setattr(session_cache.os, "geteuid", lambda: os.getuid() + 1)
+    logits()
+    assert starts == [False, False]
+
+
+def test_a_kept_model_that_does_not_load_is_made_again(folder, starts):
+    expected = logits()
+    (kept,) = folder.iterdir()
+    cache = SessionCache(Classifier.load(device="cpu").model_sha256, onnxruntime.__version__)
+    scratch = cache.scratch()
+    scratch.write_bytes(b"well sealed, but no model")
+    cache.store(scratch)
+    assert cache.path == kept
+    starts.clear()
+    np.testing.assert_array_equal(logits(), expected)
+    assert starts == [True, False]
+
+
+@pytest.mark.parametrize("base", ["/dev/null", "/proc/nowhere"])
+def test_a_start_needs_no_folder_to_keep_things_in(monkeypatch, starts, base):
+    monkeypatch.setenv("XDG_CACHE_HOME", base)
+    logits()
+    assert starts == [False]
+
+
+def test_nothing_is_kept_where_that_is_switched_off(folder, monkeypatch):
+    monkeypatch.setenv("EDGE_MRI_CACHE", "off")
+    logits()
+    assert not folder.exists()
+
+
+def test_another_model_and_another_onnxruntime_are_other_files(folder):
+    paths = {SessionCache(*key).path for key in (("a", "1.32"), ("b", "1.32"), ("a", "1.33"))}
+    assert len(paths) == 3
+    assert paths == {path for path in paths if path.parent == folder}
+
+
+def test_only_the_newest_are_kept(folder):
+    for number in range(MAX_FILES + 3):
+        cache = SessionCache(str(number), "")
+        scratch = cache.scratch()
+        scratch.write_bytes(b"model")
+        cache.store(scratch)
+        os.utime(cache.path, (number, number))
+    assert len(list(folder.iterdir())) == MAX_FILES
+    assert SessionCache(str(number), "").load() == b"model"
+
+
+def test_the_package_stays_as_it_is(folder):
+    before = sorted(SHIPPED_MODEL.parent.iterdir())
+    logits()
+    assert sorted(SHIPPED_MODEL.parent.iterdir()) == before

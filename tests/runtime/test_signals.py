@@ -1,0 +1,58 @@
+import os
+import signal
+import threading
+
+import pytest
+
+from edge_mri.signals import stop_on_signals
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_after_the_item_at_hand(number, code):
+    closed = []
+
+    def source():
+        try:
+            yield from range(100)
+        finally:
+            closed.append(True)
+
+    seen = []
+    with stop_on_signals() as stop:
+        for item in stop.until(source()):
+            if item == 4:
+                os.kill(os.getpid(), number)
+            seen.append(item)
+    assert seen == [0, 1, 2, 3, 4]
+    assert closed == [True]
+    assert (stop.exit_code, stop.name) == (code, number.name)
+
+
+def test_a_second_signal_does_not_wait():
+    with stop_on_signals():
+        os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_the_handlers_of_before_come_back():
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with stop_on_signals() as stop:
+        assert signal.getsignal(signal.SIGTERM) not in before
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+    assert (stop.exit_code, stop.name) == (0, "")
+
+
+def test_another_thread_takes_no_signals():
+    seen = []
+
+    def run():
+        with stop_on_signals() as stop:
+            seen.extend(stop.until(range(3)))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert seen == [0, 1, 2]

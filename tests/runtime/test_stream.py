@@ -1,0 +1,94 @@
+import threading
+import time
+from itertools import islice
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge_mri.stream import stream_batches
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 70), st.integers(1, 4), st.integers(1, 9))
+def test_every_item_is_answered_once_and_in_order(count, workers, batch_size):
+    sizes = []
+
+    def work(batch):
+        sizes.append(len(batch))
+        return [item * 2 for item in batch]
+
+    found = list(stream_batches(work, range(count), workers=workers, batch_size=batch_size))
+    assert found == [item * 2 for item in range(count)]
+    assert max(sizes, default=0) <= batch_size
+    assert sum(sizes) == count
+
+
+@pytest.mark.parametrize("count", [4, 8, 20])
+def test_a_handful_of_items_keeps_every_worker_busy(count):
+    """No worker gets more than its share and one batch of the last size begun."""
+    work: dict[str, int] = {}
+    lock = threading.Lock()
+    together = threading.Barrier(4)
+
+    def answer(batch):
+        name = threading.current_thread().name
+        if name not in work:
+            together.wait(timeout=10)  # all four are at it before the first is done
+        with lock:
+            work[name] = work.get(name, 0) + len(batch)
+        time.sleep(0.002 * len(batch))
+        return batch
+
+    list(stream_batches(answer, range(count), workers=4, batch_size=8))
+    assert len(work) == 4
+
+
+def test_one_worker_is_the_calling_thread():
+    names = list(
+        stream_batches(
+            lambda batch: [threading.current_thread().name] * len(batch),
+            range(3),
+            workers=1,
+            batch_size=2,
+        )
+    )
+    assert set(names) == {threading.current_thread().name}
+
+
+def test_an_item_may_have_several_answers_or_none():
+    found = list(
+        stream_batches(
+            lambda batch: [item for item in batch for _ in range(item % 3)],
+            range(6),
+            workers=2,
+            batch_size=4,
+        )
+    )
+    assert found == [1, 2, 2, 4, 5, 5]
+
+
+def test_a_slow_consumer_is_not_run_away_from():
+    asked = []
+
+    def endless():
+        for number in range(10**9):
+            asked.append(number)
+            yield number
+
+    stream = stream_batches(list, endless(), workers=3, batch_size=5)
+    for seen, _ in enumerate(islice(stream, 300), 1):
+        assert len(asked) - seen <= (2 * 3 + 1) * 5
+    stream.close()
+
+
+def test_an_error_in_the_work_ends_the_stream():
+    def work(batch):
+        if 7 in batch:
+            raise ZeroDivisionError
+        return batch
+
+    stream = stream_batches(work, range(100), workers=2, batch_size=1)
+    assert list(islice(stream, 7)) == list(range(7))
+    with pytest.raises(ZeroDivisionError):
+        next(stream)
