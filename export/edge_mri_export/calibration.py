@@ -15,7 +15,7 @@ from edge_mri.progress import Progress
 from edge_mri_export.errors import CalibrationError
 from edge_mri_train.manifest import read_manifest
 from edge_mri_train.pixels import load_pixels
-from edge_mri_train.training import MANIFEST
+from edge_mri_train.runs import MANIFEST
 
 CALIBRATION_IMAGES = 320
 PARITY_IMAGES = 1000

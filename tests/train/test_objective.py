@@ -1,0 +1,72 @@
+import copy
+
+import pytest
+import torch
+
+from edge_mri_train.architectures import build
+from edge_mri_train.batches import Batch
+from edge_mri_train.objective import Objective, Weights, lesion_loss
+
+ONLY_TEACHER = Weights(labels=0.0, lesion=0.0, teacher=1.0)
+
+
+def batch(count: int = 4, size: int = 64) -> Batch:
+    generator = torch.Generator().manual_seed(0)
+    masks = torch.zeros(count, 1, size, size)
+    masks[0, :, 16:32, 8:24] = 1
+    return Batch(
+        torch.rand(count, 1, size, size, generator=generator),
+        torch.nn.functional.one_hot(torch.arange(count), 12).bool(),
+        masks,
+        torch.tensor([True, True, *[False] * (count - 2)]),
+        torch.ones(count),
+    )
+
+
+def largest_gradient(objective: Objective) -> float:
+    objective.zero_grad()
+    objective(batch()).backward()
+    gradients = [one.grad for one in objective.network.parameters() if one.grad is not None]
+    return max(float(one.abs().max()) for one in gradients)
+
+
+@pytest.mark.parametrize("name", ["edge_net", "artemis_cnn"])
+def test_who_answers_as_the_teacher_has_nothing_to_learn_from_it(name):
+    network = build(name, 12, 64).eval()
+    objective = Objective(network, ONLY_TEACHER, [copy.deepcopy(network)]).eval()
+    assert largest_gradient(objective) < 1e-5
+    torch.manual_seed(1)
+    other = Objective(network, ONLY_TEACHER, [build(name, 12, 64)]).eval()
+    assert largest_gradient(other) > 1e-4
+
+
+def test_teachers_are_not_trained_nor_put_into_training_mode():
+    network, teacher = build("edge_net", 12, 64), build("edge_net", 12, 64)
+    objective = Objective(network, Weights(teacher=1.0), [teacher])
+    objective.train()
+    assert not teacher.training
+    objective(batch()).backward()
+    assert all(one.grad is None for one in teacher.parameters())
+    assert set(objective.parameters()) == set(network.parameters())
+
+
+def test_the_map_is_right_where_the_lesion_covers_a_quarter_of_the_cell():
+    given = batch()
+    perfect = torch.full((4, 1, 8, 8), -20.0)
+    perfect[0, :, 2:4, 1:3] = 20.0
+    assert lesion_loss(perfect, given).item() < 1e-6
+    assert lesion_loss(-perfect, given).item() > 10
+    moved = perfect.roll(1, dims=3)
+    assert lesion_loss(moved, given).item() > 0.5
+
+
+def test_images_that_nobody_outlined_teach_the_map_nothing():
+    given = batch()
+    maps = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    other = maps.clone()
+    other[2:] = 5.0
+    assert torch.equal(lesion_loss(maps, given), lesion_loss(other, given))
+    nobody = Batch(
+        given.images, given.allowed, given.masks, torch.zeros(4, dtype=torch.bool), given.weights
+    )
+    assert lesion_loss(maps, nobody).item() == 0

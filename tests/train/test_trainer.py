@@ -1,0 +1,125 @@
+"""What a run may be told beside the basics: averages, teachers, lesions, an early end."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from edge_mri.errors import OptionError
+from edge_mri.labels import Label
+from edge_mri.progress import NoProgress
+from edge_mri_train import trainer
+from edge_mri_train.augmentation.pipeline import AugmentConfig
+from edge_mri_train.checkpoint import Checkpoint, load_state
+from edge_mri_train.config import TrainConfig
+from edge_mri_train.order import Order
+from edge_mri_train.training import resume, show_augmentation, train
+
+EVERYTHING = AugmentConfig(**dict.fromkeys(AugmentConfig.__dataclass_fields__, 0.5))
+
+
+def history(folder: Path) -> list[dict]:
+    return json.loads((folder / "history.json").read_text())
+
+
+@pytest.fixture
+def lesion_run(tiny, tmp_path, phantoms):
+    """Make a run of edge_net with everything on."""
+
+    def make(name: str, **changes: object) -> Path:
+        config = tiny(
+            arch="edge_net", image_size=64, ema=0.9, augment=EVERYTHING, tumor_free=0.5, epochs=2
+        )
+        values = {field: getattr(config, field) for field in config.__dataclass_fields__}
+        train(tiny(**values | changes), tmp_path / name, NoProgress())
+        return tmp_path / name
+
+    return make
+
+
+def test_a_run_with_everything_on_resumes_to_the_same_weights(lesion_run, tmp_path):
+    whole = lesion_run("whole")
+
+    class Stop(NoProgress):
+        def say(self, text: str) -> None:
+            if text.startswith("epoch   1"):
+                raise KeyboardInterrupt
+
+    half = tmp_path / "half"
+    config = json.loads((whole / "config.json").read_text())
+    assert config["augment"]["paste"] == 0.5
+    with pytest.raises(KeyboardInterrupt):
+        train(TrainConfig.read(whole / "config.json"), half, Stop())
+    assert len(history(half)) == 1
+    resume(half, NoProgress())
+    for key in ("network", "average"):
+        one, other = (load_state(folder / "last.pt")[key] for folder in (whole, half))
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
+
+
+def test_the_averaged_weights_are_what_is_kept(tiny, tmp_path):
+    train(tiny(ema=0.9, epochs=1), tmp_path / "run", NoProgress())
+    last = load_state(tmp_path / "run" / "last.pt")
+    kept = Checkpoint.load(tmp_path / "run" / "checkpoint.pt").network.state_dict()
+    key = "classifier.1.weight"
+    assert torch.equal(kept[key], last["average"][f"module.{key}"])
+    assert not torch.equal(kept[key], last["network"][key])
+
+
+def test_the_history_of_a_lesion_map_says_what_it_finds_only_where_there_are_outlines(lesion_run):
+    assert history(lesion_run("run", epochs=1))[0]["lesions_found"] is None
+
+
+def test_a_teacher_changes_what_is_learned(tiny, tmp_path, finished):
+    teacher = str(finished / "checkpoint.pt")
+    for name, teachers in (("alone", ()), ("taught", (teacher,))):
+        train(tiny(epochs=1, distill=teachers), tmp_path / name, NoProgress())
+    alone, taught = (history(tmp_path / name)[0]["train_loss"] for name in ("alone", "taught"))
+    assert taught != alone
+    checkpoint = Checkpoint.load(tmp_path / "taught" / "checkpoint.pt")
+    assert checkpoint.training["teachers"] == 1
+    assert teacher not in json.dumps(checkpoint.training)
+
+
+def test_a_teacher_of_another_size_is_refused(tiny, tmp_path, finished):
+    teacher = str(finished / "checkpoint.pt")
+    with pytest.raises(OptionError) as caught:
+        train(tiny(image_size=64, distill=(teacher,)), tmp_path / "run", NoProgress())
+    assert str(caught.value) == (
+        f"the teacher {teacher} answers 12 classes at 32 px, the student 12 at 64 px; "
+        "expected the same"
+    )
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_without_patience_left_ends_early(tiny, tmp_path, monkeypatch, recorder):
+    scores = iter([0.5, 0.4, 0.3, 0.2, 0.1])
+
+    def validated(*arguments: object) -> dict:
+        return real(*arguments) | {"score": next(scores)}
+
+    real = trainer.validate
+    monkeypatch.setattr(trainer, "validate", validated)
+    train(tiny(epochs=5, patience=2), tmp_path / "run", recorder)
+    assert len(history(tmp_path / "run")) == 3
+    assert recorder.lines[-1] == "No better score in 2 epochs: stopped."
+
+
+def test_half_of_the_images_drawn_are_free_of_tumour_where_it_was_asked_for(tiny):
+    labels = [Label("glioma")] * 90 + [Label("no_tumor")] * 10
+    order = Order(labels, tiny(tumor_free=0.5))
+    drawn = np.concatenate([batch for epoch in range(40) for batch in order.batches(epoch)])
+    assert abs((drawn >= 90).mean() - 0.5) < 0.03
+
+
+def test_the_contact_sheet_has_a_row_for_each_change_that_is_on(tiny, tmp_path):
+    augment = replace(AugmentConfig.none(), noise=1.0, jpeg=0.5)
+    path = tmp_path / "sheet.png"
+    show_augmentation(tiny(augment=augment), path, NoProgress())
+    height, width = cv2.imread(str(path)).shape[:2]
+    assert height == 32 * (1 + 2 + 3)
+    assert width > 10 * 32
