@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from edge_mri.labels import NO_TUMOR, LabelSpace
-from edge_mri.session import available_threads
+from edge_mri.workers import available_threads
 from edge_mri_train.augmentation.pipeline import Augmentation
 from edge_mri_train.slices import Slices
 
