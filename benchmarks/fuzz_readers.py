@@ -303,7 +303,8 @@ def main() -> None:
     growth = "?" if report.growth_bytes is None else f"{report.growth_bytes / 2**20:+.1f} MB"
     click.echo(
         f"{report.cases:,} cases in {report.seconds:.0f} s ({rate:.0f} a second), slowest "
-        f"{report.slowest_s:.2f} s (case {report.slowest}), memory {growth}, findings {len(report.findings)}"
+        f"{report.slowest_s:.2f} s (case {report.slowest}), memory {growth}, "
+        f"findings {len(report.findings)}"
     )
     for finding in report.findings:
         click.echo(f"  {finding}")
