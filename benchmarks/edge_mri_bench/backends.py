@@ -1,0 +1,145 @@
+"""The backends by name, and what a backend is: the steps from a file to a record.
+
+Each backend decodes and prepares images the way its users do, so that its accuracy and its time
+belong to the same answers. One that cannot be measured here is `Skipped` with the reason.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_mri.images import decode_image, read_file
+from edge_mri.labels import LabelSpace
+from edge_mri.prediction import Prediction, predictions, softmax
+from edge_mri.preprocess import PreprocessSpec, preprocess
+from edge_mri_bench.errors import BackendError
+from edge_mri_bench.networks import Network
+
+
+class Skipped(Exception):  # noqa: N818  # no error: a row of the report that says why it is empty
+    """This backend cannot be measured here; the text says why."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How backends are opened.
+
+    Attributes:
+        threads: Threads of one call.
+        calibration: Images for backends that quantise by themselves.
+        compile: Whether `torch.compile` is tried, a minute or two for each network.
+        variant: Of a backend that chooses among several: the one to take; None: the fastest.
+    """
+
+    threads: int = 1
+    calibration: tuple[Path, ...] = ()
+    compile: bool = False
+    variant: str | None = None
+
+
+class Backend(ABC):
+    """One way of answering, opened.
+
+    Attributes:
+        distributions: What must be installed to run it.
+        note: What people should know about it.
+        answers: Whether its weights are trained, so that its answers can be scored.
+        model_bytes: Its model on disk; None where it has no file.
+        variant: Which of several it chose.
+    """
+
+    distributions: ClassVar[tuple[str, ...]]
+
+    def __init__(
+        self,
+        labels: LabelSpace,
+        spec: PreprocessSpec,
+        *,
+        temperature: float = 1.0,
+        model_bytes: int | None = None,
+        answers: bool = True,
+    ) -> None:
+        self.labels = labels
+        self.spec = spec
+        self.temperature = temperature
+        self.model_bytes = model_bytes
+        self.answers = answers
+        self.note = ""
+        self.variant: str | None = None
+
+    def decode(self, data: bytes) -> Any:
+        """Decode an image file's bytes."""
+        return decode_image(data)
+
+    def prepare(self, image: Any) -> Any:
+        """Turn what `decode` returned into the input of one image."""
+        return preprocess(image, self.spec)
+
+    def stack(self, inputs: Sequence[Any]) -> Any:
+        """Put inputs together to a batch."""
+        return np.stack(inputs)
+
+    @abstractmethod
+    def infer(self, batch: Any) -> NDArray[np.float32]:
+        """Return `(N, K)` logits of a batch."""
+
+    def answer(self, path: Path) -> Prediction:
+        """Go the whole way, from a file to a record."""
+        batch = self.stack([self.prepare(self.decode(read_file(path)))])
+        probabilities = softmax(self.infer(batch), self.temperature)
+        return predictions([str(path)], probabilities, self.labels)[0]
+
+    def stream(self, paths: Sequence[Path], workers: int) -> Iterator[Prediction]:
+        """Answer files on some threads."""
+        with ThreadPoolExecutor(workers) as pool:
+            yield from pool.map(self.answer, paths)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A row of the table of backends.
+
+    Attributes:
+        module: Where its function `open_backend(name, network, settings)` is.
+        label: Its name for people.
+    """
+
+    module: str
+    label: str
+
+
+KINDS = {
+    "pytorch": Kind("pytorch", "PyTorch as its users run it (PIL, torchvision, eager)"),
+    "pytorch-best": Kind("pytorch", "PyTorch at its best (OpenCV, fastest of its modes)"),
+    "ort-fp32": Kind("onnx_runtime", "edge-mri, ONNX Runtime FP32"),
+    "ort-int8": Kind("onnx_runtime", "edge-mri, ONNX Runtime INT8"),
+    "openvino-fp32": Kind("openvino_rival", "OpenVINO, the same FP32 file"),
+    "openvino-int8": Kind("openvino_rival", "OpenVINO, the same INT8 file"),
+    "openvino-nncf": Kind("openvino_rival", "OpenVINO with its own INT8 (NNCF)"),
+    "timm": Kind("timm_rival", "timm's mobilenetv3_small_100, exported, ONNX Runtime FP32"),
+}
+EAGER = "pytorch"
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Raise `BackendError` for names that are not in the table."""
+    unknown = [name for name in names if name not in KINDS]
+    if unknown:
+        raise BackendError(unknown, list(KINDS))
+
+
+def open_backend(name: str, network: Network, settings: Settings) -> Backend:
+    """Open a backend for a network; raises `Skipped` where it cannot be measured here."""
+    module = import_module(f"edge_mri_bench.{KINDS[name].module}")
+    try:
+        backend: Backend = module.open_backend(name, network, settings)
+    except ModuleNotFoundError as error:
+        raise Skipped(f"{error.name} is not installed") from error
+    return backend
