@@ -10,14 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_mri.images import decode_image, read_file
+from edge_mri.images import decode_image
 from edge_mri.labels import LabelSpace
-from edge_mri.prediction import Prediction, predictions, softmax
+from edge_mri.prediction import softmax
 from edge_mri.preprocess import PreprocessSpec, preprocess
 from edge_mri_bench.errors import BackendError
 from edge_mri_bench.networks import Network
@@ -25,6 +25,26 @@ from edge_mri_bench.networks import Network
 
 class Skipped(Exception):  # noqa: N818  # no error: a row of the report that says why it is empty
     """This backend cannot be measured here; the text says why."""
+
+
+class Answer(Protocol):
+    """What every backend answers; the runtime's records say more."""
+
+    @property
+    def type(self) -> str | None:
+        """The most probable type."""
+
+    @property
+    def plane(self) -> str | None:
+        """The most probable plane; None for a model that knows no planes."""
+
+
+@dataclass(frozen=True)
+class Named:
+    """An answer of a backend that has no records of its own."""
+
+    type: str | None
+    plane: str | None
 
 
 @dataclass(frozen=True)
@@ -36,12 +56,34 @@ class Settings:
         calibration: Images for backends that quantise by themselves.
         compile: Whether `torch.compile` is tried, a minute or two for each network.
         variant: Of a backend that chooses among several: the one to take; None: the fastest.
+        prepared: Of a backend that makes its own model file: one made earlier.
+        folder: Where a backend keeps the model file that it makes.
     """
 
     threads: int = 1
     calibration: tuple[Path, ...] = ()
     compile: bool = False
     variant: str | None = None
+    prepared: Path | None = None
+    folder: Path = Path()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON values, to hand it to another process."""
+        return vars(self) | {
+            "calibration": [str(file) for file in self.calibration],
+            "prepared": self.prepared and str(self.prepared),
+            "folder": str(self.folder),
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Settings":
+        """Read back what `to_dict` wrote."""
+        paths = {
+            "calibration": tuple(Path(file) for file in values["calibration"]),
+            "prepared": values["prepared"] and Path(values["prepared"]),
+            "folder": Path(values["folder"]),
+        }
+        return cls(**values | paths)
 
 
 class Backend(ABC):
@@ -53,6 +95,7 @@ class Backend(ABC):
         answers: Whether its weights are trained, so that its answers can be scored.
         model_bytes: Its model on disk; None where it has no file.
         variant: Which of several it chose.
+        prepared: The model file that it made for itself.
     """
 
     distributions: ClassVar[tuple[str, ...]]
@@ -73,6 +116,7 @@ class Backend(ABC):
         self.answers = answers
         self.note = ""
         self.variant: str | None = None
+        self.prepared: Path | None = None
 
     def decode(self, data: bytes) -> Any:
         """Decode an image file's bytes."""
@@ -90,13 +134,23 @@ class Backend(ABC):
     def infer(self, batch: Any) -> NDArray[np.float32]:
         """Return `(N, K)` logits of a batch."""
 
-    def answer(self, path: Path) -> Prediction:
-        """Go the whole way, from a file to a record."""
-        batch = self.stack([self.prepare(self.decode(read_file(path)))])
-        probabilities = softmax(self.infer(batch), self.temperature)
-        return predictions([str(path)], probabilities, self.labels)[0]
+    def name(self, logits: NDArray[np.float32]) -> list[Named]:
+        """Turn `(N, K)` logits into the most probable type and plane."""
+        probabilities = softmax(logits, self.temperature)
+        types = self.labels.type_probabilities(probabilities).argmax(axis=1)
+        planes = self.labels.plane_probabilities(probabilities)
+        columns = [None] * len(types) if planes is None else planes.argmax(axis=1)
+        return [
+            Named(self.labels.types[one], None if two is None else self.labels.planes[two])
+            for one, two in zip(types, columns, strict=True)
+        ]
 
-    def stream(self, paths: Sequence[Path], workers: int) -> Iterator[Prediction]:
+    def answer(self, path: Path) -> Answer:
+        """Go the whole way, from a file to an answer."""
+        batch = self.stack([self.prepare(self.decode(path.read_bytes()))])
+        return self.name(self.infer(batch))[0]
+
+    def stream(self, paths: Sequence[Path], workers: int) -> Iterator[Answer]:
         """Answer files on some threads."""
         with ThreadPoolExecutor(workers) as pool:
             yield from pool.map(self.answer, paths)

@@ -47,7 +47,9 @@ def benchmark(
             Path(folder) / "phantoms",
             time_phantoms=config.time_phantoms,
         )
-        run = Run(config, chosen, networks, work, Path(folder), _new(config, chosen, work), progress)
+        run = Run(
+            config, chosen, networks, work, Path(folder), _new(config, chosen, work), progress
+        )
         return _go(run, progress, save)
 
 

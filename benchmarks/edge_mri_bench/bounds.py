@@ -39,7 +39,11 @@ def explain(
         return text
     floor = macs / (peak_gmacs * 1e6)
     reached = floor / steps["inference"]
-    kind = "arithmetic" if reached >= _NEAR_PEAK else "memory traffic and overhead, not arithmetic"
+    kind = (
+        "arithmetic"
+        if reached >= _NEAR_PEAK
+        else "layers without reuse (depthwise, element by element), memory and calls"
+    )
     return (
         f"{text}; {macs / 1e6:.0f} million multiplications need {floor:.2f} ms at this core's "
         f"INT8 peak, {100 * reached:.0f} % of it is reached: bound by {kind}"

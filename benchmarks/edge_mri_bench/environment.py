@@ -3,6 +3,7 @@
 import importlib.metadata as metadata
 from collections.abc import Iterable
 from functools import cache
+from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
@@ -12,10 +13,10 @@ RUNTIME = ("numpy", "onnxruntime", "opencv-python-headless", "click")
 
 def installed_bytes(names: Iterable[str]) -> int | None:
     """Return the bytes on disk of distributions and what they require; None if one is missing."""
-    roots = [canonicalize_name(name) for name in names]
+    roots: list[str] = [canonicalize_name(name) for name in names]
     if any(_size(name) is None for name in roots):
         return None
-    return sum(_size(name) or 0 for name in _closure(roots))
+    return sum((_size(name) or 0) for name in _closure(roots))
 
 
 def _closure(roots: list[str]) -> set[str]:
@@ -31,7 +32,7 @@ def _closure(roots: list[str]) -> set[str]:
 
 def _requires(name: str) -> list[str]:
     """Return what a distribution requires on this machine, without its extras."""
-    required = []
+    required: list[str] = []
     for line in metadata.requires(name) or ():
         try:
             requirement = Requirement(line)
@@ -48,10 +49,10 @@ def _size(name: str) -> int | None:
         files = metadata.files(name) or []
     except metadata.PackageNotFoundError:
         return None
-    sizes = []
+    total = 0
     for file in files:
         try:
-            sizes.append(file.locate().stat().st_size)  # type: ignore[attr-defined]
+            total += Path(str(file.locate())).stat().st_size
         except OSError:  # a listed file that is gone
             continue
-    return sum(sizes)
+    return total

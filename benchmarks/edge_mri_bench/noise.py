@@ -41,8 +41,8 @@ class Reference:
         reasons = []
         if spread > SPREAD_LIMIT:
             reasons.append(
-                f"the middle half of a fixed piece of work's times spread over {100 * spread:.0f} % "
-                f"of their median (limit {100 * SPREAD_LIMIT:.0f} %)"
+                f"the middle half of a fixed piece of work's times spread over "
+                f"{100 * spread:.0f} % of their median (limit {100 * SPREAD_LIMIT:.0f} %)"
             )
         if stolen > STOLEN_LIMIT:
             reasons.append(

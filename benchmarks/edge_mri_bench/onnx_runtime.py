@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_mri.classifier import Classifier
-from edge_mri.prediction import Prediction
-from edge_mri_bench.backends import Backend, Settings, Skipped
+from edge_mri_bench.backends import Answer, Backend, Settings, Skipped
 from edge_mri_bench.environment import RUNTIME
 from edge_mri_bench.networks import Network
 
@@ -22,17 +21,22 @@ class RuntimeBackend(Backend):
     def __init__(self, path: Path) -> None:
         self._classifier = Classifier.load(path, device="cpu")
         contract = self._classifier.contract
-        super().__init__(contract.labels, contract.preprocess, model_bytes=path.stat().st_size)
+        super().__init__(
+            contract.labels,
+            contract.preprocess,
+            temperature=contract.temperature,
+            model_bytes=path.stat().st_size,
+        )
 
     def infer(self, batch: Any) -> NDArray[np.float32]:
         """Run the session."""
         return self._classifier.logits(batch)
 
-    def answer(self, path: Path) -> Prediction:
+    def answer(self, path: Path) -> Answer:
         """Ask the classifier."""
         return self._classifier.predict(path)
 
-    def stream(self, paths: Sequence[Path], workers: int) -> Iterator[Prediction]:
+    def stream(self, paths: Sequence[Path], workers: int) -> Iterator[Answer]:
         """Let the classifier stream."""
         return self._classifier.stream(paths, threads=workers)
 

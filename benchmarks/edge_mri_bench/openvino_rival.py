@@ -4,8 +4,11 @@ It gets edge-mri's decoding and preprocessing, a model compiled for each batch s
 logits to compute.
 """
 
+import os
 import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +39,11 @@ class OpenVinoBackend(Backend):
             model_bytes=path.stat().st_size,
         )
         self._core = openvino.Core()
-        model = _logits_alone(self._core.read_model(str(path)))
         if quantise:
-            model = self._quantised(model, settings.calibration)
-        self._model = model
+            self.prepared = settings.prepared or self._quantise(path, settings)
+            path = self.prepared
+            self.model_bytes = sum(one.stat().st_size for one in path.parent.iterdir())
+        self._model = _logits_alone(self._core.read_model(str(path)))
         self._options = {
             "INFERENCE_NUM_THREADS": settings.threads,
             "NUM_STREAMS": 1,
@@ -66,20 +70,28 @@ class OpenVinoBackend(Backend):
             requests[batch_size] = self._compiled[batch_size].create_infer_request()
         return requests[batch_size]
 
-    def _quantised(self, model: Any, files: tuple[Path, ...]) -> Any:
+    def _quantise(self, path: Path, settings: Settings) -> Path:
+        """Let NNCF quantise a file, with its own defaults."""
         import nncf
 
-        if not files:
+        if not settings.calibration:
             raise Skipped("NNCF needs images to calibrate with")
-        chosen = files[:_CALIBRATION]
+        chosen = settings.calibration[:_CALIBRATION]
         inputs = [preprocess(read_image(file), self.spec)[np.newaxis] for file in chosen]
-        quantised = nncf.quantize(model, nncf.Dataset(inputs), subset_size=len(inputs))
-        with tempfile.TemporaryDirectory(prefix="edge-mri-") as folder:
-            target = Path(folder) / "model.xml"
-            openvino.save_model(quantised, target)
-            self.model_bytes = sum(file.stat().st_size for file in Path(folder).iterdir())
+        model = _logits_alone(self._core.read_model(str(path)))
+        with _quiet():
+            quantised = nncf.quantize(model, nncf.Dataset(inputs), subset_size=len(inputs))
         self.note = f"calibrated on {len(inputs)} of the timed images"
-        return quantised
+        folder = Path(tempfile.mkdtemp(prefix="nncf-", dir=settings.folder))
+        openvino.save_model(quantised, folder / "model.xml")
+        return folder / "model.xml"
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep NNCF's bars and advice off stdout, which is for records."""
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):  # noqa: PTH123  # no path
+        yield
 
 
 def _logits_alone(model: Any) -> Any:

@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +50,7 @@ def start_backend(
     name: str, network: Network, settings: Settings, files: Sequence[Path]
 ) -> Started:
     """Start a process that opens a backend and answers some files."""
-    values = asdict(settings) | {"calibration": [str(file) for file in settings.calibration]}
-    spec = {"backend": name, "network": network.to_dict(), "settings": values}
+    spec = {"backend": name, "network": network.to_dict(), "settings": settings.to_dict()}
     with tempfile.TemporaryDirectory(prefix="edge-mri-") as folder:
         file = Path(folder) / "spec.json"
         file.write_text(json.dumps(spec), encoding="utf-8")

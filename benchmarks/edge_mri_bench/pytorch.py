@@ -42,7 +42,7 @@ class EagerBackend(Backend):
             checkpoint.labels,
             checkpoint.preprocess,
             temperature=checkpoint.temperature,
-            model_bytes=network.checkpoint and network.checkpoint.stat().st_size,
+            model_bytes=_bytes(network),
             answers=network.checkpoint is not None,
         )
         side = checkpoint.preprocess.size
@@ -82,7 +82,7 @@ class BestBackend(Backend):
             checkpoint.labels,
             checkpoint.preprocess,
             temperature=checkpoint.temperature,
-            model_bytes=network.checkpoint and network.checkpoint.stat().st_size,
+            model_bytes=_bytes(network),
             answers=network.checkpoint is not None,
         )
         self._forward, self.variant, times = _fastest(checkpoint, settings)
@@ -123,6 +123,10 @@ def _deployed(network: nn.Module) -> nn.Module:
         return network
     fused: nn.Module = deploy()
     return fused.eval()
+
+
+def _bytes(network: Network) -> int | None:
+    return network.checkpoint.stat().st_size if network.checkpoint else None
 
 
 def _weights_note(network: Network) -> str:
@@ -168,7 +172,9 @@ def _fastest(checkpoint: Checkpoint, settings: Settings) -> tuple[Forward, str, 
 def _mode(name: str, checkpoint: Checkpoint) -> Forward:
     dtype = torch.bfloat16 if name.endswith("bfloat16") else torch.float32
     layout = torch.channels_last if name.startswith("channels_last") else torch.contiguous_format
-    network = _copy(checkpoint).to(dtype=dtype, memory_format=layout)
+    # A copy, since conversion is in place.
+    network = deepcopy(checkpoint.network).eval().to(dtype)
+    network = network.to(memory_format=layout)
     run: Any = network
     if name.startswith("compiled"):
         run = torch.compile(network, options=_FREEZE)  # type: ignore[arg-type]
@@ -178,8 +184,3 @@ def _mode(name: str, checkpoint: Checkpoint) -> Forward:
         return logits
 
     return forward
-
-
-def _copy(checkpoint: Checkpoint) -> nn.Module:
-    """Return a network of its own: modes convert weights in place."""
-    return deepcopy(checkpoint.network).eval()

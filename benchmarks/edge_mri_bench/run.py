@@ -4,6 +4,7 @@ Their order, and what happens when one is interrupted, is `benchmark`.
 """
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,12 @@ class Run:
         self.config, self.effort, self.work = config, effort, work
         self.networks = networks
         self.folder, self.progress = folder, progress
-        self.settings = Settings(config.threads, work.files, effort.compile)
+        self.settings = Settings(
+            threads=config.threads,
+            calibration=work.files,
+            compile=effort.compile,
+            folder=folder,
+        )
         self.backends: dict[str, Backend] = {}
         self.opened: dict[str, tuple[str, Network]] = {}
         self.measured = Measured()
@@ -271,12 +277,8 @@ class Run:
             model = network.int8 if name == "ort-int8" else network.fp32
             assert model is not None
             return processes.start_infer(model, files, threads=1)
-        settings = Settings(
-            self.config.threads,
-            self.settings.calibration,
-            self.effort.compile,
-            self.backends[row].variant,
-        )
+        backend = self.backends[row]
+        settings = replace(self.settings, variant=backend.variant, prepared=backend.prepared)
         return processes.start_backend(name, network, settings, files)
 
     def scale(self) -> None:
@@ -284,7 +286,8 @@ class Run:
         for network in self.networks:
             row = f"{network.id}/{'ort-int8' if network.int8 else 'ort-fp32'}"
             if row in self.backends and network.model is not None:
-                self.record["scaling"][network.id] = grown = {}
+                grown: dict[str, Any] = {}
+                self.record["scaling"][network.id] = grown
                 self._scale(network.model, row, grown)
         if self.effort.sweep:
             self._sweep()

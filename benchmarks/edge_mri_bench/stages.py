@@ -5,7 +5,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from edge_mri.images import read_file
 from edge_mri_bench.backends import Backend
 from edge_mri_bench.rounds import Cell
 
@@ -34,7 +33,7 @@ def cells_of(
 
     @cache
     def encoded(image: int) -> bytes:
-        return read_file(files[image])
+        return files[image].read_bytes()
 
     @cache
     def decoded(image: int) -> Any:

@@ -104,5 +104,3 @@ def _cell(row: str, precision: str, backend: Backend) -> Cell:
     size = backend.spec.size
     pixels = np.random.default_rng(0).integers(0, 256, (1, 1, size, size)).astype(np.uint8)
     return Cell(row, precision, lambda _: backend.infer(pixels))
-
-

@@ -38,15 +38,16 @@ class TimmBackend(Backend):
         config = timm.data.resolve_model_data_config(network)
         self._transform = timm.data.create_transform(**config, is_training=False)
         shape = config["input_size"]
-        content = _export(network, shape)
+        path = settings.prepared or _export(network, shape, settings.folder)
         super().__init__(
-            labels, PreprocessSpec(shape[1]), model_bytes=len(content), answers=False
+            labels, PreprocessSpec(shape[1]), model_bytes=path.stat().st_size, answers=False
         )
+        self.prepared = path
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = settings.threads
         options.log_severity_level = 3
         self._session = onnxruntime.InferenceSession(
-            content, options, providers=["CPUExecutionProvider"]
+            str(path), options, providers=["CPUExecutionProvider"]
         )
         self.note = f"{MODEL} with random weights at {shape[1]} px RGB: speed alone"
 
@@ -69,22 +70,21 @@ class TimmBackend(Backend):
         return logits
 
 
-def _export(network: torch.nn.Module, shape: tuple[int, int, int]) -> bytes:
-    with tempfile.TemporaryDirectory(prefix="edge-mri-") as folder:
-        path = Path(folder) / "model.onnx"
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the exporter's own deprecations
-            torch.onnx.export(
-                network,
-                (torch.zeros(2, *shape),),
-                path,
-                dynamo=True,
-                external_data=False,
-                input_names=["pixels"],
-                dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
-                verbose=False,
-            )
-        return path.read_bytes()
+def _export(network: torch.nn.Module, shape: tuple[int, int, int], folder: Path) -> Path:
+    path = Path(tempfile.mkdtemp(prefix="timm-", dir=folder)) / "model.onnx"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own deprecations
+        torch.onnx.export(
+            network,
+            (torch.zeros(2, *shape),),
+            path,
+            dynamo=True,
+            external_data=False,
+            input_names=["pixels"],
+            dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
+            verbose=False,
+        )
+    return path
 
 
 def open_backend(name: str, network: Network, settings: Settings) -> Backend:

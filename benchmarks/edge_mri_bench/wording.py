@@ -33,10 +33,8 @@ def share(measured: dict[str, Any] | None) -> str:
     """Return a share in percent with its interval and n; a dash for None."""
     if measured is None:
         return "-"
-    low, high = measured["ci95"]
-    return (
-        f"{100 * measured['share']:.2f} ({100 * low:.1f} to {100 * high:.1f}, n = {measured['n']:,})"
-    )
+    low, high = (100 * end for end in measured["ci95"])
+    return f"{100 * measured['share']:.2f} ({low:.1f} to {high:.1f}, n = {measured['n']:,})"
 
 
 def ratio(measured: dict[str, Any] | None) -> str:
@@ -74,7 +72,9 @@ def goal_verdict(goal: dict[str, Any]) -> str:
 def against(record: Record, row: str, stage: str, other: str) -> dict[str, Any] | None:
     """Return the ratio of a row at a stage against another."""
     wanted = (row, stage, other)
-    found = (one for one in record["ratios"] if (one["row"], one["stage"], one["against"]) == wanted)
+    found = (
+        one for one in record["ratios"] if (one["row"], one["stage"], one["against"]) == wanted
+    )
     return next(found, None)
 
 
