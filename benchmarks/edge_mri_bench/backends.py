@@ -191,9 +191,11 @@ def check_names(names: Sequence[str]) -> None:
 
 def open_backend(name: str, network: Network, settings: Settings) -> Backend:
     """Open a backend for a network; raises `Skipped` where it cannot be measured here."""
-    module = import_module(f"edge_mri_bench.{KINDS[name].module}")
     try:
+        module = import_module(f"edge_mri_bench.{KINDS[name].module}")
         backend: Backend = module.open_backend(name, network, settings)
     except ModuleNotFoundError as error:
+        if (error.name or "").startswith("edge_mri"):
+            raise
         raise Skipped(f"{error.name} is not installed") from error
     return backend

@@ -46,7 +46,7 @@ EFFORTS = {
         calls=4,
         batch_sizes=(1, 8),
         starts=3,
-        folder_images=96,
+        folder_images=48,
         folder_rounds=3,
     ),
     "normal": Effort(
