@@ -38,5 +38,5 @@ bench-quick:  ## a minute: the model that ships against eager PyTorch, with a fl
 bench-report:  ## half an hour on a quiet machine: the record, the tables of the document, the plots
 	$(BENCHMARK) $(MODELS) $(foreach file,$(CHECKPOINTS),--checkpoint $(file)) \
 	    $(foreach dir,$(DATA),--data $(dir)) $(if $(DATA),--time-phantoms) --effort full \
-	    --json $(RESULTS)/$(shell date -u +%Y-%m-%d).json --html $(RESULTS)/report.html \
+	    --json $(RESULTS)/$(shell date -u +%Y-%m-%d).json --html $(OUT)/report.html \
 	    --markdown docs/benchmarks.md --plots docs/plots
