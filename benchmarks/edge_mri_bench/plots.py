@@ -62,7 +62,7 @@ def accuracy_against_latency(record: Record) -> Figure | None:
         axes.errorbar(
             x,
             y,
-            yerr=[[y - 100 * low], [100 * high - y]],
+            yerr=[[max(y - 100 * low, 0)], [max(100 * high - y, 0)]],
             fmt=shades[row["network"]],
             color=_colour(row["backend"]),
             ecolor="#c3c9d1",
@@ -267,8 +267,13 @@ def _markers(rows: list[dict[str, Any]]) -> dict[str, str]:
 
 def _colour(backend: str) -> str:
     base = _COLOURS[backend.partition("-")[0]]
-    lighter = {"pytorch": "#e8a48c", "ort-fp32": "#7fb2dd", "openvino-fp32": "#c3b1dc"}
-    return lighter.get(backend, base)
+    others = {
+        "pytorch": "#e8a48c",
+        "ort-fp32": "#7fb2dd",
+        "openvino-fp32": "#c3b1dc",
+        "openvino-nncf": "#b0408f",
+    }
+    return others.get(backend, base)
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Axes]:

@@ -5,6 +5,7 @@ OpenCV decoding and preprocessing, then the fastest of the modes of `VARIANTS`, 
 """
 
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from io import BytesIO
@@ -25,7 +26,14 @@ from edge_mri_train.architectures import build, names, normalise
 from edge_mri_train.checkpoint import Checkpoint
 from edge_mri_train.errors import first_line
 
-VARIANTS = ("eager", "channels_last", "channels_last bfloat16", "compiled", "compiled bfloat16")
+VARIANTS = (
+    "eager",
+    "channels_last",
+    "channels_last bfloat16",
+    "torchscript",
+    "compiled",
+    "compiled bfloat16",
+)
 _TRIALS = 12
 _FREEZE = {"freezing": True}  # folds BatchNorm and packs the weights, as the other engines do
 
@@ -107,7 +115,9 @@ def open_backend(name: str, network: Network, settings: Settings) -> Backend:
 
 def _checkpoint(network: Network) -> Checkpoint:
     if network.checkpoint is not None:
-        return Checkpoint.load(network.checkpoint)
+        checkpoint = Checkpoint.load(network.checkpoint)
+        checkpoint.network = _deployed(checkpoint.network)
+        return checkpoint
     if network.name not in names():
         raise Skipped(f"no checkpoint was given, and {network.name} is no known architecture")
     labels, spec = LabelSpace(), PreprocessSpec(network.size)
@@ -143,8 +153,8 @@ def _fastest(checkpoint: Checkpoint, settings: Settings) -> tuple[Forward, str, 
     ready: dict[str, Forward] = {}
     failed = []
     for name in wanted:
-        forward = _mode(name, checkpoint)
         try:
+            forward = _mode(name, checkpoint)
             with torch.no_grad():
                 forward(example)
                 forward(example)
@@ -176,6 +186,8 @@ def _mode(name: str, checkpoint: Checkpoint) -> Forward:
     network = deepcopy(checkpoint.network).eval().to(dtype)
     network = network.to(memory_format=layout)
     run: Any = network
+    if name == "torchscript":
+        run = _scripted(network, checkpoint.preprocess.size)
     if name.startswith("compiled"):
         run = torch.compile(network, options=_FREEZE)  # type: ignore[arg-type]
 
@@ -184,3 +196,13 @@ def _mode(name: str, checkpoint: Checkpoint) -> Forward:
         return logits
 
     return forward
+
+
+def _scripted(network: nn.Module, size: int) -> Any:
+    """Trace, freeze and optimise with TorchScript, which PyTorch no longer recommends."""
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its deprecation
+        traced = torch.jit.trace(  # type: ignore[no-untyped-call]
+            network, torch.zeros(2, 1, size, size)
+        )
+        return torch.jit.optimize_for_inference(torch.jit.freeze(traced))

@@ -20,6 +20,7 @@ from edge_mri_bench.bounds import explain
 from edge_mri_bench.config import BenchmarkConfig, Effort
 from edge_mri_bench.energy import EnergyMeter
 from edge_mri_bench.environment import installed_bytes
+from edge_mri_bench.errors import ChildError
 from edge_mri_bench.networks import Network, with_reference
 from edge_mri_bench.noise import Reference
 from edge_mri_bench.physics import (
@@ -37,6 +38,7 @@ from edge_mri_bench.stages import cells_of
 from edge_mri_bench.statistics import summarise
 from edge_mri_bench.throughput import time_folders
 from edge_mri_bench.workload import Workload
+from edge_mri_train.errors import first_line
 
 _NOISE = ("noise", "reference")
 _SLOW_OPEN_S = 2.0
@@ -156,8 +158,8 @@ class Run:
         ]
         with pinned(self.config.threads) as cores:
             self.record["settings"]["pinned_cores"] = cores
-            for row, backend in self.backends.items():
-                cells += cells_of(row, backend, self.work.files, self.effort.batch_sizes)
+            for row in list(self.backends):
+                cells += self._cells(row)
             timed = Rounds(cells, self.effort.calls, self.config.seed)
             self._estimate(timed.warm_up())
             try:
@@ -173,6 +175,22 @@ class Run:
                     self._stages()
         if self.record["noise"]["noisy"]:
             self.progress.say(self.record["noise"]["warning"])
+
+    def _cells(self, row: str) -> list[Cell]:
+        """Return the cells of a backend that answers, none of one that fails, which is dropped."""
+        try:
+            cells = cells_of(row, self.backends[row], self.work.files, self.effort.batch_sizes)
+            for cell in cells:
+                cell.call(0)
+        except Exception as error:  # backends' errors share no base class
+            name, network = self.opened.pop(row)
+            del self.backends[row], self.rows[row]
+            reason = f"it failed: {first_line(error)}"
+            self.record["skipped"].append(
+                {"network": network.id, "backend": name, "reason": reason}
+            )
+            return []
+        return cells
 
     def _estimate(self, round_s: float) -> None:
         """Say how long the rest takes, from what the warm-up took."""
@@ -238,7 +256,12 @@ class Run:
         records = {}
         with self.progress.bar("answers", len(trained) * len(files)) as step:
             for row, backend in trained.items():
-                records[row] = answers(backend, files, step)
+                try:
+                    records[row] = answers(backend, files, step)
+                except Exception as error:  # as above
+                    reason = f"accuracy of {row}: it failed: {first_line(error)}"
+                    self.record["left_out"].append(reason)
+                    continue
                 if samples:
                     self.rows[row]["accuracy"] = score(records[row], samples, backend.labels)
                 original = records.get(f"{self.rows[row]['network']}/pytorch-best")
@@ -256,13 +279,21 @@ class Run:
             processes.start_imports()  # brings the files into the page cache
             for _ in range(self.effort.starts):
                 for row in generator.permutation(list(times)):
-                    ended = self._start(str(row), one)
+                    step()
+                    try:
+                        ended = self._start(str(row), one)
+                    except ChildError as error:
+                        self.record["left_out"].append(f"cold start of {row}: {error}")
+                        del times[row]
+                        peaks.pop(row, None)
+                        continue
                     times[row].append([1e3 * ended.first_line_s])
                     if row in peaks:
                         peaks[row].append(ended.peak_bytes)
-                    step()
         self.measured.starts = {row: np.array(values) for row, values in times.items()}
-        self.record["limits"]["imports_ms"] = summarise(self.measured.starts[IMPORTS]).to_dict()
+        if IMPORTS in times:
+            floor = summarise(self.measured.starts[IMPORTS])
+            self.record["limits"]["imports_ms"] = floor.to_dict()
         for row, told in peaks.items():
             known = [value for value in told if value is not None]
             self.measured.peaks[row] = max(known) if known else None

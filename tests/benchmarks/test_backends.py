@@ -103,7 +103,9 @@ def lively_network(phantoms):
     return Checkpoint("mobilenet_v3_small", labels, spec, network.eval())
 
 
-@pytest.mark.parametrize("variant", ["eager", "channels_last", "channels_last bfloat16"])
+@pytest.mark.parametrize(
+    "variant", ["eager", "channels_last", "channels_last bfloat16", "torchscript"]
+)
 def test_every_mode_of_pytorch_gives_the_checkpoints_answer(trained, phantoms, variant):
     from edge_mri_train.checkpoint import Checkpoint
 

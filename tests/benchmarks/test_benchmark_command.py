@@ -5,10 +5,13 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 
 from edge_mri.phantom import PhantomConfig, write_phantoms
+from edge_mri_bench.config import EFFORTS
+from edge_mri_bench.errors import ChildError
 from edge_mri_bench.run import Run
 
 QUICK = ("--effort", "quick", "--backend", "ort-int8")
@@ -241,3 +244,35 @@ def test_a_floor_without_a_measurement_fails(cli, record, saved):
     ended = cli("--from-record", saved(record | {"ratios": []}), "--floor", "5")
     assert ended.exit_code == 1
     assert "no INT8 file was measured against mobilenet_v2@224/pytorch" in ended.stderr
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_backend_that_fails_does_not_end_the_run(cli, tmp_path, monkeypatch):
+    def fail(self, batch):
+        raise RuntimeError("out of luck\nsecond line")
+
+    monkeypatch.setattr("edge_mri_bench.pytorch.EagerBackend.infer", fail)
+    file = tmp_path / "record.json"
+    ended = cli(*QUICK, "--backend", "pytorch", "--json", file)
+    assert ended.exit_code == 0, ended.output
+    record = json.loads(file.read_text())
+    assert [row["backend"] for row in record["rows"]] == ["ort-int8"]
+    assert {one["reason"] for one in record["skipped"]} == {"it failed: out of luck"}
+    (goals,) = record["goals"].values()
+    assert goals[0]["verdict"] == "not measured"
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_process_that_fails_leaves_the_rest_of_the_record(cli, tmp_path, monkeypatch):
+    def fail(model, paths, *, threads):
+        raise ChildError("a process of the benchmark failed (x): killed")
+
+    monkeypatch.setattr("edge_mri_bench.processes.start_infer", fail)
+    monkeypatch.setitem(EFFORTS, "quick", replace(EFFORTS["quick"], counts=()))
+    file = tmp_path / "record.json"
+    ended = cli(*QUICK, "--json", file)
+    assert ended.exit_code == 0, ended.output
+    record = json.loads(file.read_text())
+    assert record["rows"][0]["start_ms"] is None
+    assert record["rows"][0]["stages"]["end_to_end"]
+    assert any(one.startswith("cold start of ") for one in record["left_out"])
