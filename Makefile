@@ -35,7 +35,7 @@ bench-quick:  ## a minute: the model that ships against eager PyTorch, with a fl
 	    --json $(OUT)/benchmark.json --markdown $(OUT)/benchmark.md --html $(OUT)/benchmark.html \
 	    $(if $(BASELINE),--compare $(BASELINE)) --floor $(FLOOR)
 
-bench-report:  ## half an hour on a quiet machine: the record, the tables of the document, the plots
+bench-report:  ## most of an hour on a quiet machine: the record, the tables of the document, the plots
 	$(BENCHMARK) $(MODELS) $(foreach file,$(CHECKPOINTS),--checkpoint $(file)) \
 	    $(foreach dir,$(DATA),--data $(dir)) $(if $(DATA),--time-phantoms) --effort full \
 	    --json $(RESULTS)/$(shell date -u +%Y-%m-%d).json --html $(OUT)/report.html \

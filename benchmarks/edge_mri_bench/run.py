@@ -264,9 +264,10 @@ class Run:
                     continue
                 if samples:
                     self.rows[row]["accuracy"] = score(records[row], samples, backend.labels)
-                original = records.get(f"{self.rows[row]['network']}/pytorch-best")
-                if original is not None:
-                    self.rows[row]["agreement"] = agreement(records[row], original)
+        for row, answered in records.items():
+            original = records.get(f"{self.rows[row]['network']}/pytorch-best")
+            if original is not None:
+                self.rows[row]["agreement"] = agreement(answered, original)
 
     def start(self) -> None:
         """Start fresh processes: the time to the first answer, and the memory."""

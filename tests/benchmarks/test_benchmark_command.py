@@ -8,11 +8,16 @@ import time
 from dataclasses import replace
 
 import pytest
+import torch
 
+from edge_mri.labels import LabelSpace
 from edge_mri.phantom import PhantomConfig, write_phantoms
+from edge_mri.preprocess import PreprocessSpec
 from edge_mri_bench.config import EFFORTS
 from edge_mri_bench.errors import ChildError
 from edge_mri_bench.run import Run
+from edge_mri_train.architectures import build
+from edge_mri_train.checkpoint import Checkpoint
 
 QUICK = ("--effort", "quick", "--backend", "ort-int8")
 WITHOUT_TORCH = """
@@ -276,3 +281,24 @@ def test_a_process_that_fails_leaves_the_rest_of_the_record(cli, tmp_path, monke
     assert record["rows"][0]["start_ms"] is None
     assert record["rows"][0]["stages"]["end_to_end"]
     assert any(one.startswith("cold start of ") for one in record["left_out"])
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_checkpoint_makes_pytorch_answer_and_the_others_agree_or_not(cli, tmp_path, phantoms):
+    torch.manual_seed(0)
+    labels, spec = LabelSpace(), PreprocessSpec(80)
+    network = build("artemis_cnn", len(labels.classes), spec.size).eval()
+    checkpoint, file = tmp_path / "checkpoint.pt", tmp_path / "record.json"
+    Checkpoint("artemis_cnn", labels, spec, network).save(checkpoint)
+    ended = cli(
+        "--effort", "quick", "--backend", "pytorch", "--backend", "pytorch-best",
+        "--checkpoint", checkpoint, "--data", phantoms, "--json", file,
+    )  # fmt: skip
+    assert ended.exit_code == 0, ended.output
+    rows = {row["row"]: row for row in json.loads(file.read_text())["rows"]}
+    for name in ("pytorch", "pytorch-best"):
+        row = rows[f"artemis_cnn@80/{name}"]
+        assert row["accuracy"]["type"]["n"] == row["agreement"]["n"] == 48
+        assert row["model_bytes"] == checkpoint.stat().st_size
+    assert rows["artemis_cnn@80/pytorch-best"]["agreement"]["share"] == 1
+    assert rows["mobilenet_v2@224/pytorch"]["accuracy"] is None
