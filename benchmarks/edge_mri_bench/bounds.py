@@ -34,7 +34,7 @@ def explain(
     share = steps[largest] / sum(steps.values())
     text = f"{largest} takes {100 * share:.0f} % of {sum(steps.values()):.2f} ms"
     if largest == "rest":
-        return f"{text}: reading the file, and caches that the steps alone do not share"
+        return f"{text}: the file read, cold caches, or a busy machine; not measured apart"
     if largest != "inference" or macs is None or peak_gmacs is None:
         return text
     floor = macs / (peak_gmacs * 1e6)
@@ -42,7 +42,7 @@ def explain(
     kind = (
         "arithmetic"
         if reached >= _NEAR_PEAK
-        else "layers without reuse (depthwise, element by element), memory and calls"
+        else "something else than arithmetic (layers were not profiled)"
     )
     return (
         f"{text}; {macs / 1e6:.0f} million multiplications need {floor:.2f} ms at this core's "
