@@ -1,7 +1,18 @@
 # The same targets here and in CI. `pip install -e '.[dev]'` first.
 PYTHON ?= python
 
-.PHONY: test check wheel-test
+# What is measured; the model that ships unless said otherwise.
+MODELS ?=
+CHECKPOINTS ?=
+DATA ?=
+BENCHMARK ?= $(PYTHON) -m edge_mri benchmark
+RESULTS ?= benchmarks/results
+# INT8 end to end against eager MobileNetV2 on one thread; below it a build fails.
+FLOOR ?= 5
+BASELINE ?=
+OUT ?= build/benchmark
+
+.PHONY: test check wheel-test bench bench-quick bench-report
 
 test:  ## everything the tests cover
 	$(PYTHON) -m pytest
@@ -14,3 +25,18 @@ check:  ## lint, format, types, import contracts
 
 wheel-test:  ## the built wheel alone, without torch: newest and oldest dependencies
 	.ci/wheel-test
+
+bench:  ## the pytest-benchmark suites: networks x backends
+	$(PYTHON) -m pytest benchmarks $(foreach file,$(MODELS),--model $(file)) \
+	    $(foreach file,$(CHECKPOINTS),--checkpoint $(file)) $(foreach dir,$(DATA),--data $(dir))
+
+bench-quick:  ## a minute: the model that ships against eager PyTorch, with a floor; writes OUT/
+	$(BENCHMARK) --effort quick --backend pytorch --backend ort-int8 --backend openvino-int8 \
+	    --json $(OUT)/benchmark.json --markdown $(OUT)/benchmark.md --html $(OUT)/benchmark.html \
+	    $(if $(BASELINE),--compare $(BASELINE)) --floor $(FLOOR)
+
+bench-report:  ## most of an hour on a quiet machine: the record, the tables of the document, the plots
+	$(BENCHMARK) $(MODELS) $(foreach file,$(CHECKPOINTS),--checkpoint $(file)) \
+	    $(foreach dir,$(DATA),--data $(dir)) $(if $(DATA),--time-phantoms) --effort full \
+	    --json $(RESULTS)/$(shell date -u +%Y-%m-%d).json --html $(OUT)/report.html \
+	    --markdown docs/benchmarks.md --plots docs/plots

@@ -40,13 +40,21 @@ COMMANDS = {
     "train": Row("edge_mri_train.commands.train", "Train a classifier.", "train"),
     "evaluate": Row("edge_mri_train.commands.evaluate", "Measure a model.", "data"),
     "export": Row("edge_mri_export.commands.export", "Write a checkpoint as ONNX.", "export"),
+    "benchmark": Row("edge_mri_bench.commands.benchmark", "Measure a model's speed here.", "bench"),
 }
 
 # The modules that each extra of pyproject.toml brings, its own first.
 _DATA = ("sklearn", "faiss", "jinja2", "matplotlib", "PIL", "scipy")
 _TRAIN = ("torch", "torchvision", *_DATA)
 _EXPORT = ("onnx", "onnxscript", *_TRAIN)
-EXTRAS = {"data": _DATA, "train": _TRAIN, "export": _EXPORT, "ray": ("ray", "pyarrow")}
+_BENCH = ("onnx", "packaging", *_DATA)
+EXTRAS = {
+    "data": _DATA,
+    "train": _TRAIN,
+    "export": _EXPORT,
+    "bench": _BENCH,
+    "ray": ("ray", "pyarrow"),
+}
 
 
 class _Failure(click.ClickException):

@@ -22,10 +22,13 @@ _THUMBNAIL_PX = 192
 _JPEG_QUALITY = 80
 
 
-def write_page(template: str, path: Path, **values: Any) -> None:
-    """Fill a template of `templates/` in and write it, whole or not at all."""
+def write_page(
+    template: str, path: Path, *, package: str = "edge_mri_train", **values: Any
+) -> None:
+    """Fill a template of a package's `templates/` in and write it, whole or not at all."""
+    packages = dict.fromkeys((package, "edge_mri_train"))  # the second has the base of all pages
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("edge_mri_train"),
+        loader=jinja2.ChoiceLoader([jinja2.PackageLoader(name) for name in packages]),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,

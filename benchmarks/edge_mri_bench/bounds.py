@@ -1,0 +1,50 @@
+"""What bounds a backend: which step takes its time, and how far that is from the physics."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from edge_mri_bench.stages import DECODE, END_TO_END, PREPROCESS, inference
+
+_NEAR_PEAK = 0.5
+
+
+def shares(stages: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    """Return the milliseconds of each step of one image, and what end to end takes beyond them."""
+    steps = {
+        "decode": stages[DECODE]["median_ms"],
+        "preprocess": stages[PREPROCESS]["median_ms"],
+        "inference": stages[inference(1)]["median_ms"],
+    }
+    rest = max(stages[END_TO_END]["median_ms"] - sum(steps.values()), 0.0)
+    return steps | {"rest": round(rest, 5)}
+
+
+def explain(
+    stages: Mapping[str, Mapping[str, Any]], macs: int | None, peak_gmacs: float | None
+) -> str:
+    """Say in a sentence what bounds one image on one core.
+
+    Args:
+        stages: Summaries of the backend's steps.
+        macs: Multiply-accumulates of the network; None where not known.
+        peak_gmacs: Billions of INT8 multiply-accumulates a second that the core reaches.
+    """
+    steps = shares(stages)
+    largest = max(steps, key=steps.__getitem__)
+    share = steps[largest] / sum(steps.values())
+    text = f"{largest} takes {100 * share:.0f} % of {sum(steps.values()):.2f} ms"
+    if largest == "rest":
+        return f"{text}: the file read, cold caches, or a busy machine; not measured apart"
+    if largest != "inference" or macs is None or peak_gmacs is None:
+        return text
+    floor = macs / (peak_gmacs * 1e6)
+    reached = floor / steps["inference"]
+    kind = (
+        "arithmetic"
+        if reached >= _NEAR_PEAK
+        else "something else than arithmetic (layers were not profiled)"
+    )
+    return (
+        f"{text}; {macs / 1e6:.0f} million multiplications need {floor:.2f} ms at this core's "
+        f"INT8 peak, {100 * reached:.0f} % of it is reached: bound by {kind}"
+    )

@@ -1,0 +1,152 @@
+"""`edge-mri benchmark`: a model against PyTorch and its rivals, on this machine."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import click
+
+from edge_mri.progress import TerminalProgress
+from edge_mri_bench.backends import KINDS
+from edge_mri_bench.benchmark import benchmark
+from edge_mri_bench.comparison import compare
+from edge_mri_bench.config import EFFORTS, BenchmarkConfig
+from edge_mri_bench.floor import require_floor
+from edge_mri_bench.markdown import markdown, write_markdown
+from edge_mri_bench.record import PARTIAL, Record, read_record, write_record
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+_FILE = click.Path(path_type=Path)
+
+
+@click.command("benchmark")
+@click.argument("models", nargs=-1, type=_FILE, metavar="[MODEL]…")
+@click.option(
+    "--checkpoint",
+    "checkpoints",
+    multiple=True,
+    type=_FILE,
+    metavar="CKPT",
+    help="The PyTorch original of a model; may be given several times. Needs the extra train.",
+)
+@click.option(
+    "--data",
+    multiple=True,
+    type=_FILE,
+    metavar="DIR",
+    help="Images, in class folders where they have labels.  [default: phantoms, speed alone]",
+)
+@click.option(
+    "--time-phantoms", is_flag=True, help="Time 512 px phantoms; --data then only scores answers."
+)
+@click.option(
+    "--backend",
+    "backends",
+    multiple=True,
+    type=click.Choice(list(KINDS)),
+    help="One of them; may be given several times.  [default: all]",
+)
+@click.option("--effort", type=click.Choice(list(EFFORTS)), default="normal", show_default=True)
+@click.option(
+    "--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads of one call."
+)
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--json", "json_file", type=_FILE, metavar="FILE", help="The record.")
+@click.option(
+    "--markdown",
+    "markdown_file",
+    type=_FILE,
+    metavar="FILE",
+    help="Tables; a file with the marks <!-- benchmark: start --> and end keeps the rest.",
+)
+@click.option("--html", "html_file", type=_FILE, metavar="FILE", help="One page with plots.")
+@click.option("--plots", type=_FILE, metavar="DIR", help="The plots as SVG files.")
+@click.option(
+    "--compare",
+    "baseline_file",
+    type=_FILE,
+    metavar="BASELINE.json",
+    help="An earlier record; absolute times are compared only on the same machine.",
+)
+@click.option(
+    "--from-record",
+    "source",
+    type=_FILE,
+    metavar="FILE",
+    help="Measure nothing: write the outputs of this record again.",
+)
+@click.option(
+    "--floor",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="X",
+    help="Exit 1 if INT8 is surely less than X times as fast end to end as eager MobileNetV2.",
+)
+def command(
+    models: tuple[Path, ...],
+    checkpoints: tuple[Path, ...],
+    json_file: Path | None,
+    markdown_file: Path | None,
+    html_file: Path | None,
+    plots: Path | None,
+    baseline_file: Path | None,
+    source: Path | None,
+    floor: float | None,
+    **options: Any,
+) -> None:
+    """Measure MODEL against PyTorch and its rivals; without MODEL, the model that ships.
+
+    An FP32 file, an INT8 file and a checkpoint of the same network belong together. What cannot be
+    measured here is left out, with the reason. Markdown goes to stdout unless --markdown is given.
+
+    Exit code: 0; 1 below the floor; 2 on wrong use; 130 when interrupted, with a partial record.
+    """
+    progress = TerminalProgress()
+    baseline = read_record(baseline_file) if baseline_file else None
+
+    def save(record: Record) -> None:
+        if json_file:
+            write_record(record, json_file)
+
+    if source:
+        record = read_record(source)
+        save(record)
+    else:
+        config = BenchmarkConfig(models=models, checkpoints=checkpoints, **options)
+        with _terminable():
+            record = benchmark(config, progress, save)
+    compared = compare(record, baseline) if baseline else None
+    text = markdown(record, compared)
+    if markdown_file:
+        write_markdown(text, markdown_file)
+    else:
+        click.echo(text, nl=False)
+    if html_file or plots:
+        from edge_mri_bench.page import write_benchmark_page, write_plots
+
+        if html_file:
+            write_benchmark_page(record, html_file, compared)
+        if plots:
+            write_plots(record, plots)
+    progress.say("For research use, not for diagnosis.")
+    if record["status"] == PARTIAL and not source:
+        raise SystemExit(INTERRUPTED)
+    if floor is not None:
+        require_floor(record, floor, progress)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM end a run as Ctrl-C does: with a record."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

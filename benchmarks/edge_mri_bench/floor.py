@@ -1,0 +1,36 @@
+"""A floor under a ratio within one run, for CI: absolute times never fail a build, ratios may."""
+
+from typing import Any
+
+from edge_mri.progress import Progress
+from edge_mri_bench.errors import FloorError
+from edge_mri_bench.record import Record
+from edge_mri_bench.results import REFERENCE
+from edge_mri_bench.stages import END_TO_END
+
+
+def require_floor(record: Record, floor: float, progress: Progress) -> None:
+    """Raise `FloorError` where an INT8 file is surely below the floor, or was not measured.
+
+    Surely: the whole interval is below. An estimate below it with an interval that reaches it is
+    told, and passes: a noisy machine does not fail a build.
+
+    Args:
+        record: Of a run.
+        floor: How many times as fast as eager MobileNetV2, end to end on one thread.
+        progress: Told the outcome.
+    """
+    found: list[dict[str, Any]] = [
+        one
+        for one in record["ratios"]
+        if one["row"].endswith("/ort-int8")
+        and one["stage"] == END_TO_END
+        and one["against"] == REFERENCE
+    ]
+    if not found:
+        raise FloorError(f"no INT8 file was measured against {REFERENCE}", 0, (0, 0), floor)
+    for one in found:
+        if one["ci95"][1] < floor:
+            raise FloorError(f"{one['row']} end to end", one["ratio"], one["ci95"], floor)
+        doubt = " (the estimate is below, its interval is not)" if one["ratio"] < floor else ""
+        progress.say(f"{one['row']}: {one['ratio']:.1f} times, floor {floor:g}: kept{doubt}.")

@@ -1,0 +1,261 @@
+"""A record as Markdown: for a job summary, a terminal, or between two marks of a document."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from edge_mri.atomic import atomic_path
+from edge_mri.errors import OutputError
+from edge_mri_bench import wording
+from edge_mri_bench.backends import EAGER
+from edge_mri_bench.record import Record
+from edge_mri_bench.results import REFERENCE
+from edge_mri_bench.stages import DECODE, END_TO_END, PREPROCESS, inference
+
+START = "<!-- benchmark: start -->"
+END = "<!-- benchmark: end -->"
+
+
+def write_markdown(text: str, path: Path) -> None:
+    """Write Markdown; a file with the two marks keeps what is outside them."""
+    before = after = ""
+    if path.is_file():
+        try:
+            existing = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise OutputError(path, f"it cannot be read to keep what is in it: {error}") from error
+        if START in existing and END in existing:
+            before = existing[: existing.index(START) + len(START)] + "\n"
+            after = existing[existing.index(END) :]
+    with atomic_path(path) as temporary:
+        temporary.write_text(before + text + after, encoding="utf-8")
+
+
+def markdown(record: Record, compared: dict[str, Any] | None = None) -> str:
+    """Return a record, and a comparison where there is one, as Markdown."""
+    blocks = [_head(record)]
+    for network, goals in record["goals"].items():
+        blocks.append(f"### Goals: {network}\n\n{_goals(goals)}")
+    if any(row["stages"] for row in record["rows"]):
+        blocks += [
+            f"### Backends\n\n{_backends(record)}",
+            f"### Steps, median milliseconds of one image\n\n{_steps(record)}",
+            f"### Starts, memory, disk\n\n{_resources(record)}",
+            f"### What bounds them\n\n{_bounds(record)}",
+        ]
+    blocks += [_scaling(record), *([_comparison(compared)] if compared else []), _left_out(record)]
+    return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def _head(record: Record) -> str:
+    images = record["images"]
+    sizes = ", ".join(images["sizes"])
+    named = {key: value for key, value in record["versions"].items() if value}
+    lines = [
+        *(f"**{warning}**\n" for warning in wording.warnings(record)),
+        f"- Machine: {wording.machine_line(record)}",
+        f"- Images: {images['n']} {images['source']} ({sizes}; {images['mean_bytes'] / 1e3:.0f} kB "
+        f"on average); {images['labelled']:,} labelled",
+        f"- Effort `{record['settings']['effort']}`: {record['settings']['rounds']} rounds of "
+        f"{record['settings']['calls']} calls; revision {record['revision'] or 'unknown'}, "
+        f"{record['created']}",
+        f"- Versions: {', '.join(f'{key} {value}' for key, value in named.items())}",
+    ]
+    return "\n".join(lines)
+
+
+def _goals(goals: Sequence[dict[str, Any]]) -> str:
+    rows = [
+        [
+            goal["goal"],
+            wording.goal_target(goal),
+            goal["measured"],
+            wording.goal_value(goal),
+            _verdict(goal),
+        ]
+        for goal in goals
+    ]
+    return _table(["goal", "limit", "measured", "ratio or value (95 % interval)", ""], rows)
+
+
+def _verdict(goal: dict[str, Any]) -> str:
+    verdict = wording.goal_verdict(goal)
+    return f"**{verdict}**" if goal["verdict"] == "miss" else verdict
+
+
+def _backends(record: Record) -> str:
+    rows = []
+    for row in record["rows"]:
+        whole = row["stages"].get(END_TO_END)
+        if whole is None:
+            continue
+        own = f"{row['network']}/{EAGER}"
+        score = row["accuracy"] and row["accuracy"]["type"]
+        rows.append(
+            [
+                f"{row['network']} {row['label']}",
+                *(f"{whole[key]:.2f}" for key in ("min_ms", "median_ms", "p95_ms", "p99_ms")),
+                wording.ratio(wording.against(record, row["row"], END_TO_END, own)),
+                wording.ratio(wording.against(record, row["row"], END_TO_END, REFERENCE)),
+                wording.share(score),
+                wording.share(row["agreement"]),
+            ]
+        )
+    heads = ["end to end, ms", "min", "median", "p95", "p99", "times its own eager PyTorch"]
+    heads += [f"times {REFERENCE}", "type accuracy %", "same type as PyTorch %"]
+    return _table(heads, rows)
+
+
+def _steps(record: Record) -> str:
+    stages = [DECODE, PREPROCESS, inference(1), inference(8), inference(32), END_TO_END]
+    used = [one for one in stages if any(one in row["stages"] for row in record["rows"])]
+    rows = []
+    for row in record["rows"]:
+        cells = []
+        for stage in used:
+            found = row["stages"].get(stage)
+            images = int(stage.rpartition("_")[2]) if stage.startswith("inference") else 1
+            cells.append(wording.milliseconds(found and found["median_ms"] / images))
+        folder = [
+            wording.milliseconds(row["folder"].get(count, {}).get("median_ms"))
+            for count in ("1", "2")
+        ]
+        rows.append([row["row"], *cells, *folder])
+    heads = ["", *(wording.STAGES[stage] for stage in used), "folder, 1 worker", "2 workers"]
+    return _table(heads, rows)
+
+
+def _resources(record: Record) -> str:
+    rows = []
+    for row in record["rows"]:
+        start = row["start_ms"]
+        joule = row["images_per_joule"]
+        rows.append(
+            [
+                row["row"],
+                wording.milliseconds(row["session_ms"]["median_ms"]),
+                "-" if start is None else f"{start['median_ms'] / 1e3:.2f}",
+                wording.size(row["peak_bytes"]),
+                wording.size(row["model_bytes"]),
+                wording.size(row["environment_bytes"]),
+                "-" if joule is None else f"{joule:.0f}",
+            ]
+        )
+    heads = ["", "session, ms", "cold start, s", "peak memory", "model", "installed"]
+    return _table([*heads, "images per joule"], rows)
+
+
+def _bounds(record: Record) -> str:
+    limits = record["limits"]
+    lines = [
+        f"- {row['row']}: {row['bound']}" + (f" ({row['note']})" if row["note"] else "")
+        for row in record["rows"]
+        if row["bound"]
+    ]
+    head = (
+        f"The bare grey decode of these files takes {limits['grey_decode']['median_ms']:.3f} ms; "
+        f"the core's INT8 peak is {limits['int8_peak_gmacs']:.0f} billion multiply-accumulates "
+        "a second (dense QLinearConv).\n\n"
+    )
+    return head + "\n".join(lines)
+
+
+def _scaling(record: Record) -> str:
+    blocks = []
+    for network, grown in record["scaling"].items():
+        if network == "networks":
+            rows = [
+                [
+                    f"{one['network']}@{one['size_px']}",
+                    f"{(one['macs'] or 0) / 1e6:.0f}",
+                    wording.size(one["bytes"]),
+                    *(wording.milliseconds(one[f"{p}_ms"]["median_ms"]) for p in ("fp32", "int8")),
+                ]
+                for one in grown
+            ]
+            heads = ["network", "million MAC", "INT8 file", "FP32, ms", "INT8, ms"]
+            blocks.append(f"### Cost by network and input size\n\n{_table(heads, rows)}")
+            continue
+        blocks += _growth(network, grown)
+    return "\n\n".join(blocks)
+
+
+def _growth(network: str, grown: dict[str, Any]) -> Iterable[str]:
+    if "images" in grown:
+        rows = [
+            [
+                f"{one['images']:,}",
+                f"{one['seconds']:.2f}",
+                f"{one['images_per_second']:.0f}",
+                wording.size(one["peak_bytes"]),
+            ]
+            for one in grown["images"]
+        ]
+        heads = ["images", "seconds", "images/s", "peak memory"]
+        yield f"### {network}: one process, one core\n\n{_table(heads, rows)}"
+    if "resolution" in grown:
+        rows = [
+            [
+                f"{one['size_px']}",
+                wording.milliseconds(one["end_to_end_ms"]["median_ms"]),
+                wording.milliseconds(one["grey_decode_ms"]["median_ms"]),
+            ]
+            for one in grown["resolution"]
+        ]
+        heads = ["side of the JPEG, px", "end to end, ms", "bare grey decode, ms"]
+        yield f"### {network}: by resolution\n\n{_table(heads, rows)}"
+    if "threads" in grown:
+        rows = [
+            [f"{one['threads']}", wording.milliseconds(one["per_image_ms"]["median_ms"])]
+            for one in grown["threads"]
+        ]
+        yield f"### {network}: by threads\n\n{_table(['threads', 'ms per image'], rows)}"
+
+
+def _comparison(compared: dict[str, Any]) -> str:
+    base = compared["baseline"]
+    lines = [f"### Against {base['revision'] or 'a baseline'} ({base['created']})", ""]
+    if compared["refused"]:
+        lines += [f"Absolute times are not compared: {compared['refused']}.", ""]
+    heads = ["times as fast as PyTorch", "stage", "against", "before", "now", "change", ""]
+    rows = [
+        [
+            one["row"],
+            wording.STAGES[one["stage"]],
+            one["against"],
+            f"{one['before']:.3g}",
+            f"{one['now']:.3g}",
+            f"{100 * one['change']:+.1f} %",
+            one["verdict"] if one["verdict"] == "same" else f"**{one['verdict']}**",
+        ]
+        for one in compared["ratios"]
+    ]
+    lines.append(_table(heads, rows) if rows else "No ratio is in both records.")
+    if compared["absolute"]:
+        rows = [
+            [
+                one["row"],
+                wording.STAGES[one["stage"]],
+                f"{one['before_ms']:.3f}",
+                f"{one['now_ms']:.3f}",
+                f"{100 * one['change']:+.1f} %",
+            ]
+            for one in compared["absolute"]
+        ]
+        lines += ["", _table(["same machine", "stage", "before, ms", "now, ms", "change"], rows)]
+    for title, key in (("Only now", "only_now"), ("Only before", "only_before")):
+        if compared[key]:
+            lines += ["", f"{title}: {', '.join(compared[key])}."]
+    return "\n".join(lines)
+
+
+def _left_out(record: Record) -> str:
+    lines = [f"- {one}" for one in record["left_out"]]
+    lines += [f"- {one['network']} {one['backend']}: {one['reason']}" for one in record["skipped"]]
+    return "### Left out\n\n" + "\n".join(lines) if lines else ""
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
+    lines += [f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in rows]
+    return "\n".join(lines)

@@ -1,0 +1,131 @@
+"""The limits no backend on this core can pass, and how much arithmetic a network needs.
+
+Decoding: the bare grey JPEG decode of the same files, bytes in memory to pixels. Arithmetic: the
+INT8 multiply-accumulates a second that ONNX Runtime's best kernel reaches on one core, from dense
+3x3 QLinearConv layers, which have all the reuse there can be and nothing but multiplications.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import TensorProto, helper, numpy_helper
+
+from edge_mri_bench.rounds import Cell
+
+LIMIT = "limit"
+GREY_DECODE = "grey_decode"
+_SHAPES = ((64, 40), (128, 28), (256, 14))  # channels, side
+_MULTIPLIES = ("Conv", "ConvInteger", "QLinearConv", "Gemm", "MatMul", "MatMulInteger")
+
+
+def grey_decode_cell(files: Sequence[Path]) -> Cell:
+    """Return the bare grey decode of the timed images as a cell."""
+    contents = [np.frombuffer(file.read_bytes(), np.uint8) for file in files]
+    return Cell(
+        LIMIT,
+        GREY_DECODE,
+        lambda image: cv2.imdecode(contents[image % len(contents)], cv2.IMREAD_GRAYSCALE),
+    )
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A dense convolution to measure the peak with.
+
+    Attributes:
+        macs: Multiply-accumulates of one call.
+        cell: Runs it once.
+    """
+
+    macs: int
+    cell: Cell
+
+
+def peak_kernels() -> list[Kernel]:
+    """Return the dense INT8 convolutions; the fastest of them is the peak."""
+    return [_kernel(channels, side) for channels, side in _SHAPES]
+
+
+def _kernel(channels: int, side: int) -> Kernel:
+    generator = np.random.default_rng(0)
+    weights = generator.integers(-63, 64, (channels, channels, 3, 3)).astype(np.int8)
+    constants = {
+        "x_scale": np.float32(0.02),
+        "x_zero": np.uint8(128),
+        "w": weights,
+        "w_scale": np.full(channels, 0.01, np.float32),
+        "w_zero": np.zeros(channels, np.int8),
+        "y_scale": np.float32(0.1),
+        "y_zero": np.uint8(128),
+    }
+    shape = [1, channels, side, side]
+    node = helper.make_node(
+        "QLinearConv", ["x", *constants], ["y"], kernel_shape=[3, 3], pads=[1, 1, 1, 1]
+    )
+    graph = helper.make_graph(
+        [node],
+        "peak",
+        [helper.make_tensor_value_info("x", TensorProto.UINT8, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.UINT8, shape)],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    pixels = generator.integers(0, 256, shape).astype(np.uint8)
+    return Kernel(
+        macs=channels * channels * 9 * side * side,
+        cell=Cell(
+            LIMIT,
+            f"int8_conv_{channels}x{side}",
+            lambda _: session.run(None, {"x": pixels}),
+        ),
+    )
+
+
+def count_macs(path: Path) -> int | None:
+    """Return the multiply-accumulates of one image; None where the graph does not tell.
+
+    Convolutions and matrix products count, what else a graph does not.
+    """
+    model = onnx.load(path, load_external_data=False)
+    for value in model.graph.input:
+        value.type.tensor_type.shape.dim[0].dim_value = 1
+    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
+    graph = inferred.graph
+    shapes = {
+        value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim]
+        for value in (*graph.input, *graph.output, *graph.value_info)
+    }
+    shapes |= {tensor.name: list(tensor.dims) for tensor in graph.initializer}
+    total = 0
+    for node in graph.node:
+        if node.op_type in _MULTIPLIES:
+            macs = _macs(node, shapes)
+            if macs is None:
+                return None
+            total += macs
+    return total or None
+
+
+def _macs(node: onnx.NodeProto, shapes: dict[str, list[int]]) -> int | None:
+    quantised = node.op_type == "QLinearConv"
+    weights = shapes.get(node.input[3 if quantised else 1], [])
+    output = shapes.get(node.output[0], [])
+    if not weights or not output or not prod(weights):
+        return None
+    image = [dim or 1 for dim in output]  # a batch that stayed symbolic
+    if "Conv" in node.op_type:
+        return prod(image) * prod(weights[1:])
+    attributes = {one.name: one.i for one in node.attribute}
+    inner = weights[1] if attributes.get("transB") else weights[-2]
+    return prod(image) * inner

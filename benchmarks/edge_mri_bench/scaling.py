@@ -1,0 +1,96 @@
+"""How the cost of a model grows: with the number of images, their resolution, the threads.
+
+With the size of the network it is `sweep`.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from edge_mri.progress import Progress
+from edge_mri_bench.backends import Backend
+from edge_mri_bench.physics import GREY_DECODE, LIMIT, grey_decode_cell
+from edge_mri_bench.pinning import pinned
+from edge_mri_bench.processes import start_infer
+from edge_mri_bench.rounds import Rounds
+from edge_mri_bench.stages import END_TO_END, cells_of, inference
+from edge_mri_bench.statistics import summarise
+from edge_mri_bench.throughput import time_folders
+from edge_mri_bench.workload import phantom_files
+
+RESOLUTIONS_PX = (64, 128, 256, 512, 1024)
+_PHANTOMS = 12
+
+
+def by_images(
+    model: Path, files: Sequence[Path], counts: Sequence[int], folder: Path, progress: Progress
+) -> list[dict[str, Any]]:
+    """Run `edge-mri infer` on folders of 10, 100, … images: seconds, and peak memory.
+
+    The folders hold hard links to the same few files, which therefore stay in the page cache.
+
+    Args:
+        model: The ONNX file.
+        files: What is linked.
+        counts: Images per folder.
+        folder: Where the folders are made.
+        progress: Told of each folder.
+    """
+    rows = []
+    with progress.bar("folders", len(counts)) as step:
+        for count in counts:
+            place = folder / f"{count}"
+            place.mkdir(parents=True)
+            for number in range(count):
+                source = files[number % len(files)]
+                os.link(source, place / f"{number:06d}{source.suffix}")
+            with pinned(1):
+                ended = start_infer(model, [place], threads=1)
+            rows.append(
+                {
+                    "images": count,
+                    "seconds": round(ended.total_s, 4),
+                    "images_per_second": round(count / ended.total_s, 1),
+                    "peak_bytes": ended.peak_bytes,
+                }
+            )
+            step()
+    return rows
+
+
+def by_resolution(
+    backend: Backend, folder: Path, rounds: int, calls: int, step: Callable[[], None]
+) -> list[dict[str, Any]]:
+    """Time phantoms of several sizes end to end, beside the bare decode of the same files."""
+    rows = []
+    for size in RESOLUTIONS_PX:
+        files = phantom_files(folder / f"{size}", _PHANTOMS, size)
+        with pinned(1):
+            timed = Rounds([*cells_of("", backend, files, [1]), grey_decode_cell(files)], calls)
+            timed.warm_up()
+            timed.run(rounds)
+        samples = timed.samples()
+        rows.append(
+            {
+                "size_px": size,
+                "end_to_end_ms": summarise(samples["", END_TO_END]).to_dict(),
+                "inference_ms": summarise(samples["", inference(1)]).to_dict(),
+                "grey_decode_ms": summarise(samples[LIMIT, GREY_DECODE]).to_dict(),
+            }
+        )
+        step()
+    return rows
+
+
+def by_threads(
+    backend: Backend, files: Sequence[Path], most: int, rounds: int
+) -> list[dict[str, Any]]:
+    """Stream the same files on 1, 2, 4, … threads, as many cores each."""
+    counts = sorted({1, most, *(2**power for power in range(1, most.bit_length()))})
+    counts = [count for count in counts if count <= most]
+    folders = time_folders({"": backend}, files, counts, rounds)
+    return [
+        {"threads": count, "per_image_ms": summarise(times).to_dict()}
+        for (_, count), times in sorted(folders.per_image_ms.items())
+    ]

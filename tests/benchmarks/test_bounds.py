@@ -1,0 +1,22 @@
+import pytest
+
+from edge_mri_bench.bounds import explain
+
+
+def stages(inference, whole):
+    names = {"decode": 0.3, "preprocess": 0.1, "inference_1": inference, "end_to_end": whole}
+    return {name: {"median_ms": value} for name, value in names.items()}
+
+
+@pytest.mark.parametrize(
+    ("inference", "whole", "macs", "says"),
+    [
+        (1.0, 1.4, 80_000_000, "80 % of it is reached: bound by arithmetic"),
+        (1.0, 1.4, 20_000_000, "20 % of it is reached: bound by something else than arithmetic"),
+        (0.1, 0.5, 20_000_000, "decode takes 60 % of 0.50 ms"),
+        (0.1, 2.5, 20_000_000, "a busy machine; not measured apart"),
+        (1.0, 1.4, None, "inference takes 71 % of 1.40 ms"),
+    ],
+)
+def test_the_report_claims_no_more_than_was_measured(inference, whole, macs, says):
+    assert says in explain(stages(inference, whole), macs, peak_gmacs=100)

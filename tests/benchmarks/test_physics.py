@@ -1,0 +1,45 @@
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from edge_mri.classifier import SHIPPED_MODEL
+from edge_mri_bench.physics import count_macs, peak_kernels
+
+
+def test_multiplications_are_counted_as_by_hand(tmp_path):
+    weights = {
+        "w": np.zeros((8, 3, 3, 3), np.float32),
+        "depthwise": np.zeros((8, 1, 3, 3), np.float32),
+        "fc": np.zeros((5, 8), np.float32),
+        "b": np.zeros(5, np.float32),
+    }
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["a"], pads=[1, 1, 1, 1], strides=[2, 2]),
+        helper.make_node("Conv", ["a", "depthwise"], ["d"], pads=[1, 1, 1, 1], group=8),
+        helper.make_node("GlobalAveragePool", ["d"], ["p"]),
+        helper.make_node("Flatten", ["p"], ["f"]),
+        helper.make_node("Gemm", ["f", "fc", "b"], ["logits"], transB=1),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3, 20, 16])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", 5])],
+        [numpy_helper.from_array(value, name) for name, value in weights.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
+    onnx.save(model, tmp_path / "m.onnx")
+    out = 10 * 8
+    assert count_macs(tmp_path / "m.onnx") == out * 8 * 27 + out * 8 * 9 + 8 * 5
+
+
+def test_the_model_that_ships_is_counted_through_its_quantisation():
+    assert count_macs(SHIPPED_MODEL) > 1e6
+
+
+def test_the_kernels_of_the_peak_run():
+    for kernel in peak_kernels():
+        (answer,) = kernel.cell.call(0)
+        channels, side = answer.shape[1:3]
+        assert kernel.macs == 9 * channels**2 * side**2
+        assert answer.std() > 0

@@ -1,0 +1,117 @@
+"""Markdown, plots and the page of a record; the page also in a real browser."""
+
+import re
+import shutil
+import subprocess
+from xml.etree import ElementTree
+
+import pytest
+
+from edge_mri_bench.markdown import END, START, markdown, write_markdown
+from edge_mri_bench.page import write_benchmark_page, write_plots
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+SORT = """
+<script>
+addEventListener("error", event => document.title = "error: " + event.message);
+const heads = document.querySelector("table.sortable").tHead.rows[0].cells;
+heads[2].click();
+document.body.dataset.up = names(); heads[2].click(); document.body.dataset.down = names();
+function names() {
+  return [...document.querySelector("table.sortable").tBodies[0].rows]
+    .map(row => row.cells[0].dataset.value).join("|");
+}
+</script>
+"""
+
+
+@pytest.fixture
+def scored(record):
+    """A record with accuracies, as a labelled set gives them."""
+    for number, row in enumerate(record["rows"]):
+        share = 0.9 + 0.01 * number
+        row["accuracy"] = {"type": {"n": 100, "share": share, "ci95": [0.8, 0.97]}, "plane": None}
+    record["scaling"]["networks"] = [
+        {
+            "network": "resnet18", "size_px": 160, "macs": 9e8, "bytes": 12_000_000,
+            "fp32_ms": {"median_ms": 16.0}, "int8_ms": {"median_ms": 5.0},
+        }
+    ]  # fmt: skip
+    return record
+
+
+def test_markdown_tells_every_row_goal_and_what_is_left_out(record):
+    text = markdown(record)
+    for row in record["rows"]:
+        assert row["row"] in text
+    for network, goals in record["goals"].items():
+        assert f"### Goals: {network}" in text
+        for goal in goals:
+            assert f"| {goal['goal']} |" in text
+    for reason in record["left_out"]:
+        assert f"- {reason}" in text
+    tables = re.findall(r"(?:^\|.*\|\n?)+", text, re.MULTILINE)
+    assert len(tables) >= 4
+    for table in tables:
+        assert len({line.count("|") for line in table.strip().splitlines()}) == 1
+
+
+def test_a_noisy_run_says_so_first(record):
+    record["noise"] |= {"noisy": True, "warning": "Too noisy to trust absolute times: it was."}
+    assert markdown(record).startswith("**Too noisy to trust absolute times: it was.**\n")
+
+
+def test_a_document_with_marks_keeps_the_rest(tmp_path):
+    path = tmp_path / "benchmarks.md"
+    path.write_text(f"# Before\n\n{START}\nold\n{END}\n\nafter\n")
+    write_markdown("new\n", path)
+    write_markdown("newer\n", path)
+    assert path.read_text() == f"# Before\n\n{START}\nnewer\n{END}\n\nafter\n"
+
+
+def test_the_page_stands_alone(scored, tmp_path):
+    page = tmp_path / "page.html"
+    write_benchmark_page(scored, page)
+    text = page.read_text(encoding="utf-8")
+    assert not re.findall(r"<[^>]*(?:src|href)=\"(?!data:|#)[^>]*>", text)
+    assert not re.findall(r"url\((?!#|data:)", text)
+    assert text.count("<svg") == 5  # accuracy, steps, folders, memory, networks
+    for part in ("Goals: ", "Accuracy against latency", "Where the time goes", "All backends"):
+        assert part in text
+
+
+def test_plots_are_files_of_their_own(scored, tmp_path):
+    files = write_plots(scored, tmp_path / "plots")
+    names = {file.stem.removeprefix("benchmark-") for file in files}
+    assert names == {"accuracy", "steps", "images", "memory", "networks"}
+    for file in files:
+        assert ElementTree.parse(file).getroot().tag.endswith("svg")
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium on the path")
+def test_a_click_on_a_head_sorts_in_a_real_browser(scored, tmp_path):
+    page = tmp_path / "page.html"
+    write_benchmark_page(scored, page)
+    page.write_text(page.read_text(encoding="utf-8").replace("</body>", f"{SORT}</body>"))
+    ended = subprocess.run(
+        [
+            str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
+            "--disable-background-networking", "--disable-component-update", "--disable-sync",
+            f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", page.as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )  # fmt: skip
+    assert "<title>Benchmark of edge-mri</title>" in ended.stdout  # no script failed
+    up, down = (
+        re.search(rf'data-{way}="([^"]*)"', ended.stdout).group(1).split("|")
+        for way in ("up", "down")
+    )
+    medians = sorted(row["stages"]["end_to_end"]["median_ms"] for row in scored["rows"])
+    assert len(medians) == len(up) == 3
+    assert up == down[::-1]
+    fastest = min(scored["rows"], key=lambda row: row["stages"]["end_to_end"]["median_ms"])
+    assert fastest["network"] in up[0]
+    assert "INT8" in up[0]
