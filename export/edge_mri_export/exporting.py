@@ -5,9 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
-from numpy.typing import NDArray
 
 from edge_mri import __version__
 from edge_mri.atomic import atomic_path
@@ -15,14 +13,13 @@ from edge_mri.classifier import Classifier
 from edge_mri.contract import Contract
 from edge_mri.errors import OptionError
 from edge_mri.progress import Progress
+from edge_mri_export.answers import Answers, checkpoint_answers, file_answers
 from edge_mri_export.calibration import ExportImages, load_images
 from edge_mri_export.graph import OPSET, body_graph, set_metadata, with_pixel_input
-from edge_mri_export.parity import Parity
+from edge_mri_export.parity import Parity, compare
 from edge_mri_export.quantization import RECIPE, count_quantized, quantize
 from edge_mri_train.checkpoint import Checkpoint
 from edge_mri_train.predictor import SEEN_SUFFIX
-
-_BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -81,7 +78,7 @@ def export(config: ExportConfig, progress: Progress) -> list[Exported]:
     """
     checkpoint = Checkpoint.load(config.checkpoint)
     images = load_images(config.calibration, config.checkpoint, checkpoint.preprocess, progress)
-    expected = checkpoint.logits(images.parity)
+    expected = checkpoint_answers(checkpoint, images.check.pixels)
     body = body_graph(checkpoint)
     contract = Contract(
         name=checkpoint.architecture,
@@ -119,7 +116,7 @@ def _export_int8(
     body: onnx.ModelProto,
     contract: Contract,
     images: ExportImages,
-    expected: NDArray[np.float32],
+    expected: Answers,
     config: ExportConfig,
 ) -> Exported:
     model = quantize(body, images.calibration)
@@ -137,7 +134,7 @@ def _export_int8(
         images,
         expected,
         config.int8_output,
-        lambda parity: parity.require_agreement(config.max_drop),
+        lambda parity: parity.require_no_loss(config.max_drop),
     )
     return replace(written, quantized_layers=layers)
 
@@ -146,17 +143,22 @@ def _write(
     model: onnx.ModelProto,
     contract: Contract,
     images: ExportImages,
-    expected: NDArray[np.float32],
+    expected: Answers,
     path: Path,
     check: Callable[[Parity], None],
 ) -> Exported:
     """Write a model, run it as the runtime will, and keep the file only if `check` passes."""
     with atomic_path(path) as temporary:
         _save(model, contract, temporary)
-        classifier = Classifier.load(temporary, device="cpu")
-        batches = range(0, len(images.parity), _BATCH)
-        logits = [classifier.logits(images.parity[start : start + _BATCH]) for start in batches]
-        parity = Parity.between(expected, np.concatenate(logits))
+        Classifier.load(temporary, device="cpu")  # refuses what the runtime would refuse
+        check_images = images.check
+        parity = compare(
+            expected,
+            file_answers(temporary, check_images.pixels),
+            check_images.labels,
+            check_images.paths,
+            contract,
+        )
         check(parity)
         _save(model, replace(contract, parity=parity.to_dict()), temporary)
     return Exported(path, parity)

@@ -21,6 +21,7 @@ OPSET = 18
 NORMALISED = "normalised"
 PIXELS = "pixels"
 LOGITS = "logits"
+LESION = "lesion"
 
 _SCALE = "pixel_scale"
 _ZERO = "pixel_zero"

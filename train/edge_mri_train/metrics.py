@@ -56,7 +56,7 @@ def class_figures(
         "balanced_accuracy_ci95": intervals["balanced_accuracy"],
         "macro_f1": macro_f1(matrix),
         "macro_f1_ci95": intervals["macro_f1"],
-        "ece": float(_ece(*_bins(probabilities, columns))),
+        "ece": calibration_error(probabilities, columns),
         "ece_ci95": intervals["ece"],
         "brier": float(_brier(probabilities, columns).mean()),
         "brier_ci95": intervals["brier"],
@@ -116,6 +116,16 @@ def auroc(truth: NDArray[np.bool_], scores: NDArray[np.float32]) -> float | None
     if truth.all() or not truth.any():
         return None
     return float(roc_auc_score(truth, scores))
+
+
+def calibration_error(probabilities: NDArray[np.float32], columns: NDArray[np.int64]) -> float:
+    """Return the expected calibration error (Guo et al. 2017, 15 bins of equal width).
+
+    Args:
+        probabilities: `(N, C)`, rows sum to 1.
+        columns: `(N,)` true columns.
+    """
+    return float(_ece(*_bins(probabilities, columns)))
 
 
 def ratio(part: int, whole: int) -> float | None:
