@@ -138,13 +138,21 @@ class Parity:
                 "no file was written"
             )
 
-    def require_no_loss(self, max_drop: float, kind: str = "INT8") -> None:
-        """Raise `ParityError` when agreement or a class falls by more than `max_drop` percent."""
+    def require_no_loss(self, max_drop: float, kind: str = "INT8", tried: int = 1) -> None:
+        """Raise `ParityError` when agreement or a class falls by more than `max_drop` percent.
+
+        Args:
+            max_drop: What may be lost.
+            kind: What the file is called.
+            tried: The best of how many this is.
+        """
         losses = self.losses(max_drop)
         if losses:
             more = f", and {len(losses) - _LISTED} more" if len(losses) > _LISTED else ""
+            best = f", the best of {tried} tried," if tried > 1 else ""
             raise ParityError(
-                f"{kind} does not give PyTorch's answers: {'; '.join(losses[:_LISTED])}{more}; "
+                f"{kind}{best} does not give PyTorch's answers: "
+                f"{'; '.join(losses[:_LISTED])}{more}; "
                 f"allowed {max_drop:g} %. No {kind} file was written. Calibrate with more or other "
                 "images (--calibration DIR), train it for INT8 (--quantize int8-qat), or allow "
                 "more with --max-drop"
