@@ -11,6 +11,7 @@ from edge_mri_export.graph import body_graph
 from edge_mri_export.quantization import count_quantized, layers, quantize
 from edge_mri_export.ranges import collect
 from edge_mri_export.recipe import TARGETS
+from edge_mri_export.repair import worst_layers
 
 LAYERS = {"artemis_cnn": 8, "mobilenet_v2": 53}
 
@@ -99,9 +100,9 @@ def test_a_target_decides_the_integers(body, ranges, road, target, activations, 
     assert len(weights) == 53
     assert max(int(np.abs(one.astype(int)).max()) for one in weights.values()) == largest
     assert kinds(model) == {np.dtype(activations)}
-    logits = graph_answers(model, road("mobilenet_v2").pixels).logits
-    expected = road("mobilenet_v2").checkpoint.logits(road("mobilenet_v2").pixels)
-    assert np.corrcoef(logits.ravel(), expected.ravel())[0, 1] > 0.95
+    ratios = worst_layers(body, model, road("mobilenet_v2").pixels)
+    assert len(ratios) == 53
+    assert next(iter(ratios.values())) > (12 if largest == 64 else 18)  # dB
 
 
 def test_two_products_of_the_portable_target_fit_into_16_bits(body, ranges):

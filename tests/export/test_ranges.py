@@ -59,5 +59,5 @@ def test_one_pass_gives_every_methods_limits(small):
     assert minmax["normalised"][1] == small.pixels.max() / np.float32(255)
     assert set(minmax) == set(percentile) == set(ranges.limits("entropy"))
     tighter = sum(percentile[name][1] < minmax[name][1] for name in minmax)
-    assert tighter > len(minmax) / 2
+    assert tighter > len(minmax) / 3
     assert all(percentile[name][0] >= minmax[name][0] for name in minmax)

@@ -121,11 +121,11 @@ def test_untrained_it_gives_back_the_graph(made, name):
 
 
 def test_training_brings_the_answers_nearer_and_changes_nothing_but_integers(made, road):
-    body, model = made("mobilenet_v2")
-    pixels = road("mobilenet_v2").pixels
-    config = QatConfig(epochs=6, batch_size=16, learning_rate=1e-4)
+    body, model = made("artemis_cnn")
+    pixels = road("artemis_cnn").pixels
+    config = QatConfig(epochs=12, batch_size=16, learning_rate=2e-3)
     trained = fine_tune(model, body, TARGETS["portable"], pixels, NoProgress(), config)
-    expected = road("mobilenet_v2").checkpoint.logits(pixels)
+    expected = road("artemis_cnn").checkpoint.logits(pixels)
     before, after = (
         np.abs(graph_answers(one, pixels).logits - expected).mean() for one in (model, trained)
     )
