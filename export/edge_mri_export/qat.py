@@ -41,7 +41,7 @@ class QatConfig:
     images: int = 2400
     epochs: int = 2
     batch_size: int = 32
-    learning_rate: float = 5e-5
+    learning_rate: float = 1e-5
     temperature: float = 2.0
     seed: int = 0
 
