@@ -8,6 +8,8 @@ DataError
 └── CalibrationError(ValueError)
 """
 
+from typing import Any
+
 from edge_mri.errors import DataError, ModelError
 
 
@@ -23,9 +25,14 @@ class QuantizationError(ModelError, ValueError):
 
 
 class ParityError(ModelError, ValueError):
-    """An ONNX file does not give PyTorch's answers; no file was written for it."""
+    """An ONNX file does not give PyTorch's answers; no file was written for it.
+
+    Attributes:
+        report: All that was tried and measured, as JSON values; None where it was one comparison.
+    """
 
     exit_code = 1
+    report: dict[str, Any] | None = None
 
 
 class CalibrationError(DataError, ValueError):

@@ -1,13 +1,12 @@
-"""Exporting a checkpoint: the FP32 file, the INT8 file, and the proof that both answer alike."""
+"""Exporting a checkpoint: FP32, quantised, and the proof that both give PyTorch's answers."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
-from numpy.typing import NDArray
+import onnxruntime as ort
 
 from edge_mri import __version__
 from edge_mri.atomic import atomic_path
@@ -15,14 +14,17 @@ from edge_mri.classifier import Classifier
 from edge_mri.contract import Contract
 from edge_mri.errors import OptionError
 from edge_mri.progress import Progress
-from edge_mri_export.calibration import ExportImages, load_images
+from edge_mri_export.answers import Answers, checkpoint_answers, file_answers
+from edge_mri_export.calibration import FEW_IMAGES, ExportImages, load_images
+from edge_mri_export.errors import ParityError
 from edge_mri_export.graph import OPSET, body_graph, set_metadata, with_pixel_input
-from edge_mri_export.parity import Parity
-from edge_mri_export.quantization import RECIPE, count_quantized, quantize
+from edge_mri_export.half import half
+from edge_mri_export.parity import Parity, compare
+from edge_mri_export.quantization import count_quantized
+from edge_mri_export.recipe import QuantizationConfig
+from edge_mri_export.search import Search, Trial
 from edge_mri_train.checkpoint import Checkpoint
 from edge_mri_train.predictor import SEEN_SUFFIX
-
-_BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -31,15 +33,16 @@ class ExportConfig:
 
     Attributes:
         checkpoint: What to export.
-        output: Path of the FP32 file; the INT8 file is written beside it.
-        quantize: Whether to write the INT8 file too.
+        output: Path of the FP32 file; the quantised file is written beside it.
+        quantization: Whether and how to quantise.
         calibration: Folder of images to calibrate and check with; None for the run's own.
-        max_drop: Largest share of answers that INT8 may change, in percent.
+        max_drop: Largest share of answers that may change, and largest loss of a class's
+            sensitivity, in percent.
     """
 
     checkpoint: Path
     output: Path
-    quantize: bool = False
+    quantization: QuantizationConfig = field(default_factory=QuantizationConfig)
     calibration: Path | None = None
     max_drop: float = 0.5
 
@@ -54,6 +57,11 @@ class ExportConfig:
         """Path of the INT8 file."""
         return self.output.with_name(f"{self.output.stem}_int8.onnx")
 
+    @property
+    def fp16_output(self) -> Path:
+        """Path of the FP16 file."""
+        return self.output.with_name(f"{self.output.stem}_fp16.onnx")
+
 
 @dataclass(frozen=True)
 class Exported:
@@ -62,26 +70,52 @@ class Exported:
     Attributes:
         path: Where it is.
         parity: How far its answers are from PyTorch's.
-        quantized_layers: How many layers with weights are INT8, and of how many; None for FP32.
+        precision: `fp32`, `fp16` or `int8`.
+        quantized_layers: How many layers with weights are INT8, and of how many; None if not INT8.
+        trials: What was tried for it, as JSON values; empty if not INT8.
+        chosen: Which of the trials it is, for people.
     """
 
     path: Path
     parity: Parity
+    precision: str = "fp32"
     quantized_layers: tuple[int, int] | None = None
+    trials: tuple[dict[str, Any], ...] = ()
+    chosen: str = ""
+
+    def to_report(self) -> dict[str, Any]:
+        """Return all that was measured, as JSON values."""
+        return {
+            "path": str(self.path),
+            "precision": self.precision,
+            "bytes": self.path.stat().st_size,
+            "quantized_layers": self.quantized_layers and list(self.quantized_layers),
+            "parity": self.parity.to_report(),
+            "chosen": self.chosen,
+            "trials": list(self.trials),
+        }
 
 
 def export(config: ExportConfig, progress: Progress) -> list[Exported]:
-    """Write a checkpoint as ONNX, FP32 and with `quantize` INT8.
+    """Write a checkpoint as ONNX, FP32 and as `quantization` says.
 
-    An INT8 file that an earlier export left beside is removed: it would answer as another network.
+    Quantised files that an earlier export left beside are removed: they would answer as another
+    network.
 
     Raises:
         ParityError: A file would not give PyTorch's answers; it is not written.
         CalibrationError: There are no images to check with.
+        OptionError: An option has no effect here.
     """
     checkpoint = Checkpoint.load(config.checkpoint)
-    images = load_images(config.calibration, config.checkpoint, checkpoint.preprocess, progress)
-    expected = checkpoint.logits(images.parity)
+    images = load_images(
+        config.calibration,
+        config.checkpoint,
+        checkpoint.preprocess,
+        progress,
+        config.quantization.samples,
+    )
+    expected = checkpoint_answers(checkpoint, images.check.pixels)
     body = body_graph(checkpoint)
     contract = Contract(
         name=checkpoint.architecture,
@@ -95,13 +129,17 @@ def export(config: ExportConfig, progress: Progress) -> list[Exported]:
     exported = [
         _write(float_model, contract, images, expected, config.output, Parity.require_same_logits)
     ]
-    for stale in (config.int8_output, config.int8_output.with_suffix(SEEN_SUFFIX)):
-        stale.unlink(missing_ok=True)
+    for path in (config.int8_output, config.fp16_output):
+        for stale in (path, path.with_suffix(SEEN_SUFFIX)):
+            stale.unlink(missing_ok=True)
     _write_seen(checkpoint.seen, config.output)
-    if config.quantize:
+    if config.quantization.precision != "none":
         progress.say(f"wrote {config.output}; quantising")
-        exported.append(_export_int8(body, contract, images, expected, config))
-        _write_seen(checkpoint.seen, config.int8_output)
+        if config.quantization.is_int8:
+            exported.append(_export_int8(body, contract, images, expected, config, progress))
+        else:
+            exported.append(_export_fp16(float_model, contract, images, expected, config))
+        _write_seen(checkpoint.seen, exported[-1].path)
     return exported
 
 
@@ -119,47 +157,110 @@ def _export_int8(
     body: onnx.ModelProto,
     contract: Contract,
     images: ExportImages,
-    expected: NDArray[np.float32],
+    expected: Answers,
     config: ExportConfig,
+    progress: Progress,
 ) -> Exported:
-    model = quantize(body, images.calibration)
-    layers = count_quantized(model)
-    recipe: dict[str, Any] = RECIPE | {
-        "quantized_layers": list(layers),
+    if len(images.calibration) < FEW_IMAGES:
+        progress.say(
+            f"calibrating with {len(images.calibration)} images; below {FEW_IMAGES} the ranges "
+            "come out too narrow: give more with --calibration DIR"
+        )
+    search = Search(
+        body,
+        images,
+        expected,
+        contract,
+        contract.preprocess,
+        config.quantization,
+        config.max_drop,
+        progress,
+    )
+    trial = search.run()
+    trials = [one.to_dict() for one in search.trials]
+    described = _described(trial, images, config.quantization) | {"trials": trials}
+    try:
+        written = _write(
+            trial.model,
+            replace(contract, precision="int8", quantization=described),
+            images,
+            expected,
+            config.int8_output,
+            lambda parity: parity.require_no_loss(config.max_drop, tried=len(trials)),
+        )
+    except ParityError as error:
+        error.report = {
+            "refused": str(error),
+            "parity": trial.parity.to_report(),
+            "chosen": str(trial.recipe),
+            "trials": trials,
+        }
+        raise
+    return replace(
+        written,
+        quantized_layers=count_quantized(trial.model),
+        trials=tuple(trials),
+        chosen=str(trial.recipe),
+    )
+
+
+def _described(trial: Trial, images: ExportImages, config: QuantizationConfig) -> dict[str, Any]:
+    """Return how an INT8 file was made, as JSON values."""
+    recipe = trial.recipe
+    return {
+        "format": "QDQ",
+        "method": "static, fine-tuned" if recipe.fine_tuned else "static",
+        "target": config.target or "portable",
+        "calibration_method": recipe.method,
+        "percentile": recipe.percent if recipe.method == "percentile" else None,
+        "activations": f"{config.integers.activations} asymmetric, per tensor",
+        "weights": f"int8 symmetric, per channel, {config.integers.weight_bits} bits",
+        "bias_corrected": recipe.bias_corrected,
+        "excluded": list(recipe.exclude),
+        "quantized_layers": list(count_quantized(trial.model)),
         "calibration_images": len(images.calibration),
         "calibration_source": images.source,
         "calibration_sha256": images.calibration_sha256,
         "opset": OPSET,
+        "onnxruntime": ort.__version__,
     }
-    written = _write(
-        model,
-        replace(contract, precision="int8", quantization=recipe),
+
+
+def _export_fp16(
+    model: onnx.ModelProto,
+    contract: Contract,
+    images: ExportImages,
+    expected: Answers,
+    config: ExportConfig,
+) -> Exported:
+    return _write(
+        half(model),
+        replace(contract, precision="fp16", quantization={"format": "FP16", "opset": OPSET}),
         images,
         expected,
-        config.int8_output,
-        lambda parity: parity.require_agreement(config.max_drop),
+        config.fp16_output,
+        lambda parity: parity.require_no_loss(config.max_drop, kind="FP16"),
     )
-    return replace(written, quantized_layers=layers)
 
 
 def _write(
     model: onnx.ModelProto,
     contract: Contract,
     images: ExportImages,
-    expected: NDArray[np.float32],
+    expected: Answers,
     path: Path,
     check: Callable[[Parity], None],
 ) -> Exported:
     """Write a model, run it as the runtime will, and keep the file only if `check` passes."""
     with atomic_path(path) as temporary:
         _save(model, contract, temporary)
-        classifier = Classifier.load(temporary, device="cpu")
-        batches = range(0, len(images.parity), _BATCH)
-        logits = [classifier.logits(images.parity[start : start + _BATCH]) for start in batches]
-        parity = Parity.between(expected, np.concatenate(logits))
+        Classifier.load(temporary, device="cpu")  # refuses what the runtime would refuse
+        answers = file_answers(temporary, images.check.pixels)
+        labels, paths = images.check.labels, images.check.paths
+        parity = compare(expected, answers, labels, paths, contract)
         check(parity)
         _save(model, replace(contract, parity=parity.to_dict()), temporary)
-    return Exported(path, parity)
+    return Exported(path, parity, contract.precision)
 
 
 def _save(model: onnx.ModelProto, contract: Contract, path: Path) -> None:

@@ -21,6 +21,7 @@ OPSET = 18
 NORMALISED = "normalised"
 PIXELS = "pixels"
 LOGITS = "logits"
+LESION = "lesion"
 
 _SCALE = "pixel_scale"
 _ZERO = "pixel_zero"
@@ -84,24 +85,20 @@ def absorb_pixel_input(quantized_body: onnx.ModelProto) -> onnx.ModelProto:
     """Return a quantised body that takes raw pixels where it quantised its float input.
 
     The QuantizeLinear of the input goes, and the pixels stand for its output: the input's scale
-    is the normalisation.
+    is the normalisation. Where the input is quantised to signed integers, or not at all, the
+    normalisation comes before it as in `with_pixel_input`: onnxruntime fuses no layer whose input
+    is unsigned and whose output is signed.
     """
+    graph = quantized_body.graph
+    takers = [node for node in graph.node if NORMALISED in node.input]
+    zero_points = {node.input[2] for node in takers if node.op_type == "QuantizeLinear"}
+    signed = {one.name for one in graph.initializer if one.data_type == TensorProto.INT8}
+    if any(node.op_type != "QuantizeLinear" for node in takers) or zero_points & signed:
+        return with_pixel_input(quantized_body)
     model = onnx.ModelProto()
     model.CopyFrom(quantized_body)
     graph = model.graph
-    quantizers = [
-        node
-        for node in graph.node
-        if node.op_type == "QuantizeLinear" and node.input[0] == NORMALISED
-    ]
-    others = [
-        node for node in graph.node if NORMALISED in node.input and node.op_type != "QuantizeLinear"
-    ]
-    if not quantizers or others:
-        raise GraphError("the quantised network", "its input is not quantised")
-    used = {node.domain for node in graph.node}
-    for opset in [opset for opset in model.opset_import if opset.domain not in used]:
-        model.opset_import.remove(opset)
+    quantizers = [node for node in graph.node if NORMALISED in node.input]
     replaced = {node.output[0] for node in quantizers}
     for node in quantizers:
         graph.node.remove(node)

@@ -1,90 +1,115 @@
-"""Static INT8 quantisation in the QDQ form, calibrated on real images.
+"""Static INT8 quantisation in the QDQ form, from ranges that are known.
 
-Activations are asymmetric uint8, weights int8 per channel in 7 bits: full-range weights
-saturate the 16-bit sums of x86 CPUs without VNNI, and this file is to be right everywhere.
+Activations per tensor, weights int8 per channel, biases int32. Covers where quantisation begins
+and ends: a node is quantised if it is a layer with weights or lies upstream of one. What comes
+after the last such layer stays float (the layer's output, log probabilities composed of several
+heads, lesion maps, embeddings as they are given out), and so does every node whose name begins
+with `tail_`, which is how nodes with constants of their own (novelty) say that they are no network.
 """
 
 import logging
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
-from onnxruntime.quantization import (
-    CalibrationDataReader,
-    CalibrationMethod,
-    QuantFormat,
-    QuantType,
-    quantize_static,
-)
-from onnxruntime.quantization.shape_inference import quant_pre_process
+from onnxruntime.quantization import CalibrationMethod, QuantType
+from onnxruntime.quantization.calibrate import TensorData, TensorsData
+from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
+from edge_mri.errors import OptionError
 from edge_mri_export.errors import QuantizationError
-from edge_mri_export.graph import LOGITS, NORMALISED, absorb_pixel_input
+from edge_mri_export.graph import NORMALISED, absorb_pixel_input
+from edge_mri_export.ranges import Limits
+from edge_mri_export.recipe import Target
 from edge_mri_train.architectures import INPUT_SCALE
 from edge_mri_train.errors import first_line
 
-RECIPE = {
-    "format": "QDQ",
-    "method": "static",
-    "calibration_method": "minmax",
-    "activations": "uint8 asymmetric, per tensor",
-    "weights": "int8 symmetric, per channel, 7 bits",
-}
+TAIL_PREFIX = "tail_"
 
-_WEIGHTED = ("Conv", "Gemm", "MatMul")
-_BATCH = 16
+_WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+# What onnxruntime has integer kernels for, or moves unchanged.
+_QUANTIZABLE = (
+    *_WEIGHTED,
+    *("Add", "Mul", "Relu", "Clip", "LeakyRelu", "Sigmoid"),
+    *("MaxPool", "AveragePool", "GlobalAveragePool", "Concat", "Resize", "Pad"),
+    *("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Split", "Slice"),
+)
 
 
-def quantize(body: onnx.ModelProto, pixels: NDArray[np.uint8]) -> onnx.ModelProto:
+def quantize(
+    body: onnx.ModelProto, limits: Limits, target: Target, exclude: Sequence[str] = ()
+) -> onnx.ModelProto:
     """Quantise a network's body and let it take raw pixels.
 
     Args:
-        body: `normalised (N, 1, S, S) float` to `logits`.
-        pixels: `(N, 1, S, S)` uint8 calibration images.
+        body: `normalised (N, 1, S, S) float` to `logits`; left as it is.
+        limits: Smallest and largest value of every float tensor.
+        target: The integers to use.
+        exclude: Names of nodes that stay float.
 
     Returns:
         `pixels (N, 1, S, S) uint8` to `logits`, the logits themselves in float.
 
     Raises:
+        OptionError: An excluded node does not exist.
         QuantizationError: ONNX Runtime cannot quantise it, or quantised nothing.
     """
-    with tempfile.TemporaryDirectory(prefix="edge-mri-") as folder, _quiet():
-        source, prepared, target = (Path(folder) / f"{name}.onnx" for name in "abc")
-        onnx.save(body, source)
+    chosen = _chosen_nodes(body.graph, exclude)
+    if not chosen:
+        raise QuantizationError("no layer with weights is left to quantise")
+    activations = QuantType.QUInt8 if target.activations == "uint8" else QuantType.QInt8
+    with _quiet():
         try:
-            quant_pre_process(source, prepared, skip_symbolic_shape=True)
-            quantize_static(
-                prepared,
-                target,
-                _Calibration(pixels),
-                quant_format=QuantFormat.QDQ,
+            quantizer = QDQQuantizer(
+                onnx.shape_inference.infer_shapes(body),
                 per_channel=True,
-                reduce_range=True,
-                activation_type=QuantType.QUInt8,
-                weight_type=QuantType.QInt8,
-                calibrate_method=CalibrationMethod.MinMax,
+                reduce_range=target.weight_bits == 7,
+                weight_qType=QuantType.QInt8,
+                activation_qType=activations,
+                tensors_range=TensorsData(CalibrationMethod.MinMax, _tensor_data(limits)),
+                nodes_to_quantize=chosen,
+                nodes_to_exclude=[],
+                op_types_to_quantize=list(_QUANTIZABLE),
                 extra_options={
-                    "ActivationSymmetric": False,
+                    "ActivationSymmetric": False,  # or Clip and Relu stay in the graph
                     "WeightSymmetric": True,
-                    "TensorQuantOverrides": {NORMALISED: [_pixel_quantization()]},
+                    "TensorQuantOverrides": {NORMALISED: [_pixel_quantization(target)]},
                 },
             )
+            quantizer.quantize_model()
+            quantizer.model.topological_sort()
+            quantized: onnx.ModelProto = quantizer.model.model
         except Exception as error:  # onnxruntime's errors share no base class
             raise QuantizationError(
                 f"onnxruntime cannot quantise this network: {first_line(error)}"
             ) from error
-        quantized = onnx.load(target)
+    _float_again(quantized.graph, body.graph, set(chosen))
     model = absorb_pixel_input(quantized)
-    _keep_logits_float(model.graph)
+    _tidy(model)
     done, total = count_quantized(model)
     if not done:
         raise QuantizationError(f"none of the {total} layers with weights was quantised")
     return model
+
+
+def layers(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    """Return the layers with trained weights: `tail_` nodes are none."""
+    constants = {tensor.name for tensor in graph.initializer}
+    constants |= {
+        node.output[0]
+        for node in graph.node
+        if node.op_type == "DequantizeLinear" and node.input[0] in constants
+    }
+    return [
+        node
+        for node in graph.node
+        if node.op_type in _WEIGHTED
+        and not node.name.startswith(TAIL_PREFIX)
+        and constants.intersection(node.input[:2])
+    ]
 
 
 def count_quantized(model: onnx.ModelProto) -> tuple[int, int]:
@@ -95,50 +120,107 @@ def count_quantized(model: onnx.ModelProto) -> tuple[int, int]:
         if node.op_type == "DequantizeLinear"
         for output in node.output
     }
-    layers = [node for node in model.graph.node if node.op_type in _WEIGHTED]
-    done = [node for node in layers if dequantized.issuperset(node.input[:2])]
-    return len(done), len(layers)
+    weighted = layers(model.graph)
+    done = [node for node in weighted if dequantized.issuperset(node.input[:2])]
+    return len(done), len(weighted)
 
 
-class _Calibration(CalibrationDataReader):  # type: ignore[misc]
-    """Feeds normalised batches."""
+def _chosen_nodes(graph: onnx.GraphProto, exclude: Sequence[str]) -> list[str]:
+    """Return the names of the nodes to quantise."""
+    names = [node.name for node in graph.node]
+    for name in exclude:
+        if name not in names:
+            near = get_close_matches(name, names, n=3, cutoff=0.3)
+            raise OptionError(
+                f"--exclude {name!r} is no node of the graph"
+                + (f"; did you mean {', '.join(near)}?" if near else "")
+            )
+    makers = {output: node for node in graph.node for output in node.output}
+    kept: dict[str, onnx.NodeProto] = {}
+    waiting = list(layers(graph))
+    while waiting:
+        node = waiting.pop()
+        if node.name not in kept:
+            kept[node.name] = node
+            waiting += [makers[name] for name in node.input if name in makers]
+    return [name for name in names if name in kept and name not in exclude]
 
-    def __init__(self, pixels: NDArray[np.uint8]) -> None:
-        starts = range(0, len(pixels), _BATCH)
-        self._batches = (_normalised(pixels[start : start + _BATCH]) for start in starts)
 
-    def get_next(self) -> dict[str, NDArray[np.float32]] | None:
-        return next(self._batches, None)
+def _float_again(graph: onnx.GraphProto, body: onnx.GraphProto, chosen: set[str]) -> None:
+    """Drop quantisation of what no quantised node takes: the last layers' outputs stay float.
+
+    onnxruntime quantises every output of a quantised node, also one that only float nodes read or
+    that the graph gives out. Where the quantisation stands for a Relu or Clip it stays.
+    """
+    there = {node.name for node in graph.node}
+    absorbed = {node.output[0] for node in body.node if node.name not in there}
+    outputs = {output.name for output in graph.output}
+    makers = {output: node for node in graph.node for output in node.output}
+    takers: dict[str, list[onnx.NodeProto]] = {}
+    for node in graph.node:
+        for name in node.input:
+            takers.setdefault(name, []).append(node)
+    for quantize_ in [node for node in graph.node if node.op_type == "QuantizeLinear"]:
+        dequantizers = takers.get(quantize_.output[0], [])
+        ends = [node.output[0] for node in dequantizers]
+        source = quantize_.input[0]
+        if source not in makers or source in absorbed or not dequantizers:
+            continue
+        if any(taker.name in chosen for end in ends for taker in takers.get(end, [])):
+            continue
+        for end in ends:
+            if end in outputs:
+                _rename_output(makers[source], source, end, takers.get(source, []))
+                source = end
+            else:
+                for taker in takers.get(end, []):
+                    _replace_input(taker, end, source)
+        graph.node.remove(quantize_)
+        for node in dequantizers:
+            graph.node.remove(node)
 
 
-def _normalised(pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-    return {NORMALISED: pixels.astype(np.float32) * np.float32(INPUT_SCALE)}
+def _rename_output(
+    maker: onnx.NodeProto, old: str, new: str, takers: Sequence[onnx.NodeProto]
+) -> None:
+    maker.output[list(maker.output).index(old)] = new
+    for node in takers:
+        _replace_input(node, old, new)
 
 
-def _pixel_quantization() -> dict[str, Any]:
+def _replace_input(node: onnx.NodeProto, old: str, new: str) -> None:
+    for position, name in enumerate(node.input):
+        if name == old:
+            node.input[position] = new
+
+
+def _tensor_data(limits: Limits) -> dict[str, TensorData]:
     return {
-        "quant_type": QuantType.QUInt8,
-        "scale": np.array(INPUT_SCALE, np.float32),
-        "zero_point": np.array(0, np.uint8),
+        name: TensorData(lowest=np.array(low, np.float32), highest=np.array(high, np.float32))
+        for name, (low, high) in limits.items()
     }
 
 
-def _keep_logits_float(graph: onnx.GraphProto) -> None:
-    """Drop the last QuantizeLinear and DequantizeLinear: eight bits are too few for logits."""
-    by_output = {node.output[0]: node for node in graph.node}
-    dequantize = by_output.get(LOGITS)
-    if dequantize is None or dequantize.op_type != "DequantizeLinear":
-        return
-    quantize_ = by_output.get(dequantize.input[0])
-    producer = by_output.get(quantize_.input[0]) if quantize_ is not None else None
-    if quantize_ is None or producer is None:
-        return
-    producer.output[0] = LOGITS
-    graph.node.remove(dequantize)
-    graph.node.remove(quantize_)
-    used = {name for node in graph.node for name in node.input}
-    for tensor in [tensor for tensor in graph.initializer if tensor.name not in used]:
-        graph.initializer.remove(tensor)
+def _pixel_quantization(target: Target) -> dict[str, Any]:
+    """Return the input's quantisation: its integers are the pixels, less 128 where signed."""
+    signed = target.activations == "int8"
+    return {
+        "quant_type": QuantType.QInt8 if signed else QuantType.QUInt8,
+        "scale": np.array(INPUT_SCALE, np.float32),
+        "zero_point": np.array(-128, np.int8) if signed else np.array(0, np.uint8),
+    }
+
+
+def _tidy(model: onnx.ModelProto) -> None:
+    """Drop what nothing uses, and what the quantiser notes of itself."""
+    model.producer_name, model.producer_version = "edge-mri", ""
+    del model.graph.value_info[:]
+    domains = {node.domain for node in model.graph.node}
+    for opset in [opset for opset in model.opset_import if opset.domain not in domains]:
+        model.opset_import.remove(opset)
+    used = {name for node in model.graph.node for name in node.input}
+    for tensor in [tensor for tensor in model.graph.initializer if tensor.name not in used]:
+        model.graph.initializer.remove(tensor)
 
 
 @contextmanager

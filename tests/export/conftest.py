@@ -14,10 +14,12 @@ from edge_mri.labels import LabelSpace
 from edge_mri.preprocess import PreprocessSpec
 from edge_mri.progress import NoProgress
 from edge_mri_export.exporting import ExportConfig, Exported, export
+from edge_mri_export.recipe import QuantizationConfig
 from edge_mri_train.architectures import build, normalise
 from edge_mri_train.checkpoint import Checkpoint
 from edge_mri_train.pixels import load_pixels
 
+MINMAX = QuantizationConfig("int8", method="minmax")
 SIZES = {"artemis_cnn": 80, "mobilenet_v2": 64, "mobilenet_v3_small": 64}
 
 
@@ -86,7 +88,7 @@ def road(phantoms, pixels, tmp_path_factory):
             config = ExportConfig(
                 folder / "checkpoint.pt",
                 folder / "model.onnx",
-                quantize=True,
+                MINMAX,
                 calibration=phantoms,
                 max_drop=100,
             )

@@ -1,4 +1,5 @@
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from edge_mri_export.calibration import load_images
 from edge_mri_export.errors import CalibrationError
 from edge_mri_train.folders import read_folders
 from edge_mri_train.grouping import IdSource
-from edge_mri_train.manifest import Row, write_manifest
+from edge_mri_train.manifest import DROPPED, Row, with_split, write_manifest
 from edge_mri_train.partition import partition
 from edge_mri_train.pixels import load_pixels
 from edge_mri_train.split import SplitConfig
@@ -23,6 +24,13 @@ SPEC = PreprocessSpec(32)
 def divided(folder: Path) -> list[Row]:
     config = SplitConfig({"train": 0.75, "val": 0.25})
     return partition(read_folders([folder]), IdSource(), config, NoProgress()).rows
+
+
+def copied(phantoms: Path, folder: Path, pattern: str, split: str) -> None:
+    for file in sorted(phantoms.glob(pattern)):
+        target = folder / split / file.parent.name / file.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, target)
 
 
 @pytest.fixture
@@ -40,11 +48,15 @@ def as_set(pixels: np.ndarray) -> set[bytes]:
 def test_training_images_calibrate_and_validation_images_check(run):
     checkpoint, rows = run
     images = load_images(None, checkpoint, SPEC, NoProgress())
-    for part, side in ((images.calibration, "train"), (images.parity, "val")):
+    for part, side in ((images.calibration, "train"), (images.check.pixels, "val")):
         files = [row.sample.file for row in rows if row.sample.split == side]
         assert len(part) == len(files)
         assert as_set(part) == as_set(load_pixels(files, SPEC))
     assert images.source == "training and validation images of the run"
+    labels = {str(row.sample.file): row.sample.label for row in rows if row.sample.split == "val"}
+    assert dict(zip(images.check.paths, images.check.labels, strict=True)) == labels
+    training = {row.sample.file for row in rows if row.sample.split == "train"}
+    assert set(images.training) == training
 
 
 def test_a_few_images_of_a_run_are_one_of_each_class(run, monkeypatch):
@@ -61,7 +73,7 @@ def test_a_few_images_of_a_run_are_one_of_each_class(run, monkeypatch):
 
 def test_a_folder_serves_for_both(phantoms, tmp_path):
     images = load_images(phantoms, tmp_path / "checkpoint.pt", SPEC, NoProgress())
-    assert len(images.calibration) == len(images.parity) == 48
+    assert len(images.calibration) == len(images.check.pixels) == 48
     assert images.source == f"folder {phantoms.name}"
 
 
@@ -109,3 +121,62 @@ def test_a_folder_without_images_or_none_at_all_is_refused(tmp_path):
         load_images(tmp_path, tmp_path / "checkpoint.pt", SPEC, NoProgress())
     with pytest.raises(FolderNotFoundError):
         load_images(tmp_path / "gone", tmp_path / "checkpoint.pt", SPEC, NoProgress())
+
+
+def test_test_images_never_calibrate(phantoms, tmp_path):
+    copied(phantoms, tmp_path, "glioma_*/*", "Training")
+    copied(phantoms, tmp_path, "pituitary_*/*", "Testing")
+    for folder, count in ((tmp_path, 24), (tmp_path / "Testing", 12)):
+        with pytest.raises(CalibrationError) as caught:
+            load_images(folder, tmp_path / "c.pt", SPEC, NoProgress())
+        message = str(caught.value)
+        assert message.startswith(f"12 of the {count} images below {folder} lie in a test folder")
+        assert message.endswith("cannot be tested on them: give the training folder")
+
+
+def test_a_manifests_test_images_and_dropped_ones_stay_out(run):
+    checkpoint, rows = run
+    sides = dict.fromkeys((row.sample.split for row in rows), 0)
+    moved = []
+    for position, row in enumerate(rows):
+        side = ("test", DROPPED, row.sample.split)[min(position, 2)]
+        moved.append(with_split(row, side))
+        sides[side] = sides.get(side, 0) + 1
+    write_manifest(moved, checkpoint.parent / "split.csv")
+    images = load_images(None, checkpoint, SPEC, NoProgress())
+    assert len(images.calibration) == sides["train"]
+    assert len(images.check.pixels) == sides["val"]
+    assert sides["train"] + sides["val"] == len(rows) - 2
+
+
+def test_images_of_one_type_do_not_calibrate(phantoms, tmp_path):
+    copied(phantoms, tmp_path, "glioma_*/*", "")
+    with pytest.raises(CalibrationError) as caught:
+        load_images(tmp_path, tmp_path / "c.pt", SPEC, NoProgress())
+    assert str(caught.value) == (
+        f"all 12 images below {tmp_path} are of type glioma; calibration needs images of every "
+        "type the model tells apart"
+    )
+
+
+def test_a_folders_validation_images_check(phantoms, tmp_path):
+    copied(phantoms, tmp_path, "*_axial/*", "train")
+    copied(phantoms, tmp_path, "*_coronal/*", "val")
+    images = load_images(tmp_path, tmp_path / "c.pt", SPEC, NoProgress())
+    assert {label.plane for label in images.check.labels} == {"coronal"}
+    assert all("_axial" in str(file) for file in images.training)
+    assert len(images.calibration) == len(images.check.pixels) == 16
+
+
+def test_as_many_images_calibrate_as_asked_for(phantoms, tmp_path):
+    images = load_images(phantoms, tmp_path / "c.pt", SPEC, NoProgress(), samples=24)
+    assert len(images.calibration) == 24
+    assert {file.parent.name for file in images.training[:12]} == {
+        folder.name for folder in phantoms.iterdir() if folder.is_dir()
+    }
+    with pytest.raises(CalibrationError) as caught:
+        load_images(phantoms, tmp_path / "c.pt", SPEC, NoProgress(), samples=49)
+    assert str(caught.value) == (
+        "--calibration-samples 49, but there are only 48 training images; "
+        "give more images with --calibration DIR, or ask for fewer"
+    )

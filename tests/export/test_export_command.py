@@ -1,11 +1,17 @@
+import json
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 from onnx import TensorProto
 
+from edge_mri.classifier import Classifier
 from edge_mri.cli import main
 from edge_mri.progress import NoProgress
 from edge_mri_export import exporting
@@ -41,16 +47,106 @@ def runs(small, phantoms, tmp_path, monkeypatch):
 
 
 def test_without_a_checkpoint_the_newest_runs_is_taken(runs):
-    result = run("--quantize", "--max-drop", 100)
+    result = run("--quantize", "--calibration-method", "minmax", "--max-drop", 100)
     assert result.exit_code == 0
     assert sorted(path.name for path in runs.rglob("*.onnx")) == ["model.onnx", "model_int8.onnx"]
-    fp32, fp32_parity, int8, int8_parity = result.stdout.splitlines()
+    fp32, fp32_parity, int8, int8_parity, *_ = result.stdout.splitlines()
     assert fp32.startswith("runs/second/model.onnx  0.2")
     assert fp32.endswith(" MB  FP32")
     assert fp32_parity.startswith("  against PyTorch on 12 images: same answer on 100.00 %, logits")
     assert int8.startswith("runs/second/model_int8.onnx  0.")
-    assert int8.endswith(" MB  INT8, 8 of 8 layers quantised")
+    assert int8.endswith(" MB  INT8, 8 of 8 layers quantised (minmax)")
     assert int8_parity.startswith("  against PyTorch on 12 images: same answer on ")
+
+
+@pytest.fixture
+def badly_calibrated(phantoms, tmp_path):
+    """Black training images, real validation images."""
+    for file in sorted(phantoms.glob("*/*.png")):
+        for side in ("train", "val"):
+            (tmp_path / "set" / side / file.parent.name).mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, tmp_path / "set" / side / file.parent.name)
+        black = tmp_path / "set" / "train" / file.parent.name / file.name
+        cv2.imwrite(str(black), np.zeros((96, 96), np.uint8))
+    return tmp_path / "set"
+
+
+def test_a_badly_calibrated_network_is_refused_after_all_repairs(small, badly_calibrated, tmp_path):
+    out, report = tmp_path / "out" / "a.onnx", tmp_path / "report.json"
+    out.parent.mkdir()
+    (out.parent / "a_int8.onnx").write_bytes(b"of an earlier export")
+    arguments = ("--calibration", badly_calibrated, "-o", out, "--json", report)
+    result = run(small.path, "--quantize", *arguments)
+    assert result.exit_code == 1
+    message = result.stderr.splitlines()[-1]
+    assert message.startswith("Error: INT8, the best of ")
+    assert " tried, does not give PyTorch's answers: " in message
+    assert " points of sensitivity (" in message
+    assert "No INT8 file was written." in message
+    assert [file.name for file in out.parent.iterdir()] == ["a.onnx"]
+    (refused,) = json.loads(report.read_text())
+    recipes = [one["recipe"] for one in refused["trials"]]
+    assert recipes[:4] == ["percentile 99.99", "percentile 99.999", "minmax", "entropy"]
+    assert any("biases corrected" in one for one in recipes)
+    assert any("nodes in float" in one for one in recipes)
+    assert recipes[-1].endswith("fine-tuned")
+    assert not any(one["passes"] for one in refused["trials"])
+    assert refused["refused"] in message
+    assert refused["parity"]["flipped"][0]["path"].startswith(str(badly_calibrated))
+
+
+def test_int8_qat_writes_a_fine_tuned_file_and_the_report_says_so(small, phantoms, tmp_path):
+    report = tmp_path / "report.json"
+    arguments = ("--calibration-method", "minmax", "--max-drop", 100, "--json", report)
+    place = ("--calibration", phantoms, "-o", tmp_path / "a.onnx")
+    result = run(small.path, "--quantize", "int8-qat", "--target", "arm64", *arguments, *place)
+    assert result.exit_code == 0, result.stderr
+    fp32, int8 = json.loads(report.read_text())
+    assert (fp32["precision"], int8["precision"]) == ("fp32", "int8")
+    assert int8["chosen"] == "minmax, biases corrected, fine-tuned"
+    assert [one["recipe"] for one in int8["trials"]] == [
+        "minmax",
+        "minmax, biases corrected",
+        "minmax, biases corrected, fine-tuned",
+    ]
+    assert int8["parity"]["n"] == 48
+    recipe = Classifier.load(tmp_path / "a_int8.onnx", device="cpu").contract.quantization
+    assert recipe["method"] == "static, fine-tuned"
+    assert recipe["target"] == "arm64"
+    assert recipe["activations"] == "int8 asymmetric, per tensor"
+    assert "fine-tuned" in result.stdout
+
+
+def test_a_folder_that_may_not_be_written_is_exit_code_2(small, phantoms, tmp_path, monkeypatch):
+    def refused(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(tempfile, "mkstemp", refused)  # root may write anywhere
+    result = run(small.path, "--calibration", phantoms, "-o", tmp_path / "a.onnx")
+    assert (result.exit_code, result.stderr) == (
+        2,
+        f"Error: cannot write {tmp_path / 'a.onnx'}: Permission denied\n",
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+class Bomb:
+    def __reduce__(self):
+        return (Path.touch, (Path("exploded"),))
+
+
+@pytest.mark.parametrize("fault", ["truncated", "pickle with code"])
+def test_a_broken_or_hostile_checkpoint_is_exit_code_2(small, tmp_path, monkeypatch, fault):
+    monkeypatch.chdir(tmp_path)
+    if fault == "truncated":
+        data = small.path.read_bytes()
+        Path("c.pt").write_bytes(data[: len(data) // 2])
+    else:
+        torch.save({"format": Bomb()}, "c.pt")
+    result = run("c.pt", "--quantize")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Error: c.pt is no checkpoint that can be used: ")
+    assert [file.name for file in tmp_path.iterdir()] == ["c.pt"]
 
 
 def test_without_any_run_it_says_how_to_start_one(tmp_path, monkeypatch):
@@ -102,6 +198,12 @@ def test_broken_parity_is_exit_code_1_and_leaves_no_file(small, phantoms, tmp_pa
         (("CHECKPOINT", "-o", "a.pb"), "the output is a.pb; expected a name ending in .onnx"),
         (("CHECKPOINT", "--max-drop", "101"), "--max-drop is 101.0; expected 0 to 100 percent"),
         (("CHECKPOINT", "--calibration", "gone"), "no such file or folder: gone"),
+        (
+            ("CHECKPOINT", "--target", "arm64"),
+            "--target is for INT8, and --quantize is none; leave",
+        ),
+        (("CHECKPOINT", "--quantize", "fp16", "--exclude", "a"), "--exclude is for INT8, and --q"),
+        (("CHECKPOINT", "--quantize", "int4"), "Invalid value for '--quantize': 'int4' is not one"),
         (("MODEL",), "MODEL is no checkpoint that can be used: it is damaged, or something else; "),
     ],
 )

@@ -9,13 +9,14 @@ from onnx import numpy_helper
 
 from edge_mri.classifier import Classifier
 from edge_mri.contract import Contract
-from edge_mri.errors import EdgeMriError, OptionError
+from edge_mri.errors import EdgeMriError, OptionError, OutputError
 from edge_mri.labels import LabelSpace
 from edge_mri.preprocess import PreprocessSpec
 from edge_mri.progress import NoProgress
 from edge_mri_export import exporting
 from edge_mri_export.errors import ParityError
 from edge_mri_export.exporting import ExportConfig, export
+from edge_mri_export.recipe import QuantizationConfig
 from edge_mri_train.architectures import build
 from edge_mri_train.checkpoint import Checkpoint
 from edge_mri_train.duplicates.seen import SeenImages
@@ -61,6 +62,9 @@ def test_both_files_carry_their_contract(each):
     assert recipe["calibration_images"] == 48
     assert recipe["calibration_source"].startswith("folder phantoms")
     assert len(recipe["calibration_sha256"]) == 64
+    assert recipe["target"] == "portable"
+    assert recipe["calibration_method"] == "minmax"
+    assert [one["recipe"] for one in recipe["trials"]] == ["minmax"]
 
 
 def test_the_runtime_answers_with_the_checkpoints_probabilities(small, phantoms):
@@ -108,7 +112,7 @@ def config(small, phantoms, tmp_path) -> ExportConfig:
     return ExportConfig(
         small.path,
         tmp_path / "out" / "model.onnx",
-        quantize=True,
+        QuantizationConfig("int8", method="minmax"),
         calibration=phantoms,
         max_drop=100,
     )
@@ -137,27 +141,6 @@ def test_a_file_of_an_earlier_export_survives_a_broken_one(config, monkeypatch):
     assert left(config.output.parent) == ["model.onnx"]
 
 
-def test_a_quantiser_that_changes_answers_leaves_no_int8_file(config, small, monkeypatch):
-    def swapped(body, images):
-        model = quantize(body, images)
-        # The quantiser mixes up two classes: the rows of the last layer's weights and biases.
-        makers = {output: node for node in model.graph.node for output in node.output}
-        for name in makers["logits"].input[1:]:
-            stored = makers[name].input[0]
-            (tensor,) = [one for one in model.graph.initializer if one.name == stored]
-            rows = numpy_helper.to_array(tensor)[::-1]
-            tensor.CopyFrom(numpy_helper.from_array(rows.copy(), tensor.name))
-        return model
-
-    quantize = exporting.quantize
-    monkeypatch.setattr(exporting, "quantize", swapped)
-    strict = ExportConfig(config.checkpoint, config.output, True, config.calibration, max_drop=60)
-    assert small.exported[1].parity.agreement > 0.4  # as it is, it would pass
-    with pytest.raises(ParityError, match=r"^INT8 changes the answer on .* no INT8 file was writt"):
-        export(strict, NoProgress())
-    assert left(config.output.parent) == ["model.onnx"]
-
-
 def test_a_model_that_the_runtime_refuses_is_not_written(config, monkeypatch):
     monkeypatch.setattr(Contract, "to_metadata", lambda self: {"other": "{}"})
     with pytest.raises(EdgeMriError):
@@ -175,6 +158,25 @@ def test_an_output_with_another_suffix_is_refused(small):
 def test_a_drop_out_of_range_is_refused(small, percent):
     with pytest.raises(OptionError, match=r"^--max-drop is .*; expected 0 to 100 percent$"):
         ExportConfig(small.path, Path("model.onnx"), max_drop=percent)
+
+
+@pytest.mark.parametrize("fault", [KeyboardInterrupt, OSError(28, "No space left on device")])
+@pytest.mark.parametrize("kind", ["", "_int8"])
+def test_an_interrupted_export_or_a_full_disk_leaves_no_part(config, monkeypatch, fault, kind):
+    save = onnx.save
+
+    def failing(model, path):
+        save(model, path)
+        if "quantization" in str(path) or f"model{kind}.onnx." in path.name:
+            raise fault
+
+    monkeypatch.setattr(exporting.onnx, "save", failing)
+    with pytest.raises((KeyboardInterrupt, OutputError)) as caught:
+        export(config, NoProgress())
+    if caught.type is OutputError:
+        place = config.int8_output if kind else config.output
+        assert str(caught.value) == f"cannot write {place}: No space left on device"
+    assert left(config.output.parent) == (["model.onnx"] if kind else [])
 
 
 def test_the_int8_file_lies_beside_the_fp32_file(small):

@@ -6,8 +6,7 @@ import pytest
 from onnx import TensorProto, numpy_helper
 
 from edge_mri.classifier import Classifier
-from edge_mri_export.errors import GraphError
-from edge_mri_export.graph import absorb_pixel_input, body_graph, with_pixel_input
+from edge_mri_export.graph import body_graph, with_pixel_input
 
 
 def test_the_first_node_turns_bytes_into_0_to_1(each, nodes):
@@ -93,8 +92,3 @@ def test_a_body_keeps_its_float_input_when_pixels_are_put_before_it(small):
     before = body.SerializeToString()
     with_pixel_input(body)
     assert body.SerializeToString() == before
-
-
-def test_a_body_that_was_not_quantised_absorbs_no_pixels(small):
-    with pytest.raises(GraphError, match=r"its input is not quantised$"):
-        absorb_pixel_input(body_graph(small.checkpoint))

@@ -1,12 +1,17 @@
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
+from edge_mri.errors import OptionError
 from edge_mri_export import quantization
+from edge_mri_export.answers import graph_answers
 from edge_mri_export.errors import QuantizationError
 from edge_mri_export.graph import body_graph
-from edge_mri_export.quantization import count_quantized, quantize
+from edge_mri_export.quantization import count_quantized, layers, quantize
+from edge_mri_export.ranges import collect
+from edge_mri_export.recipe import TARGETS
+from edge_mri_export.repair import worst_layers
 
 LAYERS = {"artemis_cnn": 8, "mobilenet_v2": 53}
 
@@ -55,25 +60,151 @@ def test_the_int8_file_is_smaller(road):
     assert exported.int8.stat().st_size < 0.35 * exported.fp32.stat().st_size
 
 
+@pytest.fixture(scope="module")
+def body(road):
+    return body_graph(road("mobilenet_v2").checkpoint)
+
+
+@pytest.fixture(scope="module")
+def ranges(road, body):
+    return collect(body, road("mobilenet_v2").pixels)
+
+
+def integers(model: onnx.ModelProto) -> dict[str, np.ndarray]:
+    """The integer weights of the layers, by the layer's name."""
+    values = {one.name: numpy_helper.to_array(one) for one in model.graph.initializer}
+    makers = {output: node for node in model.graph.node for output in node.output}
+    return {
+        node.name: values[makers[node.input[1]].input[0]]
+        for node in layers(model.graph)
+        if node.input[1] in makers
+    }
+
+
+def kinds(model: onnx.ModelProto) -> set[np.dtype]:
+    """The types of all zero points of activations."""
+    values = {one.name: numpy_helper.to_array(one) for one in model.graph.initializer}
+    return {
+        values[node.input[2]].dtype for node in model.graph.node if node.op_type == "QuantizeLinear"
+    }
+
+
+@pytest.mark.parametrize(
+    ("target", "activations", "largest"),
+    [("portable", np.uint8, 64), ("avx512-vnni", np.uint8, 127), ("arm64", np.int8, 127)],
+)
+def test_a_target_decides_the_integers(body, ranges, road, target, activations, largest):
+    model = quantize(body, ranges.limits("minmax"), TARGETS[target])
+    onnx.checker.check_model(model, full_check=True)
+    weights = integers(model)
+    assert len(weights) == 53
+    assert max(int(np.abs(one.astype(int)).max()) for one in weights.values()) == largest
+    assert kinds(model) == {np.dtype(activations)}
+    ratios = worst_layers(body, model, road("mobilenet_v2").pixels)
+    assert len(ratios) == 53
+    assert next(iter(ratios.values())) > (12 if largest == 64 else 18)  # dB
+
+
+def test_two_products_of_the_portable_target_fit_into_16_bits(body, ranges):
+    """AVX2 without VNNI adds two products of uint8 and int8 into a saturating int16."""
+    weights = integers(quantize(body, ranges.limits("minmax"), TARGETS["portable"]))
+    for one in weights.values():
+        pairs = np.abs(one.astype(int)).reshape(len(one), -1)
+        assert 2 * 255 * pairs.max() <= np.iinfo(np.int16).max
+
+
+def test_excluded_nodes_stay_float_and_their_neighbours_activations_stay(body, ranges, road):
+    pixels = road("mobilenet_v2").pixels
+    names = [node.name for node in layers(body.graph)]
+    limits = ranges.limits("minmax")
+    model = quantize(body, limits, TARGETS["avx512-vnni"], names[3:6])
+    assert set(names) - set(integers(model)) == set(names[3:6])
+    assert count_quantized(model) == (50, 53)
+    expected = road("mobilenet_v2").checkpoint.logits(pixels)
+    errors = [
+        np.abs(graph_answers(one, pixels).logits - expected).mean()
+        for one in (model, quantize(body, limits, TARGETS["avx512-vnni"]))
+    ]
+    assert errors[0] < 1.2 * errors[1]  # a lost ReLU6 would be worse by far
+
+
+def test_a_first_layer_in_float_takes_normalised_pixels(body, ranges, road):
+    first = layers(body.graph)[0].name
+    model = quantize(body, ranges.limits("minmax"), TARGETS["portable"], [first])
+    assert [(one.name, one.type.tensor_type.elem_type) for one in model.graph.input] == [
+        ("pixels", TensorProto.UINT8)
+    ]
+    assert model.graph.node[0].output[0] == "normalised"
+    graph_answers(model, road("mobilenet_v2").pixels[:2])
+
+
+def test_an_excluded_node_that_does_not_exist_is_an_error(body, ranges):
+    name = layers(body.graph)[7].name
+    with pytest.raises(OptionError) as caught:
+        quantize(body, ranges.limits("minmax"), TARGETS["portable"], [name + "0"])
+    assert str(caught.value).startswith(
+        f"--exclude '{name}0' is no node of the graph; did you mean"
+    )
+    assert name in str(caught.value)
+
+
+def test_nothing_left_to_quantise_is_an_error(body, ranges):
+    everything = [node.name for node in body.graph.node]
+    with pytest.raises(QuantizationError, match=r"^no layer with weights is left to quantise$"):
+        quantize(body, ranges.limits("minmax"), TARGETS["portable"], everything)
+
+
+def test_what_comes_after_the_last_layer_and_tail_nodes_stay_float(body, ranges):
+    """As a novelty score does: constants of its own, on the embedding and on the logits."""
+    model = onnx.ModelProto()
+    model.CopyFrom(body)
+    embedding = layers(model.graph)[-1].input[0]
+    size = {one.name: one.dims for one in model.graph.initializer}[
+        layers(model.graph)[-1].input[1]
+    ][1]
+    model.graph.initializer.append(
+        numpy_helper.from_array(np.eye(size, 3, dtype=np.float32), "projection")
+    )
+    model.graph.node.extend(
+        [
+            helper.make_node("MatMul", [embedding, "projection"], ["near"], "tail_projection"),
+            helper.make_node("LogSoftmax", ["logits"], ["log_probabilities"], "normalise"),
+        ]
+    )
+    for name in ("near", "log_probabilities"):
+        model.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
+    quantized = quantize(model, ranges.limits("minmax"), TARGETS["portable"])
+    assert count_quantized(quantized) == (53, 53)
+    makers = {output: node for node in quantized.graph.node for output in node.output}
+    (tail,) = [node for node in quantized.graph.node if node.name == "tail_projection"]
+    assert "projection" in tail.input
+    assert makers["log_probabilities"].input[0] == "logits"
+    assert makers["logits"].op_type == "Gemm"
+
+
 def test_the_calibration_images_decide_the_ranges(small):
     body = body_graph(small.checkpoint)
-    one = quantize(body, small.pixels).SerializeToString()
-    assert quantize(body, small.pixels).SerializeToString() == one
-    assert quantize(body, small.pixels // 4).SerializeToString() != one
+
+    def made(pixels):
+        limits = collect(body, pixels).limits("minmax")
+        return quantize(body, limits, TARGETS["portable"]).SerializeToString()
+
+    one = made(small.pixels)
+    assert made(small.pixels) == one
+    assert made(small.pixels // 4) != one
 
 
-def test_the_body_is_left_as_it_was(small):
-    body = body_graph(small.checkpoint)
+def test_the_body_is_left_as_it_was(body, ranges):
     before = body.SerializeToString()
-    quantize(body, small.pixels[:4])
+    quantize(body, ranges.limits("minmax"), TARGETS["portable"])
     assert body.SerializeToString() == before
 
 
-def test_what_onnxruntime_cannot_quantise_is_said_in_one_line(small, monkeypatch):
+def test_what_onnxruntime_cannot_quantise_is_said_in_one_line(body, ranges, monkeypatch):
     def fail(*_, **__):
         raise KeyError  # without a message
 
-    monkeypatch.setattr(quantization, "quantize_static", fail)
+    monkeypatch.setattr(quantization, "QDQQuantizer", fail)
     with pytest.raises(QuantizationError) as caught:
-        quantize(body_graph(small.checkpoint), small.pixels[:4])
+        quantize(body, ranges.limits("minmax"), TARGETS["portable"])
     assert str(caught.value) == "onnxruntime cannot quantise this network: KeyError"

@@ -121,6 +121,16 @@ def auroc(truth: NDArray[np.bool_], scores: NDArray[np.float32]) -> float | None
     return float(roc_auc_score(truth, scores))
 
 
+def calibration_error(probabilities: NDArray[np.float32], columns: NDArray[np.int64]) -> float:
+    """Return the expected calibration error (Guo et al. 2017, 15 bins of equal width).
+
+    Args:
+        probabilities: `(N, C)`, rows sum to 1.
+        columns: `(N,)` true columns.
+    """
+    return float(_ece(*_bins(probabilities, columns, probabilities.argmax(axis=1))))
+
+
 def ratio(part: int, whole: int) -> float | None:
     """Return a share; None of nothing."""
     return part / whole if whole else None

@@ -1,22 +1,60 @@
-"""`edge-mri export`: a checkpoint as ONNX, FP32 and INT8."""
+"""`edge-mri export`: a checkpoint as ONNX, FP32 and quantised."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import click
 
+from edge_mri.atomic import atomic_path
 from edge_mri.progress import TerminalProgress
+from edge_mri_export.errors import ParityError
 from edge_mri_export.exporting import ExportConfig, export
+from edge_mri_export.ranges import METHODS
+from edge_mri_export.recipe import AUTO, PRECISIONS, TARGETS, QuantizationConfig
+from edge_mri_export.report import lines
 from edge_mri_train.runs import CHECKPOINT, newest_run
 
 
 @click.command("export")
 @click.argument("checkpoint", required=False, type=click.Path(path_type=Path))
-@click.option("--quantize", is_flag=True, help="Write model_int8.onnx beside model.onnx.")
+@click.option(
+    "--quantize",
+    type=click.Choice(PRECISIONS),
+    is_flag=False,
+    flag_value="int8",
+    default="none",
+    help="Also write a quantised file: int8 (the flag alone), int8-qat (fine-tuned on the training "
+    "images) or fp16.",
+)
+@click.option(
+    "--target",
+    type=click.Choice(list(TARGETS)),
+    help="CPUs the INT8 file is for; avx512-vnni is finer, and wrong elsewhere.  "
+    "[default: portable]",
+)
 @click.option(
     "--calibration",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Images to calibrate and compare with.  [default: the run's own]",
+    help="Class folders to calibrate and compare with, no test images.  [default: the run's own]",
+)
+@click.option(
+    "--calibration-method",
+    type=click.Choice((AUTO, *METHODS)),
+    help="How ranges are chosen; auto tries all and keeps the best.  [default: auto]",
+)
+@click.option(
+    "--calibration-samples",
+    type=int,
+    metavar="N",
+    help="Training images to calibrate with, one of each class in turn.  [default: 320]",
+)
+@click.option(
+    "--exclude",
+    multiple=True,
+    metavar="NODE",
+    help="Leave a graph node in float; may be repeated.",
 )
 @click.option(
     "--max-drop",
@@ -24,7 +62,14 @@ from edge_mri_train.runs import CHECKPOINT, newest_run
     default=0.5,
     show_default=True,
     metavar="PERCENT",
-    help="Refuse an INT8 file that changes more answers than this.",
+    help="Refuse a quantised file that changes more answers, or costs a class more sensitivity.",
+)
+@click.option(
+    "--json",
+    "json_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the whole report, flipped images and all that was tried.",
 )
 @click.option(
     "-o",
@@ -35,9 +80,14 @@ from edge_mri_train.runs import CHECKPOINT, newest_run
 )
 def command(
     checkpoint: Path | None,
-    quantize: bool,
+    quantize: str,
+    target: str | None,
     calibration: Path | None,
+    calibration_method: str | None,
+    calibration_samples: int | None,
+    exclude: tuple[str, ...],
     max_drop: float,
+    json_file: Path | None,
     output: Path | None,
 ) -> None:
     """Write CHECKPOINT, or the newest run's, as ONNX.
@@ -47,23 +97,29 @@ def command(
 
     Exit code: 0; 1 when a file would not give PyTorch's answers; 2 on wrong use.
     """
+    quantization = QuantizationConfig(
+        quantize, target, calibration_method, calibration_samples, exclude
+    )
     source = checkpoint or newest_run(CHECKPOINT) / CHECKPOINT
     config = ExportConfig(
         checkpoint=source,
         output=output or source.with_name("model.onnx"),
-        quantize=quantize,
+        quantization=quantization,
         calibration=calibration,
         max_drop=max_drop,
     )
-    for exported in export(config, TerminalProgress()):
-        parity = exported.parity
-        size = f"{exported.path.stat().st_size / 1e6:.2f} MB"
-        kind = "FP32"
-        if exported.quantized_layers:
-            kind = "INT8, {} of {} layers quantised".format(*exported.quantized_layers)
-        click.echo(
-            f"{exported.path}  {size}  {kind}\n"
-            f"  against PyTorch on {parity.n} images: same answer on "
-            f"{100 * parity.agreement:.2f} %, logits differ by at most "
-            f"{parity.max_logit_difference:.2g} (mean {parity.mean_logit_difference:.2g})"
-        )
+    try:
+        exported = export(config, TerminalProgress())
+    except ParityError as error:
+        if json_file is not None and error.report is not None:
+            _write_report([error.report], json_file)
+        raise
+    for one in exported:
+        click.echo("\n".join(lines(one)))
+    if json_file is not None:
+        _write_report([one.to_report() for one in exported], json_file)
+
+
+def _write_report(report: list[dict[str, Any]], path: Path) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")

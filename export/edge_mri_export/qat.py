@@ -1,0 +1,113 @@
+"""Quantisation-aware training: the quantised network learns to answer as the float one does.
+
+Self-distillation on training images: no label is needed, and what is learned is the float network's
+answer, right or wrong. The graph that is trained is the one that is written
+(`edge_mri_export.simulation`).
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from edge_mri.progress import Progress
+from edge_mri_export.answers import memory_session
+from edge_mri_export.errors import QuantizationError
+from edge_mri_export.graph import LOGITS, NORMALISED
+from edge_mri_export.ranges import normalised
+from edge_mri_export.recipe import Target
+from edge_mri_export.simulation import QuantizedNetwork
+from edge_mri_train.architectures import INPUT_SCALE
+from edge_mri_train.augmentation import augment
+
+
+@dataclass(frozen=True)
+class QatConfig:
+    """How a quantised network is fine-tuned.
+
+    Attributes:
+        images: How many training images, at most.
+        epochs: Passes over them.
+        batch_size: Images a step.
+        learning_rate: Peak of the schedule; Adam.
+        temperature: Of the distillation (Hinton et al. 2015).
+        seed: Of order and augmentation.
+    """
+
+    images: int = 2400
+    epochs: int = 2
+    batch_size: int = 32
+    learning_rate: float = 1e-5
+    temperature: float = 2.0
+    seed: int = 0
+
+
+def fine_tune(
+    model: onnx.ModelProto,
+    body: onnx.ModelProto,
+    target: Target,
+    pixels: NDArray[np.uint8],
+    progress: Progress,
+    config: QatConfig | None = None,
+) -> onnx.ModelProto:
+    """Return a quantised graph whose weights were fine-tuned to give the float body's answers.
+
+    Args:
+        model: The quantised graph, from `pixels`.
+        body: The float body that it was quantised from, which also teaches.
+        target: The integers in use.
+        pixels: `(N, 1, S, S)` uint8 training images.
+        progress: Told of the steps.
+        config: How.
+
+    Raises:
+        GraphError: The network has an operation that cannot be trained.
+        QuantizationError: Training diverged.
+    """
+    config = config or QatConfig()
+    network = QuantizedNetwork(model, body, target)
+    teacher = memory_session(body)
+    generator = torch.Generator().manual_seed(config.seed)
+    images = torch.from_numpy(pixels[: config.images])
+    steps = max(len(images) // config.batch_size, 1)
+    optimizer = torch.optim.Adam(network.parameters(), config.learning_rate)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: 0.5 + 0.5 * math.cos(math.pi * step / (steps * config.epochs))
+    )
+    with progress.bar("fine-tuning", steps * config.epochs) as advance:
+        for _ in range(config.epochs):
+            order = torch.randperm(len(images), generator=generator)
+            for chosen in torch.split(order, config.batch_size)[:steps]:
+                batch = _augmented(images[chosen], generator)
+                (wanted,) = teacher.run([LOGITS], {NORMALISED: normalised(batch.numpy())})
+                loss = _distillation(network(batch), torch.from_numpy(wanted), config.temperature)
+                if not torch.isfinite(loss):
+                    raise QuantizationError("fine-tuning diverged: its loss is no number")
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()  # type: ignore[no-untyped-call]
+                nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+                optimizer.step()
+                schedule.step()
+                advance()
+    return network.to_model()
+
+
+def _augmented(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Return uint8 images, augmented as in training."""
+    changed = augment(images.float() * INPUT_SCALE, generator)
+    return torch.round(changed / INPUT_SCALE).clamp(0, 255).to(torch.uint8)
+
+
+def _distillation(given: Tensor, wanted: Tensor, temperature: float) -> Tensor:
+    """Return the divergence of the answers, and the mean square of what the logits lack."""
+    student = (given / temperature).log_softmax(dim=1)
+    teacher = (wanted / temperature).log_softmax(dim=1)
+    divergence = nn.functional.kl_div(student, teacher, reduction="batchmean", log_target=True)
+    centred = (given - given.mean(dim=1, keepdim=True)) - (
+        wanted - wanted.mean(dim=1, keepdim=True)
+    )
+    return temperature**2 * divergence + 0.1 * centred.square().mean()
