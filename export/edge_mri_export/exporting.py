@@ -5,20 +5,32 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
+from numpy.typing import NDArray
 
 from edge_mri import __version__
 from edge_mri.atomic import atomic_path
 from edge_mri.classifier import Classifier
 from edge_mri.contract import Contract
 from edge_mri.errors import OptionError
+from edge_mri.preprocess import PreprocessSpec
 from edge_mri.progress import Progress
 from edge_mri_export.answers import Answers, checkpoint_answers, file_answers
 from edge_mri_export.calibration import ExportImages, load_images
 from edge_mri_export.graph import OPSET, body_graph, set_metadata, with_pixel_input
+from edge_mri_export.outputs import add_outputs, check_names
 from edge_mri_export.parity import Parity, compare
 from edge_mri_export.quantization import RECIPE, count_quantized, quantize
+from edge_mri_export.rejection import (
+    LEAST_TRAINING_IMAGES,
+    LEAST_VALIDATION_IMAGES,
+    TRAINING_IMAGES,
+    with_rejection,
+)
+from edge_mri_export.weights import weights_sha256
 from edge_mri_train.checkpoint import Checkpoint
+from edge_mri_train.pixels import load_pixels
 from edge_mri_train.predictor import SEEN_SUFFIX
 
 
@@ -32,6 +44,8 @@ class ExportConfig:
         quantize: Whether to write the INT8 file too.
         calibration: Folder of images to calibrate and check with; None for the run's own.
         max_drop: Largest share of answers that INT8 may change, in percent.
+        outputs: What is wanted beside the logits, of `edge_mri_export.outputs.NAMES`.
+        licence: Licence of the weights, as their owner states it; "" is not stated.
     """
 
     checkpoint: Path
@@ -39,8 +53,11 @@ class ExportConfig:
     quantize: bool = False
     calibration: Path | None = None
     max_drop: float = 0.5
+    outputs: tuple[str, ...] = ()
+    licence: str = ""
 
     def __post_init__(self) -> None:
+        check_names(self.outputs)
         if self.output.suffix != ".onnx":
             raise OptionError(f"the output is {self.output}; expected a name ending in .onnx")
         if not 0 <= self.max_drop <= 100:
@@ -79,25 +96,34 @@ def export(config: ExportConfig, progress: Progress) -> list[Exported]:
     checkpoint = Checkpoint.load(config.checkpoint)
     images = load_images(config.calibration, config.checkpoint, checkpoint.preprocess, progress)
     expected = checkpoint_answers(checkpoint, images.check.pixels)
-    body = body_graph(checkpoint)
+    body = body_graph(checkpoint, config.outputs)
     contract = Contract(
         name=checkpoint.architecture,
         labels=checkpoint.labels,
         preprocess=checkpoint.preprocess,
         temperature=checkpoint.temperature,
         training=checkpoint.training,
+        licence=config.licence,
         toolkit_version=__version__,
     )
-    float_model = with_pixel_input(body)
+    known = _known_images(images, checkpoint.preprocess, progress)
+    float_model, float_contract = _finished(with_pixel_input(body), contract, images, known, config)
     exported = [
-        _write(float_model, contract, images, expected, config.output, Parity.require_same_logits)
+        _write(
+            float_model,
+            float_contract,
+            images,
+            expected,
+            config.output,
+            Parity.require_same_logits,
+        )
     ]
     for stale in (config.int8_output, config.int8_output.with_suffix(SEEN_SUFFIX)):
         stale.unlink(missing_ok=True)
     _write_seen(checkpoint.seen, config.output)
     if config.quantize:
         progress.say(f"wrote {config.output}; quantising")
-        exported.append(_export_int8(body, contract, images, expected, config))
+        exported.append(_export_int8(body, contract, images, known, expected, config))
         _write_seen(checkpoint.seen, config.int8_output)
     return exported
 
@@ -116,6 +142,7 @@ def _export_int8(
     body: onnx.ModelProto,
     contract: Contract,
     images: ExportImages,
+    known: NDArray[np.uint8] | None,
     expected: Answers,
     config: ExportConfig,
 ) -> Exported:
@@ -128,15 +155,48 @@ def _export_int8(
         "calibration_sha256": images.calibration_sha256,
         "opset": OPSET,
     }
+    contract = replace(contract, precision="int8", quantization=recipe)
+    model, contract = _finished(model, contract, images, known, config)
     written = _write(
         model,
-        replace(contract, precision="int8", quantization=recipe),
+        contract,
         images,
         expected,
         config.int8_output,
         lambda parity: parity.require_no_loss(config.max_drop),
     )
     return replace(written, quantized_layers=layers)
+
+
+def _known_images(
+    images: ExportImages, spec: PreprocessSpec, progress: Progress
+) -> NDArray[np.uint8] | None:
+    """Return training images for the rejection gate; None where there are too few for one."""
+    training, validation = len(images.training), len(images.check.pixels)
+    if training < LEAST_TRAINING_IMAGES or validation < LEAST_VALIDATION_IMAGES:
+        progress.say(
+            f"no rejection gate: it is fitted to {LEAST_TRAINING_IMAGES} training and "
+            f"{LEAST_VALIDATION_IMAGES} validation images or more, there are {training} and "
+            f"{validation}"
+        )
+        return None
+    files = images.training[:TRAINING_IMAGES]
+    with progress.bar("training images for the rejection gate", len(files)) as step:
+        return load_pixels(files, spec, on_image=step)
+
+
+def _finished(
+    model: onnx.ModelProto,
+    contract: Contract,
+    images: ExportImages,
+    known: NDArray[np.uint8] | None,
+    config: ExportConfig,
+) -> tuple[onnx.ModelProto, Contract]:
+    """Return a model with all of its outputs, and a contract that knows gate and weights."""
+    model = add_outputs(model, config.outputs, contract.labels, contract.name)
+    if known is not None:
+        model, contract = with_rejection(model, contract, known, images.check.pixels)
+    return model, replace(contract, weights_sha256=weights_sha256(model))
 
 
 def _write(

@@ -28,6 +28,13 @@ from edge_mri_train.training import CHECKPOINT
     help="Refuse an INT8 file that changes more answers than this.",
 )
 @click.option(
+    "--outputs",
+    default="",
+    metavar="LIST",
+    help="More outputs, comma-separated: embedding, cam.",
+)
+@click.option("--licence", default="", metavar="TEXT", help="Licence of the weights, such as MIT.")
+@click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path),
@@ -39,6 +46,8 @@ def command(
     quantize: bool,
     calibration: Path | None,
     max_drop: float,
+    outputs: str,
+    licence: str,
     output: Path | None,
 ) -> None:
     """Write CHECKPOINT, or the newest run's, as ONNX.
@@ -55,6 +64,8 @@ def command(
         quantize=quantize,
         calibration=calibration,
         max_drop=max_drop,
+        outputs=tuple(name.strip() for name in outputs.split(",") if name.strip()),
+        licence=licence,
     )
     for exported in export(config, TerminalProgress()):
         parity = exported.parity
