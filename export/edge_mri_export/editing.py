@@ -14,6 +14,25 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 _FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16)
 
 
+def only(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProto:
+    """Return the part of a model that some of its values need; their types are float."""
+    needed = set(names)
+    nodes = []
+    for node in reversed(model.graph.node):
+        if needed.intersection(node.output):
+            nodes.append(node)
+            needed.update(node.input)
+    part = onnx.ModelProto()
+    part.CopyFrom(model)
+    del part.graph.node[:], part.graph.output[:], part.graph.initializer[:]
+    part.graph.node.extend(reversed(nodes))
+    part.graph.initializer.extend(one for one in model.graph.initializer if one.name in needed)
+    part.graph.output.extend(
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names
+    )
+    return part
+
+
 class Graph:
     """A graph with its nodes by what they make, and its constants by name."""
 

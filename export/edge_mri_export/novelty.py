@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from edge_mri_export.answers import memory_session
-from edge_mri_export.editing import Graph
+from edge_mri_export.editing import Graph, only
 from edge_mri_export.errors import GraphError
 from edge_mri_export.graph import PIXELS
 
@@ -162,19 +162,7 @@ def _feature_map(graph: Graph) -> str:
 
 def _features(model: onnx.ModelProto, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return the features of `(M, 1, S, S)` images, running only what they need."""
-    part = onnx.ModelProto()
-    part.CopyFrom(model)
-    needed = {_FEATURES}
-    for node in reversed(model.graph.node):
-        if needed.intersection(node.output):
-            needed.update(node.input)
-    del part.graph.node[:], part.graph.output[:], part.graph.initializer[:]
-    part.graph.node.extend(node for node in model.graph.node if needed.intersection(node.output))
-    part.graph.initializer.extend(one for one in model.graph.initializer if one.name in needed)
-    part.graph.output.append(
-        helper.make_tensor_value_info(_FEATURES, onnx.TensorProto.FLOAT, ["N", "D"])
-    )
-    session = memory_session(part)
+    session = memory_session(only(model, [_FEATURES]))
     starts = range(0, len(pixels), _BATCH)
     return np.concatenate(
         [session.run([_FEATURES], {PIXELS: pixels[at : at + _BATCH]})[0] for at in starts]

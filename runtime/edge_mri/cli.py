@@ -36,6 +36,7 @@ COMMANDS = {
     "train": Row("edge_mri_train.commands.train", "Train a classifier.", "train"),
     "evaluate": Row("edge_mri_train.commands.evaluate", "Measure a model.", "data"),
     "export": Row("edge_mri_export.commands.export", "Write a checkpoint as ONNX.", "export"),
+    "verify": Row("edge_mri_export.commands.verify", "Check a model file again.", "export"),
 }
 
 # The modules that each extra of pyproject.toml brings, its own first.
