@@ -1,8 +1,8 @@
 """Outputs read off a finished graph, FP32 or INT8: the embedding and class activation maps.
 
 Covers networks that end in one linear layer; outputs that a network gives itself are exported with
-it (`edge_mri_export.graph`). Each is fetched by name and costs nothing when it is not, if the
-session is told `only_execute_path_to_fetches`.
+it (`edge_mri_export.graph`). onnxruntime runs an output's nodes whether it is fetched or not; they
+are few and cheap (`docs/decisions/0016-outputs.md`), and only what is asked for is there.
 """
 
 from collections.abc import Sequence
