@@ -1,7 +1,7 @@
 # The same targets here and in CI. `pip install -e '.[dev]'` first.
 PYTHON ?= python
 
-.PHONY: test check wheel-test
+.PHONY: test check wheel-test portability
 
 test:  ## everything the tests cover
 	$(PYTHON) -m pytest
@@ -14,3 +14,6 @@ check:  ## lint, format, types, import contracts
 
 wheel-test:  ## the built wheel alone, without torch: newest and oldest dependencies
 	.ci/wheel-test
+
+portability:  ## the shipped model's answers on other CPUs, emulated; skips where it cannot
+	.ci/portability
