@@ -22,7 +22,7 @@ from edge_mri_export.errors import CalibrationError
 from edge_mri_train.folders import Sample, read_folders
 from edge_mri_train.manifest import Row, read_manifest
 from edge_mri_train.pixels import load_pixels
-from edge_mri_train.training import MANIFEST
+from edge_mri_train.runs import MANIFEST
 
 CALIBRATION_IMAGES = 320
 FEW_IMAGES = 300

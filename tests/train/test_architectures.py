@@ -55,9 +55,10 @@ def test_a_grey_stem_answers_as_the_colour_network_on_three_equal_channels(name,
         assert expected.std() > 1e-3
 
 
-def test_all_classifiers_of_torchvision_are_names_and_ours_comes_first():
-    assert names()[0] == "artemis_cnn"
+def test_all_classifiers_of_torchvision_are_names_and_ours_come_first():
+    assert names()[:2] == ["edge_net", "artemis_cnn"]
     assert {"mobilenet_v2", "resnet18", "vit_b_16", "inception_v3"} < set(names())
+    assert "mobilenet_v2_lesion" in names()
 
 
 def test_recipes():
@@ -74,8 +75,8 @@ def test_recipes():
         ),
         (
             "zzz",
-            "unknown architecture 'zzz'; expected artemis_cnn, mobilenet_v2 or another "
-            "torchvision classifier",
+            "unknown architecture 'zzz'; expected edge_net, artemis_cnn or a torchvision "
+            "classifier such as mobilenet_v2",
         ),
     ],
 )

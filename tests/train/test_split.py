@@ -1,4 +1,5 @@
 from collections import Counter, defaultdict
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -29,7 +30,7 @@ configs = st.sampled_from(
 
 def sides_of(rows: list[tuple], config: SplitConfig) -> list[str]:
     labels, groups, official = map(list, zip(*rows, strict=True))
-    return divide(labels, groups, official, config)
+    return divide(labels, groups, official, [Path("set")] * len(rows), config)
 
 
 @given(images, configs)
@@ -134,8 +135,32 @@ def test_kept_test_images_are_in_no_other_sides_group(rows, config):
             assert side in config.fractions
 
 
+def test_as_published_keeps_a_sets_own_repeats_and_drops_those_of_others():
+    own, other = Path("own"), Path("other")
+    cases = [
+        # group, set, official, expected
+        (0, own, "test", "test"),
+        (0, own, "train", "kept"),
+        (0, other, "train", "dropped"),
+        (1, own, "train", "kept"),
+        (1, other, None, "kept"),
+        (2, own, "test", "test"),
+        (2, other, "test", "test"),
+        (2, own, "train", "dropped"),
+    ]
+    groups, sets, official, expected = map(list, zip(*cases, strict=True))
+    config = SplitConfig(keep_test=True, as_published=True)
+    sides = divide([LABELS[0]] * len(cases), groups, official, sets, config)
+    assert ["kept" if side in ("train", "val") else side for side in sides] == expected
+
+
+def test_as_published_is_about_test_folders():
+    with pytest.raises(OptionError, match=r"^--as-published is about test folders; give it with"):
+        SplitConfig(as_published=True)
+
+
 def test_nothing_to_divide_gives_nothing():
-    assert divide([], [], [], SplitConfig()) == []
+    assert divide([], [], [], [], SplitConfig()) == []
 
 
 @pytest.mark.parametrize(

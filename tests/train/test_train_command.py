@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from edge_mri.cli import main
+from edge_mri_train.augmentation.pipeline import AugmentConfig
 from edge_mri_train.config import TrainConfig
 
 QUICK = ("--arch", "squeezenet1_1", "--init-weights", "none", "--image-size", "32")
@@ -36,7 +37,7 @@ def test_trains_into_out_and_prints_the_checkpoint_alone_on_stdout(phantoms, tmp
         epochs=1,
         learning_rate=5e-4,
         image_size=32,
-        augment=False,
+        augment=AugmentConfig.none(),
         seed=4,
     )
 

@@ -6,13 +6,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 import torch
 
 from edge_mri.errors import DeviceError, EdgeMriError, OptionError
 from edge_mri.labels import LabelSpace
 from edge_mri.progress import NoProgress
-from edge_mri_train import training
+from edge_mri_train import trainer, validation
 from edge_mri_train.checkpoint import Checkpoint, load_state
 from edge_mri_train.config import TrainConfig
 from edge_mri_train.duplicates.fingerprint import fingerprint_pixels
@@ -24,12 +25,14 @@ from edge_mri_train.manifest import read_manifest, write_manifest
 from edge_mri_train.partition import partition
 from edge_mri_train.scan import fingerprint_files
 from edge_mri_train.split import SplitConfig
-from edge_mri_train.training import resolve_device, resume, train
+from edge_mri_train.trainer import Trainer, resolve_device
+from edge_mri_train.training import resume, train
 
 FILES = [
     "checkpoint.pt",
     "config.json",
     "curves.png",
+    "history.csv",
     "history.json",
     "last.pt",
     "seen.bin",
@@ -123,7 +126,7 @@ def test_the_history_says_what_it_counts(finished):
 
 def test_the_checkpoint_is_the_best_epoch_and_not_the_last(tiny, tmp_path, monkeypatch):
     scores = iter([0.3, 0.8, 0.8, 0.5])
-    real_figures = training.figures
+    real_figures = validation.figures
 
     def figures(*arguments):
         measured = real_figures(*arguments)
@@ -138,7 +141,7 @@ def test_the_checkpoint_is_the_best_epoch_and_not_the_last(tiny, tmp_path, monke
                 states.append(load_state(tmp_path / "run" / "last.pt")["network"])
 
     states: list[dict] = []
-    monkeypatch.setattr(training, "figures", figures)
+    monkeypatch.setattr(validation, "figures", figures)
     path = train(tiny(epochs=4), tmp_path / "run", Keep())
     checkpoint = Checkpoint.load(path)
     assert checkpoint.training["validation"]["epoch"] == 2
@@ -174,8 +177,8 @@ def test_a_run_killed_while_it_writes_ends_as_if_it_had_not_been(
             raise KeyboardInterrupt
         draw(history, path)
 
-    draw = training.draw_curves
-    monkeypatch.setattr(training, "draw_curves", interrupted)
+    draw = trainer.draw_curves
+    monkeypatch.setattr(trainer, "draw_curves", interrupted)
     with pytest.raises(KeyboardInterrupt):
         train(tiny(), tmp_path / "run", NoProgress())
     monkeypatch.undo()
@@ -454,7 +457,7 @@ class StartedError(Exception):
     pass
 
 
-def started(config: TrainConfig, tmp_path: Path, monkeypatch) -> training._Run:
+def started(config: TrainConfig, tmp_path: Path, monkeypatch) -> Trainer:
     """A run that is ready to train."""
     kept = []
 
@@ -462,7 +465,7 @@ def started(config: TrainConfig, tmp_path: Path, monkeypatch) -> training._Run:
         kept.append(run)
         raise StartedError
 
-    monkeypatch.setattr(training._Run, "go_on", stop)
+    monkeypatch.setattr(Trainer, "go_on", stop)
     with pytest.raises(StartedError):
         train(config, tmp_path / "run", NoProgress())
     return kept[0]
@@ -474,10 +477,10 @@ def test_the_weighted_sampler_draws_classes_equally_often(tiny, tmp_path, phanto
     labels = [str(sample.label) for sample in run.train_samples]
     drawn = Counter()
     for epoch in range(400):
-        order = run._order(torch.Generator().manual_seed(epoch))
-        assert len(order) == len(labels)
+        order = np.concatenate(list(run.order.batches(epoch)))
+        assert len(order) == run.steps * run.config.batch_size
         drawn.update(labels[position] for position in order.tolist())
-    mean = 400 * len(labels) / len(set(labels))
+    mean = drawn.total() / len(set(labels))
     assert len(set(Counter(labels).values())) > 1
     for label in set(labels):
         assert abs(drawn[label] - mean) < 5 * mean**0.5
@@ -485,7 +488,7 @@ def test_the_weighted_sampler_draws_classes_equally_often(tiny, tmp_path, phanto
 
 def test_shuffling_draws_each_image_once(tiny, tmp_path, monkeypatch):
     run = started(tiny(), tmp_path, monkeypatch)
-    order = run._order(torch.Generator().manual_seed(0)).tolist()
+    order = np.concatenate(list(run.order.batches(1))).tolist()
     assert sorted(order) == list(range(len(run.train_samples)))
     assert order != sorted(order)
 

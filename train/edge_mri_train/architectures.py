@@ -1,5 +1,7 @@
 """The networks by name: our own, and every torchvision classifier with a grey stem.
 
+`NAME_lesion` is a torchvision classifier's trunk with the lesion map of `edge_net`.
+
 A network maps `(N, 1, S, S)` float in 0..1 to `(N, K)` logits; `normalise` is the step before it
 and the first node of the exported graph.
 """
@@ -12,8 +14,11 @@ import torchvision
 from torch import nn
 
 from edge_mri.errors import OptionError
-from edge_mri_train.artemis_cnn import ArtemisCnn
 from edge_mri_train.errors import ArchitectureError, first_line
+from edge_mri_train.networks.artemis_cnn import ArtemisCnn
+from edge_mri_train.networks.edge_trunk import CHANNELS, EdgeTrunk
+from edge_mri_train.networks.lesion_network import LesionNetwork
+from edge_mri_train.networks.torchvision_trunk import TRUNKS, TorchvisionTrunk
 
 INPUT_SCALE = 1 / 255
 
@@ -33,7 +38,12 @@ class Recipe:
     learning_rate: float = 5e-4
 
 
-_OWN_RECIPES = {"artemis_cnn": Recipe(size=150, epochs=100, learning_rate=1e-3)}
+_LESION = "_lesion"
+_OWN_RECIPES = {
+    "edge_net": Recipe(epochs=60, learning_rate=2e-3),
+    "artemis_cnn": Recipe(size=150, epochs=100, learning_rate=1e-3),
+    **{f"{trunk}{_LESION}": Recipe() for trunk in TRUNKS},
+}
 
 
 def names() -> list[str]:
@@ -73,6 +83,12 @@ def build(name: str, num_classes: int, size: int) -> nn.Module:
 def _random_network(name: str, num_classes: int, size: int) -> nn.Module:
     if name == "artemis_cnn":
         return ArtemisCnn(num_classes, size=size)
+    if name == "edge_net":
+        return LesionNetwork(EdgeTrunk(), CHANNELS, num_classes)
+    if name.endswith(_LESION):
+        base = name.removesuffix(_LESION)
+        trunk = TorchvisionTrunk(base, _random_network(base, num_classes, size))
+        return LesionNetwork(trunk, trunk.channels, num_classes)
     builder = torchvision.models.get_model_builder(name)
     options: dict[str, object] = {"num_classes": num_classes}
     if name in ("googlenet", "inception_v3"):

@@ -2,11 +2,12 @@
 
 import json
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 from edge_mri.atomic import atomic_path
 from edge_mri.errors import EdgeMriError, OptionError
+from edge_mri_train.augmentation.pipeline import AugmentConfig
 from edge_mri_train.errors import RunError
 
 CLASS_WEIGHTS = ("none", "balanced")
@@ -30,7 +31,7 @@ class TrainConfig:
         weight_decay: AdamW's, on weights but not on norms and biases.
         label_smoothing: Weight of a uniform target, 0 to 1.
         image_size: Side of the network input, in pixels.
-        augment: Whether training images are changed at random.
+        augment: How often training images are changed, and how.
         val_fraction: Share of the images held out for validation.
         maps: `FOLDER=LABEL` for further folder names.
         index: A CSV that names the images.
@@ -38,6 +39,16 @@ class TrainConfig:
         fold: Which fold of the manifest validates, the others train.
         class_weights: `balanced` weighs each image's loss by one over its class's count; `none`.
         sampler: `weighted` draws classes equally often, with replacement; `shuffle`.
+        tumor_free: Share of tumour-free images that an epoch draws; None: as they come.
+        lesion_weight: Share of the outlines in the loss of a network with a lesion map.
+        label_weight: Share of the labels in it.
+        distill: Checkpoints of teachers.
+        distill_weight: Share of the teachers' answers in the loss.
+        ema: Decay a step of the averaged weights that are validated and kept; 0: none.
+        warm_up: Share of the steps over which the learning rate rises.
+        max_gradient_norm: Gradients are clipped to it.
+        patience: Stop after so many epochs without a better score; None: never.
+        compile: Whether `torch.compile` makes the training step.
         seed: Of split, initial weights, order and augmentation.
         device: `auto`, `cpu` or `cuda`.
     """
@@ -52,7 +63,7 @@ class TrainConfig:
     batch_size: int = 32
     weight_decay: float = 0.01
     label_smoothing: float = 0.05
-    augment: bool = True
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
     val_fraction: float = 1 / 3
     maps: tuple[str, ...] = ()
     index: str | None = None
@@ -60,6 +71,16 @@ class TrainConfig:
     fold: int | None = None
     class_weights: str = "none"
     sampler: str = "shuffle"
+    tumor_free: float | None = None
+    lesion_weight: float = 1.0
+    label_weight: float = 1.0
+    distill: tuple[str, ...] = ()
+    distill_weight: float = 1.0
+    ema: float = 0.0
+    warm_up: float = 0.2
+    max_gradient_norm: float = 5.0
+    patience: int | None = None
+    compile: bool = False
     seed: int = 0
     device: str = "auto"
 
@@ -78,6 +99,14 @@ class TrainConfig:
                 f"class weights {self.class_weights!r}, sampler {self.sampler!r}; expected "
                 f"{' or '.join(CLASS_WEIGHTS)}, and {' or '.join(SAMPLERS)}"
             )
+        shares = {
+            "--ema": self.ema,
+            "--warm-up": self.warm_up,
+            "--tumor-free": 0.5 if self.tumor_free is None else self.tumor_free,
+        }
+        for name, share in shares.items():
+            if not 0 <= share < 1:
+                raise OptionError(f"{name} is {share}; expected 0 or more and below 1")
         if self.fold is not None and self.split is None:
             raise OptionError("--fold names a fold of a manifest; give it with --split")
         if not 0 <= self.seed <= _MAX_SEED:
@@ -93,11 +122,16 @@ class TrainConfig:
         """Read a configuration back; unknown keys are refused."""
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
-            known = {field.name for field in fields(cls)}
+            known = {one.name for one in fields(cls)}
+            if not isinstance(values, dict):
+                raise TypeError(f"expected an object, got {type(values).__name__}")
             if unknown := set(values) - known:
                 raise RunError(f"{path}: unknown settings {', '.join(sorted(unknown))}")
-            lists = {name: tuple(values[name]) for name in ("data", "maps") if name in values}
-            return cls(**values | lists)
+            lists = {
+                name: tuple(values[name]) for name in ("data", "maps", "distill") if name in values
+            }
+            augment = AugmentConfig(**values.get("augment", {}))
+            return cls(**values | lists | {"augment": augment})
         except EdgeMriError:
             raise
         except (OSError, ValueError, KeyError, TypeError) as error:  # ValueError: JSON, UTF-8

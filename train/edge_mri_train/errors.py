@@ -3,6 +3,7 @@
 DataError
 ├── IndexFileError(ValueError)
 ├── ManifestError(ValueError)
+├── OutlineError(ValueError)
 ├── NoUsableImagesError(ValueError)
 ├── UnusableImagesError(ValueError)
 └── LabelsMissingError(ValueError)
@@ -52,6 +53,13 @@ class ManifestError(DataError, ValueError):
         super().__init__(f"the split manifest {path} cannot be used: {reason}")
 
 
+class OutlineError(DataError, ValueError):
+    """An outline or mask of a lesion cannot be used."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"the outlines in {path} cannot be used: {reason}")
+
+
 class NoUsableImagesError(DataError, ValueError):
     """There are images, and not one of them can be read."""
 
@@ -84,7 +92,11 @@ class ArchitectureError(OptionError, LookupError):
         hint = f"did you mean {' or '.join(close)}?" if close else "expected"
         super().__init__(
             f"unknown architecture {name!r}; {hint}"
-            + ("" if close else " artemis_cnn, mobilenet_v2 or another torchvision classifier")
+            + (
+                ""
+                if close
+                else " edge_net, artemis_cnn or a torchvision classifier such as mobilenet_v2"
+            )
         )
 
 

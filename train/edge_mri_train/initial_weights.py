@@ -20,6 +20,9 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 HALVES = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 _TAKE_HALVES = ("efficientnet_v2_l", "googlenet", "inception_v3")
 
+TRUNK = "trunk.body."
+"""Where a network with a lesion map has the classifier it was made from."""
+
 _ENOUGH = 0.8  # share of a network's tensors that a file must fill
 
 
@@ -37,8 +40,11 @@ def load_initial_weights(network: nn.Module, name: str, source: str, images: tor
     """
     if source == "none":
         return
-    state = _imagenet_state(name) if source == "imagenet" else _file_state(Path(source))
-    shift = _fold_stem(network, state, *(HALVES if name in _TAKE_HALVES else IMAGENET))
+    base = name.removesuffix("_lesion")
+    state = _imagenet_state(base) if source == "imagenet" else _file_state(Path(source))
+    if base != name and not any(key.startswith(TRUNK) for key in state):
+        state = {f"{TRUNK}{key}": value for key, value in state.items()}
+    shift = _fold_stem(network, state, *(HALVES if base in _TAKE_HALVES else IMAGENET))
     own = network.state_dict()
     fitting = {k: v for k, v in state.items() if k in own and v.shape == own[k].shape}
     if len(fitting) < _ENOUGH * len(own):

@@ -14,7 +14,7 @@ from edge_mri_train.folders import Sample
 from edge_mri_train.grouping import IdSource, id_pairs
 from edge_mri_train.manifest import DROPPED, Row, hash_files
 from edge_mri_train.scan import fingerprint_files
-from edge_mri_train.split import SplitConfig, divide
+from edge_mri_train.split import TEST, SplitConfig, divide
 
 
 @dataclass(frozen=True)
@@ -41,15 +41,22 @@ def partition(
     prints = fingerprint_files([sample.file for sample in samples], progress)
     labels = [sample.label for sample in samples]
     official = [sample.split for sample in samples]
+    sets = [sample.root for sample in samples]
     pairs = np.concatenate([id_pairs(ids.ids(samples)), _edges(prints, progress)])
     while True:
         groups = connected_groups(len(samples), pairs)
-        sides = np.array(divide(labels, groups.tolist(), official, config))
+        sides = np.array(divide(labels, groups.tolist(), official, sets, config))
         kept = np.flatnonzero(sides != DROPPED)
         if len(kept) == len(samples):
             break
         found = kept[_edges([prints[position] for position in kept.tolist()], progress)]
         crossing = found[sides[found[:, 0]] != sides[found[:, 1]]]
+        if config.as_published:
+            published = [
+                sets[one] == sets[other] and TEST in (sides[one], sides[other])
+                for one, other in crossing.tolist()
+            ]
+            crossing = crossing[~np.array(published, bool)]
         if not len(crossing):
             break
         pairs = np.concatenate([pairs, crossing])

@@ -1,4 +1,4 @@
-"""Where runs lie, and which is the newest."""
+"""Where runs lie, what the files in them are called, and which run is the newest."""
 
 from pathlib import Path
 
@@ -6,6 +6,10 @@ from edge_mri_train.errors import RunError
 
 RUNS = Path("runs")
 CONFIG = "config.json"
+CHECKPOINT = "checkpoint.pt"
+LAST = "last.pt"
+MANIFEST = "split.csv"
+SEEN = "seen.bin"
 
 
 def newest_run(having: str = CONFIG) -> Path:

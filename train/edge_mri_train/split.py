@@ -8,6 +8,7 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from edge_mri.errors import OptionError
 from edge_mri.labels import Label
@@ -27,13 +28,18 @@ class SplitConfig:
         seed: Of the order in which groups of one size are dealt.
         keep_test: Leave images that lie in a test folder in `test`, and drop from the other sides
             what belongs to a group with one of them.
+        as_published: With `keep_test`, leave each set's own division as it is, leaks included,
+            and drop only what other sets would leak.
     """
 
     fractions: Mapping[str, float] = field(default_factory=lambda: {TRAIN: 2 / 3, VAL: 1 / 3})
     seed: int = 0
     keep_test: bool = False
+    as_published: bool = False
 
     def __post_init__(self) -> None:
+        if self.as_published and not self.keep_test:
+            raise OptionError("--as-published is about test folders; give it with --keep-test")
         shares = list(self.fractions.values())
         if len(shares) < 2 or min(shares) <= 0 or not abs(sum(shares) - 1) <= 1e-6:
             told = ", ".join(f"{side} {share:g}" for side, share in self.fractions.items())
@@ -51,6 +57,7 @@ def divide(
     labels: Sequence[Label],
     groups: Sequence[int],
     official: Sequence[str | None],
+    sets: Sequence[Path],
     config: SplitConfig,
 ) -> list[str]:
     """Return the side of each image.
@@ -63,6 +70,7 @@ def divide(
         labels: N labels.
         groups: N group numbers.
         official: N splits that the set's own folders name, or None.
+        sets: N folders of the sets they belong to.
         config: How to divide.
     """
     members: dict[int, list[int]] = defaultdict(list)
@@ -70,10 +78,21 @@ def divide(
         members[group].append(position)
     sides: list[str] = [DROPPED] * len(labels)
     if config.keep_test:
-        for group in [key for key, one in members.items() if _touches_test(one, official)]:
-            for position in members.pop(group):
+        for group in list(members):
+            tested = {sets[one] for one in members[group] if official[one] == TEST}
+            for position in members[group]:
                 if official[position] == TEST:
                     sides[position] = TEST
+            if tested:
+                members[group] = [
+                    position
+                    for position in members[group]
+                    if config.as_published
+                    and official[position] != TEST
+                    and tested == {sets[position]}
+                ]
+            if not members[group]:
+                del members[group]
     dealt = list(members)
     random.Random(config.seed).shuffle(dealt)
     dealt.sort(key=lambda group: -len(members[group]))
@@ -92,10 +111,6 @@ def divide(
         for label, count in contents.items():
             lacking[side][label] -= count
     return sides
-
-
-def _touches_test(positions: Sequence[int], official: Sequence[str | None]) -> bool:
-    return any(official[position] == TEST for position in positions)
 
 
 def _need(

@@ -6,8 +6,7 @@ import click
 
 from edge_mri.progress import TerminalProgress
 from edge_mri_export.exporting import ExportConfig, export
-from edge_mri_train.runs import newest_run
-from edge_mri_train.training import CHECKPOINT
+from edge_mri_train.runs import CHECKPOINT, newest_run
 
 
 @click.command("export")

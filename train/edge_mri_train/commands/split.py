@@ -1,6 +1,7 @@
 """`edge-mri split`: a manifest that divides image sets with no group on two sides."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -37,6 +38,12 @@ from edge_mri_train.split import TEST, TRAIN, VAL, SplitConfig
     is_flag=True,
     help="Leave test folders as they are, and drop other images that duplicate one of theirs.",
 )
+@click.option(
+    "--as-published",
+    is_flag=True,
+    help="With --keep-test: drop only what other sets would leak, and leave each set's own "
+    "division as it is.",
+)
 @click.option("--seed", type=int, default=0, show_default=True)
 def command(
     data: tuple[Path, ...],
@@ -48,13 +55,14 @@ def command(
     fractions: str | None,
     folds: int | None,
     keep_test: bool,
+    as_published: bool,
     seed: int,
 ) -> None:
     """Divide image sets by groups: near duplicates, and patients where they are known.
 
     Stratified by type and plane; the same images and seed give the same manifest.
     """
-    config = _config(fractions, folds, keep_test, seed)
+    config = replace(_config(fractions, folds, keep_test, seed), as_published=as_published)
     progress = TerminalProgress()
     samples = read_folders(data, Layout.from_options(maps, index))
     if keep_test and not any(sample.split == TEST for sample in samples):

@@ -1,8 +1,10 @@
 """`edge-mri train`: from folders of labelled images to a checkpoint."""
 
 import shlex
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import click
 from click.core import ParameterSource
@@ -13,10 +15,12 @@ from edge_mri.labels import TASKS
 from edge_mri.progress import TerminalProgress
 from edge_mri.session import DEVICES
 from edge_mri_train.architectures import recipe
+from edge_mri_train.augmentation.pipeline import AugmentConfig
 from edge_mri_train.config import CLASS_WEIGHTS, SAMPLERS, TrainConfig
 from edge_mri_train.layout import layout_options
+from edge_mri_train.recipe_files import read_recipe, recipe_names
 from edge_mri_train.runs import CONFIG, RUNS, newest_run
-from edge_mri_train.training import resume, train
+from edge_mri_train.training import resume, show_augmentation, train
 
 
 @click.command("train")
@@ -56,23 +60,52 @@ from edge_mri_train.training import resume, train
     help="Answer type and plane, or type alone; auto: plane where a folder names one.",
 )
 @click.option(
+    "--recipe",
+    "recipe_name",
+    metavar="NAME",
+    help=f"What to train with: {', '.join(recipe_names())}, or a .toml file. "
+    "Options given beside it win.",
+)
+@click.option(
     "--arch",
     default="mobilenet_v2",
     show_default=True,
-    help="artemis_cnn, or a torchvision classifier by its name.",
+    help="edge_net, artemis_cnn, a torchvision classifier by its name, or NAME_lesion.",
 )
 @click.option(
     "--init-weights",
     default="imagenet",
     show_default=True,
     metavar="imagenet|FILE|none",
-    help="Weights to start from; artemis_cnn knows only FILE and none.",
+    help="Weights to start from; edge_net and artemis_cnn know only FILE and none.",
 )
 @click.option("--epochs", type=click.IntRange(1), help="[default: the network's own, 12 or more]")
 @click.option("--batch-size", type=click.IntRange(2), default=32, show_default=True)
 @click.option("--learning-rate", type=float, help="Peak.  [default: the network's own]")
 @click.option("--image-size", type=int, help="Input side in pixels.  [default: the network's own]")
 @click.option("--augment/--no-augment", default=True, show_default=True)
+@click.option(
+    "--augment-with",
+    "switches",
+    multiple=True,
+    metavar="NAME=SHARE",
+    help="How often a change is made, 0 to 1; may be given several times. Changes: "
+    f"{', '.join(asdict(AugmentConfig()))}.",
+)
+@click.option(
+    "--contact-sheet",
+    type=click.Path(path_type=Path),
+    metavar="FILE.png",
+    help="Draw what the augmentation makes of some training images, and stop.",
+)
+@click.option(
+    "--distill",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="CHECKPOINT",
+    help="A teacher whose answers are learned too; may be given several times.",
+)
+@click.option("--compile", is_flag=True, help="Compile the training step with torch.compile.")
 @click.option(
     "--val-fraction",
     type=float,
@@ -96,26 +129,11 @@ from edge_mri_train.training import resume, train
 @click.pass_context
 def command(
     ctx: click.Context,
-    data: tuple[Path, ...],
-    maps: tuple[str, ...],
-    index: Path | None,
-    split: Path | None,
-    fold: int | None,
-    class_weights: str,
-    sampler: str,
-    task: str,
-    arch: str,
-    init_weights: str,
-    epochs: int | None,
-    batch_size: int,
-    learning_rate: float | None,
-    image_size: int | None,
-    augment: bool,
-    val_fraction: float,
-    seed: int,
-    device: str,
+    /,
     out: Path | None,
     go_on: bool,
+    contact_sheet: Path | None,
+    **options: Any,
 ) -> None:
     """Train a classifier on class folders and keep its best checkpoint.
 
@@ -127,35 +145,11 @@ def command(
         _refuse_other_options(ctx)
         folder = out or newest_run()
     else:
-        if split and (maps or index):
-            raise OptionError("a manifest holds the labels already; leave out --map and --index")
-        if bool(data) == bool(split):
-            raise OptionError(
-                "expected either --data, at least one folder with class folders, or --split, "
-                "a manifest of `edge-mri split`"
-            )
-        own = recipe(arch)
-        config = TrainConfig(
-            data=tuple(str(root) for root in data),
-            maps=maps,
-            index=str(index) if index else None,
-            split=str(split) if split else None,
-            fold=fold,
-            class_weights=class_weights,
-            sampler=sampler,
-            task=task,
-            arch=arch,
-            init_weights=init_weights,
-            epochs=epochs or own.epochs,
-            learning_rate=learning_rate if learning_rate is not None else own.learning_rate,
-            image_size=image_size if image_size is not None else own.size,
-            batch_size=batch_size,
-            augment=augment,
-            val_fraction=val_fraction,
-            seed=seed,
-            device=device,
-        )
-        folder = out or RUNS / f"{arch}-{datetime.now():%Y%m%d-%H%M%S}"
+        config = _config(ctx, options)
+        if contact_sheet is not None:
+            show_augmentation(config, contact_sheet, progress)
+            return
+        folder = out or RUNS / f"{config.arch}-{datetime.now():%Y%m%d-%H%M%S}"
     try:
         checkpoint = resume(folder, progress) if go_on else train(config, folder, progress)
     except KeyboardInterrupt:
@@ -165,6 +159,54 @@ def command(
         click.echo(f"Interrupted; go on with: {again}", err=True)
         ctx.exit(INTERRUPTED)
     click.echo(str(checkpoint))
+
+
+def _config(ctx: click.Context, options: dict[str, Any]) -> TrainConfig:
+    """Return what the options say, over what the recipe says, over the network's own."""
+    if options["split"] and (options["maps"] or options["index"]):
+        raise OptionError("a manifest holds the labels already; leave out --map and --index")
+    if bool(options["data"]) == bool(options["split"]):
+        raise OptionError(
+            "expected either --data, at least one folder with class folders, or --split, "
+            "a manifest of `edge-mri split`"
+        )
+    name = options.pop("recipe_name")
+    values = read_recipe(name) if name else {}
+    given = {
+        key
+        for key in options
+        if ctx.get_parameter_source(key) is ParameterSource.COMMANDLINE or key not in values
+    }
+    augment = values.get("augment", AugmentConfig())
+    augment = augment if options.pop("augment") else AugmentConfig.none()
+    values["augment"] = _switched(augment, options.pop("switches"))
+    told = {key: options[key] for key in options if key in given and options[key] is not None}
+    paths = {key: str(told[key]) for key in ("index", "split") if key in told}
+    lists = {key: tuple(str(one) for one in told.get(key, ())) for key in ("data", "distill")}
+    values = values | told | paths | lists
+    own = recipe(values["arch"])
+    defaults = {
+        "epochs": own.epochs,
+        "learning_rate": own.learning_rate,
+        "image_size": own.size,
+    }
+    return TrainConfig(**defaults | values)
+
+
+def _switched(augment: AugmentConfig, switches: tuple[str, ...]) -> AugmentConfig:
+    shares: dict[str, float] = {}
+    for switch in switches:
+        name, _, share = switch.partition("=")
+        try:
+            shares[name] = float(share)
+        except ValueError:
+            name = ""
+        if name not in asdict(augment):
+            raise OptionError(
+                f"--augment-with {switch!r}; expected NAME=SHARE with a name of "
+                f"{', '.join(asdict(augment))} and a share of 0 to 1"
+            )
+    return replace(augment, **shares)
 
 
 def _refuse_other_options(ctx: click.Context) -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from edge_mri_train.artemis_cnn import ArtemisCnn
+from edge_mri_train.networks.artemis_cnn import ArtemisCnn
 
 
 @pytest.mark.parametrize(("channels", "parameters"), [(3, 82_104), (1, 81_848)])

@@ -1,0 +1,1 @@
+"""Random changes of training images that MR allows, one module a kind."""

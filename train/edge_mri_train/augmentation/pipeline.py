@@ -1,0 +1,103 @@
+"""The augmentation as a whole: which change comes when, and how often."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+
+from edge_mri.errors import OptionError
+from edge_mri_train.augmentation.extraction import extract_brain
+from edge_mri_train.augmentation.geometry import frame, move
+from edge_mri_train.augmentation.intensity import (
+    bias_field,
+    blur,
+    contrast,
+    curve,
+    jpeg,
+    noise,
+    resolution,
+)
+from edge_mri_train.augmentation.lesions import LesionBank
+from edge_mri_train.augmentation.view import View
+
+Change = Callable[[View, np.random.Generator], View]
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """How often each change is made, 0 (never) to 1 (always).
+
+    Attributes:
+        paste: A lesion pasted into a tumour-free slice; needs outlines.
+        decoy: Harmless tissue or spots pasted.
+        extract: Skull and scalp blacked out.
+        frame: The picture cut to the head.
+        move: Rotation, scale, stretch, shift, flip.
+        curve: A random intensity curve.
+        contrast: Gain and gamma.
+        bias_field: A smooth field of brightness.
+        blur: Blur.
+        resolution: Lost resolution.
+        noise: Rician noise.
+        jpeg: Artefacts of a JPEG file.
+    """
+
+    paste: float = 0.0
+    decoy: float = 0.0
+    extract: float = 0.0
+    frame: float = 0.0
+    move: float = 1.0
+    curve: float = 0.0
+    contrast: float = 1.0
+    bias_field: float = 0.0
+    blur: float = 0.0
+    resolution: float = 0.0
+    noise: float = 0.0
+    jpeg: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if not isinstance(value, int | float) or not 0 <= value <= 1:
+                raise OptionError(f"augmentation {name} is {value!r}; expected 0 to 1")
+
+    @classmethod
+    def none(cls) -> "AugmentConfig":
+        """Return the configuration that changes nothing."""
+        return cls(**dict.fromkeys(asdict(cls()), 0.0))
+
+
+class Augmentation:
+    """Changes images at random, each change as often as the configuration says.
+
+    Args:
+        config: How often.
+        bank: What to paste from.
+    """
+
+    def __init__(self, config: AugmentConfig, bank: LesionBank | None = None) -> None:
+        if bank is None or not bank.can_paste:
+            config = replace(config, paste=0.0, decoy=0.0)
+        changes: dict[str, Change] = {
+            "extract": extract_brain,
+            "frame": frame,
+            "move": move,
+            "curve": curve,
+            "contrast": contrast,
+            "bias_field": bias_field,
+            "blur": blur,
+            "resolution": resolution,
+            "noise": noise,
+            "jpeg": jpeg,
+        }
+        if bank is not None:
+            changes = {"paste": bank.paste, "decoy": bank.decoy} | changes
+        self._changes = [
+            (change, often) for name, change in changes.items() if (often := getattr(config, name))
+        ]
+
+    def __call__(self, view: View, rng: np.random.Generator) -> View:
+        """Return a changed copy; the same state of the generator gives the same changes."""
+        for change, often in self._changes:
+            if rng.random() < often:
+                view = change(view, rng)
+        return view

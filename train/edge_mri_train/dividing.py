@@ -1,0 +1,86 @@
+"""Which images a run trains on and which validate: its folders divided, or a manifest's sides."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from edge_mri.labels import LabelSpace
+from edge_mri.progress import Progress
+from edge_mri_train.config import TrainConfig
+from edge_mri_train.errors import LabelsMissingError, ManifestError
+from edge_mri_train.folders import Sample, breakdown, read_folders
+from edge_mri_train.grouping import IdSource
+from edge_mri_train.layout import Layout
+from edge_mri_train.manifest import Row, check_manifest, read_manifest, with_split
+from edge_mri_train.partition import Partition, partition
+from edge_mri_train.scan import fingerprint_files
+from edge_mri_train.split import TRAIN, VAL, SplitConfig
+
+
+def divided(config: TrainConfig, progress: Progress) -> Partition:
+    """Divide the images, or take the division of a manifest."""
+    if config.split is not None:
+        path = Path(config.split)
+        rows = read_manifest(path)
+        check_manifest(path, rows, progress)
+        rows = [row for row in _chosen(path, rows, config.fold) if row.sample.split in (TRAIN, VAL)]
+        progress.say(breakdown([row.sample for row in rows]))
+        return Partition(rows, fingerprint_files([row.sample.file for row in rows], progress))
+    layout = Layout.from_options(config.maps, Path(config.index) if config.index else None)
+    samples = _for_training(read_folders([Path(root) for root in config.data], layout), progress)
+    progress.say(breakdown(samples))
+    shares = {TRAIN: 1 - config.val_fraction, VAL: config.val_fraction}
+    return partition(samples, IdSource(), SplitConfig(shares, config.seed), progress)
+
+
+def _chosen(path: Path, rows: Sequence[Row], fold: int | None) -> list[Row]:
+    """Return the rows with the sides they have when a fold validates."""
+    sides = {row.sample.split for row in rows}
+    folds = {side for side in sides if side and side.startswith("fold-")}
+    if fold is None:
+        if folds:
+            raise ManifestError(path, f"it has {len(folds)} folds; say which validates with --fold")
+        return list(rows)
+    if f"fold-{fold}" not in folds:
+        raise ManifestError(
+            path, f"it has no fold {fold}, only {', '.join(sorted(folds)) or 'none'}"
+        )
+    return [
+        with_split(row, VAL if row.sample.split == f"fold-{fold}" else TRAIN)
+        if row.sample.split in folds
+        else row
+        for row in rows
+    ]
+
+
+def _for_training(samples: Sequence[Sample], progress: Progress) -> list[Sample]:
+    """Leave out what lies in test folders."""
+    kept = [sample for sample in samples if sample.split != "test"]
+    if not kept:
+        progress.say("All images lie in a test folder: training on it as it was asked for.")
+        return list(samples)
+    if len(kept) < len(samples):
+        progress.say(f"Left out {len(samples) - len(kept)} images in test folders.")
+    return kept
+
+
+def label_space(config: TrainConfig, samples: Sequence[Sample]) -> LabelSpace:
+    """Return the classes that a task means on these images; raises `LabelsMissingError`."""
+    has_planes = any(sample.label.plane for sample in samples)
+    if config.task == "auto":
+        return LabelSpace.for_task("type-plane" if has_planes else "type")
+    if config.task == "type-plane" and not has_planes:
+        raise LabelsMissingError(
+            "no class folder names a plane; use --task type, or add a set whose folders do, "
+            "such as glioma_axial"
+        )
+    return LabelSpace.for_task(config.task)
+
+
+def require_all_types(side: str, samples: Sequence[Sample], space: LabelSpace) -> None:
+    """Raise `LabelsMissingError` where a side lacks images of a type."""
+    found = {sample.label.type for sample in samples}
+    if missing := [name for name in space.types if name not in found]:
+        raise LabelsMissingError(
+            f"no {side} image of type {', '.join(missing)}; expected at least two different "
+            "images of each type, more where --val-fraction is small"
+        )

@@ -1,0 +1,124 @@
+"""A network that looks for the lesion first, and answers type and plane from what it found.
+
+Any trunk with features at strides 8, 16 and 32 takes the head: a small feature pyramid (Lin et al.
+2017, arXiv 1612.03144) to a lesion map at stride 8. The mean of the map's highest cells is the
+evidence for a tumour; the type is read from the features where the map is high, the plane from
+the whole image. The class probabilities are composed of the three.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from edge_mri.labels import TYPES
+
+STRIDE = 8
+"""Side of a cell of the lesion map, in pixels of the input."""
+
+_PEAK_CELLS = 6
+_PYRAMID_CHANNELS = 64
+_RARE = -3.0  # log odds of a lesion in a cell, before training
+
+
+class LesionAnswer(NamedTuple):
+    """What the network says of N images, before it is composed.
+
+    Attributes:
+        lesion: `(N, 1, S/8, S/8)` log odds that a lesion covers the cell.
+        tumor: `(N,)` log odds of any tumour.
+        types: `(N, T - 1)` logits of the type, given a tumour.
+        planes: `(N, P)` logits of the plane; P = 0 for a network that knows no planes.
+        embedding: `(N, D)` pooled features.
+    """
+
+    lesion: torch.Tensor
+    tumor: torch.Tensor
+    types: torch.Tensor
+    planes: torch.Tensor
+    embedding: torch.Tensor
+
+    def log_probabilities(self) -> torch.Tensor:
+        """Return `(N, K)` log probabilities of the classes, types outermost, no tumour last."""
+        given = self.types.log_softmax(dim=1) - functional.softplus(-self.tumor).unsqueeze(1)
+        none = -functional.softplus(self.tumor).unsqueeze(1)
+        types = torch.cat([given, none], dim=1)
+        if not self.planes.shape[1]:
+            return types
+        planes = self.planes.log_softmax(dim=1)
+        return (types.unsqueeze(2) + planes.unsqueeze(1)).flatten(1)
+
+
+class LesionNetwork(nn.Module):
+    """A trunk with a lesion map, a type and a plane head.
+
+    Args:
+        trunk: Maps `(N, 1, S, S)` to three features, at strides 8, 16 and 32.
+        channels: Their channels.
+        num_classes: K: all types, or types times planes.
+    """
+
+    def __init__(self, trunk: nn.Module, channels: tuple[int, int, int], num_classes: int) -> None:
+        super().__init__()
+        planes = num_classes // len(TYPES) if num_classes > len(TYPES) else 0
+        width = _PYRAMID_CHANNELS
+        self.trunk = trunk
+        self.laterals = nn.ModuleList([nn.Conv2d(one, width, 1) for one in channels])
+        self.smooth = nn.Sequential(
+            nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()
+        )
+        self.map = nn.Conv2d(width, 1, 1)
+        nn.init.constant_(self.map.bias, _RARE)  # type: ignore[arg-type]
+        self.evidence = nn.Parameter(torch.tensor([1.0, 0.0]))  # gain and offset of the peak
+        self.dropout = nn.Dropout(0.1)
+        self.types = nn.Linear(width + channels[1] + channels[2], len(TYPES) - 1)
+        self.planes = nn.Linear(channels[2], planes) if planes else None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map `(N, 1, S, S)` float in 0..1 to `(N, K)` log probabilities."""
+        return self.answer(x).log_probabilities()
+
+    def outputs(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return what an exported graph gives: `logits`, `lesion` in 0..1, and `embedding`."""
+        answer = self.answer(x)
+        return {
+            "logits": answer.log_probabilities(),
+            "lesion": answer.lesion.sigmoid(),
+            "embedding": answer.embedding,
+        }
+
+    def answer(self, x: torch.Tensor) -> LesionAnswer:
+        """Return the parts of the answer to `(N, 1, S, S)` float in 0..1."""
+        fine, middle, coarse = self.trunk(x)
+        top = self.laterals[1](middle) + _enlarged(self.laterals[2](coarse), middle)
+        pyramid = self.smooth(self.laterals[0](fine) + _enlarged(top, fine))
+        lesion = self.map(pyramid)
+        peak = lesion.flatten(1).topk(_PEAK_CELLS, dim=1).values.mean(dim=1)
+        attention = lesion.detach().sigmoid()
+        whole = coarse.mean(dim=(2, 3))
+        embedding = torch.cat(
+            [
+                _attended(pyramid, attention),
+                _attended(middle, functional.adaptive_avg_pool2d(attention, middle.shape[2:])),
+                whole,
+            ],
+            dim=1,
+        )
+        return LesionAnswer(
+            lesion,
+            self.evidence[0] * peak + self.evidence[1],
+            self.types(self.dropout(embedding)),
+            whole[:, :0] if self.planes is None else self.planes(self.dropout(whole)),
+            embedding,
+        )
+
+
+def _enlarged(coarse: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    return functional.interpolate(coarse, size=like.shape[2:], mode="nearest")
+
+
+def _attended(features: torch.Tensor, attention: torch.Tensor) -> torch.Tensor:
+    """Return `(N, C)` features averaged with the map's weights; all alike where it is empty."""
+    weights = attention + 1e-3
+    return (features * weights).sum(dim=(2, 3)) / weights.sum(dim=(2, 3))

@@ -1,0 +1,92 @@
+"""Where the tumours are: outlines and masks that lie beside a set's images.
+
+A set's folder may hold `outlines.json`, which maps an image's path to the corners of its outline,
+`[[x, y], …]` in pixels of the image, or a folder `masks/` of PNG images, white where the lesion is,
+each named as the image it belongs to or as its name up to the last `_` (one mask for several
+contrasts of a slice).
+"""
+
+import json
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_mri.errors import ImageError
+from edge_mri.images import read_image
+from edge_mri.labels import NO_TUMOR
+from edge_mri.preprocess import PreprocessSpec, preprocess
+from edge_mri_train.errors import OutlineError
+from edge_mri_train.folders import Sample
+
+OUTLINES = "outlines.json"
+MASKS = "masks"
+
+Mask = NDArray[np.uint8]
+
+
+def lesion_mask(sample: Sample, spec: PreprocessSpec) -> Mask | None:
+    """Return `(S, S)` uint8, 255 where the lesion is, or None where nobody outlined it.
+
+    An image without tumour has an empty mask.
+
+    Raises:
+        OutlineError: The outline or mask is there and cannot be used.
+    """
+    if sample.label.type == NO_TUMOR:
+        return np.zeros((spec.size, spec.size), np.uint8)
+    corners = _outlines(sample.root).get(sample.path.as_posix())
+    if corners is not None:
+        image = _read(sample.file)
+        mask = np.zeros(image.shape, np.uint8)
+        try:
+            cv2.fillPoly(mask, [np.round(np.array(corners, float)).astype(np.int32)], 255)
+        except (ValueError, TypeError, cv2.error) as error:
+            raise OutlineError(
+                sample.root / OUTLINES, f"{sample.path}: expected [[x, y], …], got {corners!r:.60}"
+            ) from error
+    else:
+        file = _mask_file(sample)
+        if file is None:
+            return None
+        mask = _read(file)
+    fitted = preprocess(mask, spec)[0]
+    return np.where(fitted >= 128, 255, 0).astype(np.uint8)
+
+
+def lesion_masks(samples: Sequence[Sample], spec: PreprocessSpec) -> list[Mask | None]:
+    """Return the mask of each image; see `lesion_mask`."""
+    return [lesion_mask(sample, spec) for sample in samples]
+
+
+@cache
+def _outlines(root: Path) -> dict[str, list[list[float]]]:
+    file = root / OUTLINES
+    if not file.is_file():
+        return {}
+    try:
+        outlines = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise OutlineError(file, str(error)) from error
+    if not isinstance(outlines, dict):
+        raise OutlineError(file, "expected an object of image path to corners")
+    return outlines
+
+
+def _mask_file(sample: Sample) -> Path | None:
+    stem = sample.path.stem
+    for name in (stem, stem.rpartition("_")[0]):
+        file = sample.root / MASKS / f"{name}.png"
+        if name and file.is_file():
+            return file
+    return None
+
+
+def _read(file: Path) -> Mask:
+    try:
+        return read_image(file)
+    except ImageError as error:
+        raise OutlineError(file, str(error)) from error

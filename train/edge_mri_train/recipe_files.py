@@ -1,0 +1,62 @@
+"""Recipes: what a network is trained with, as TOML files that a published figure comes from.
+
+A recipe sets any field of `TrainConfig` but the images, teachers and device, which are the user's;
+its `[augment]` table is an `AugmentConfig`.
+"""
+
+import tomllib
+from dataclasses import fields
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from edge_mri.errors import OptionError
+from edge_mri_train.augmentation.pipeline import AugmentConfig
+from edge_mri_train.config import TrainConfig
+
+_FOLDER = files("edge_mri_train") / "recipes"
+_SUFFIX = ".toml"
+_THE_USERS = ("data", "device", "distill", "fold", "index", "maps", "split")
+
+
+def recipe_names() -> list[str]:
+    """Return the names of the recipes that come with the toolkit."""
+    return sorted(
+        one.name.removesuffix(_SUFFIX) for one in _FOLDER.iterdir() if one.name.endswith(_SUFFIX)
+    )
+
+
+def read_recipe(name: str) -> dict[str, Any]:
+    """Return a recipe as fields of `TrainConfig`.
+
+    Args:
+        name: One of `recipe_names`, or the path of a TOML file.
+
+    Raises:
+        OptionError: There is no such recipe, or it sets something that is not a recipe's.
+    """
+    own = _FOLDER / f"{name}{_SUFFIX}"
+    source = Path(name) if name.endswith(_SUFFIX) else own
+    try:
+        values = tomllib.loads(source.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise OptionError(
+            f"no recipe {name!r}; expected a .toml file, or one of {', '.join(recipe_names())}"
+        ) from error
+    except ValueError as error:  # TOML, UTF-8
+        raise OptionError(f"the recipe {name} cannot be read: {error}") from error
+    known = {one.name for one in fields(TrainConfig)} - set(_THE_USERS)
+    if unknown := sorted(set(values) - known):
+        raise OptionError(
+            f"the recipe {name} sets {', '.join(unknown)}; "
+            f"a recipe knows {', '.join(sorted(known))}"
+        )
+    if "augment" in values:
+        changes = {one.name for one in fields(AugmentConfig)}
+        if unknown := sorted(set(values["augment"]) - changes):
+            raise OptionError(
+                f"the recipe {name} augments with {', '.join(unknown)}; "
+                f"expected {', '.join(sorted(changes))}"
+            )
+        values["augment"] = AugmentConfig(**values["augment"])
+    return values

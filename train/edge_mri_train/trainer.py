@@ -1,0 +1,281 @@
+"""One run's network, images and state: the epochs, and what is kept after each."""
+
+import csv
+import json
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from edge_mri import __version__
+from edge_mri.atomic import atomic_path
+from edge_mri.errors import DeviceError
+from edge_mri.preprocess import PreprocessSpec
+from edge_mri.progress import Progress
+from edge_mri_train.architectures import build, normalise
+from edge_mri_train.augmentation.lesions import LesionBank
+from edge_mri_train.augmentation.pipeline import Augmentation
+from edge_mri_train.averaged import averaged
+from edge_mri_train.batches import Batches
+from edge_mri_train.checkpoint import Checkpoint, save_state
+from edge_mri_train.config import TrainConfig
+from edge_mri_train.curves import draw_curves
+from edge_mri_train.distillation import load_teachers
+from edge_mri_train.dividing import label_space, require_all_types
+from edge_mri_train.errors import RunError
+from edge_mri_train.folders import Sample
+from edge_mri_train.initial_weights import load_initial_weights
+from edge_mri_train.objective import Objective, Weights
+from edge_mri_train.order import Order
+from edge_mri_train.ranks import Ranks
+from edge_mri_train.runs import CHECKPOINT, LAST
+from edge_mri_train.slices import Slices
+from edge_mri_train.validation import validate
+
+_STATISTICS_IMAGES = 256
+_SHORTEST_SCHEDULE = 6  # steps; torch divides by zero when the rise is a single one
+_PRIVATE = ("data", "device", "distill", "index", "init_weights", "split")
+
+History = list[dict[str, Any]]
+
+
+def resolve_device(name: str, ranks: Ranks | None = None) -> torch.device:
+    """Return the torch device for `auto`, `cpu` or `cuda`; `DeviceError` if it is not there."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise DeviceError("CUDA was asked for, but torch finds no usable GPU; use --device cpu")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and ranks is not None:
+        return torch.device("cuda", ranks.local)
+    return torch.device(name)
+
+
+class Trainer:
+    """Trains a run's epochs; making and starting it writes nothing.
+
+    Args:
+        config: What to do.
+        samples: The images of both sides.
+        seen: What the model will remember of them.
+        out: The run's folder.
+        progress: Where to say how it goes.
+        ranks: Which of the run's processes this is.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        samples: Sequence[Sample],
+        seen: bytes,
+        out: Path,
+        progress: Progress,
+        ranks: Ranks | None = None,
+    ) -> None:
+        self.config = config
+        self.seen = seen
+        self.out = out
+        self.progress = progress
+        self.ranks = ranks or Ranks()
+        self.device = resolve_device(config.device, self.ranks)
+        self.space = label_space(config, samples)
+        self.spec = PreprocessSpec(config.image_size)
+        self.train_samples = [sample for sample in samples if sample.split == "train"]
+        self.val_samples = [sample for sample in samples if sample.split == "val"]
+        require_all_types("training", self.train_samples, self.space)
+        require_all_types("validation", self.val_samples, self.space)
+        torch.manual_seed(config.seed)
+        self.network = build(config.arch, len(self.space.classes), config.image_size)
+        self.teachers = load_teachers(config.distill, self.space, self.spec)
+        self.history: History = []
+
+    def start(self, state: dict[str, Any] | None = None) -> None:
+        """Load images and starting weights, or the state after an epoch."""
+        config = self.config
+        slices = Slices.load(self.train_samples, self.spec, "training images", self.progress)
+        self.val = Slices.load(self.val_samples, self.spec, "validation images", self.progress)
+        self.order = Order(slices.labels, config)
+        self.steps = self.order.steps
+        bank = LesionBank(slices.pixels[:, 0], slices.masks)
+        self.batches = Batches(
+            slices,
+            self.space,
+            Augmentation(config.augment, bank),
+            self.order.loss_weights,
+            config.seed,
+        )
+        if state is None:
+            every = max(len(slices) // _STATISTICS_IMAGES, 1)
+            some = normalise(torch.from_numpy(slices.pixels[::every]))
+            load_initial_weights(self.network, config.arch, config.init_weights, some)
+        self.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        for teacher in self.teachers:
+            teacher.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        shares = Weights(
+            labels=config.label_weight,
+            lesion=config.lesion_weight,
+            teacher=config.distill_weight,
+            smoothing=config.label_smoothing,
+        )
+        step: nn.Module = Objective(self.network, shares, self.teachers)
+        if config.compile:
+            step.compile()
+        self.objective = self.ranks.wrap(step, self.device)
+        self.average = averaged(self.network, config.ema) if config.ema else None
+        self.optimizer = torch.optim.AdamW(
+            _parameter_groups(self.network, config), config.learning_rate
+        )
+        self.scheduler = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimizer,
+            config.learning_rate,
+            total_steps=max(config.epochs * self.steps, _SHORTEST_SCHEDULE),
+            pct_start=config.warm_up,
+        )
+        if state is not None:
+            self.network.load_state_dict(state["network"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.scheduler.load_state_dict(state["scheduler"])
+            if self.average is not None:
+                self.average.load_state_dict(state["average"])
+            self.history = state["history"]
+
+    @property
+    def kept(self) -> nn.Module:
+        """What is validated and kept: the averaged weights, or those of the last step."""
+        return self.network if self.average is None else self.average.module
+
+    def go_on(self) -> Path:
+        """Train the epochs that are left; returns the path of the best checkpoint."""
+        for epoch in range(len(self.history) + 1, self.config.epochs + 1):
+            if self.ranks.agree(self._is_over()):
+                self.progress.say(f"No better score in {self.config.patience} epochs: stopped.")
+                break
+            started = time.perf_counter()
+            loss = self._train_epoch(epoch)
+            if self.ranks.is_first:
+                self._finish_epoch(epoch, loss, started)
+        return self.out / CHECKPOINT
+
+    def _is_over(self) -> bool:
+        scores = [entry["score"] for entry in self.history]
+        patience = self.config.patience
+        return patience is not None and len(scores) - 1 - int(np.argmax([*scores, -1])) >= patience
+
+    def _train_epoch(self, epoch: int) -> float:
+        config = self.config
+        torch.manual_seed(1_000_003 * config.seed + epoch)  # dropout
+        self.objective.train()
+        total = 0.0
+        with self.progress.bar(f"epoch {epoch}/{config.epochs}", self.steps) as step:
+            for batch in self.batches.epoch(epoch, self._parts(epoch)):
+                with torch.autocast(
+                    self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"
+                ):
+                    loss = self.objective(batch.to(self.device))
+                self.optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                nn.utils.clip_grad_norm_(self.network.parameters(), config.max_gradient_norm)
+                self.optimizer.step()
+                self.scheduler.step()
+                if self.average is not None:
+                    self.average.update_parameters(self.network)
+                total += loss.item()
+                step()
+        if not math.isfinite(total):
+            raise RunError(
+                f"the loss is no longer finite in epoch {epoch}; start again with a lower "
+                f"--learning-rate than {config.learning_rate:g}"
+            )
+        return total / self.steps
+
+    def _parts(self, epoch: int) -> Iterator[NDArray[np.int64]]:
+        """Yield this process's part of each batch."""
+        for positions in self.order.batches(epoch):
+            yield positions[self.ranks.rank :: self.ranks.count]
+
+    def _finish_epoch(self, epoch: int, loss: float, started: float) -> None:
+        measured = validate(self.kept, self.val, self.space, self.device)
+        entry = {"epoch": epoch, "train_loss": loss, **measured}
+        entry["seconds"] = round(time.perf_counter() - started, 1)
+        best = max((one["score"] for one in self.history), default=-math.inf)
+        self.history.append(entry)
+        if entry["score"] > best:
+            self._save_checkpoint(entry)
+        self._save_progress()
+        self.progress.say(_line(entry, self.config.epochs, is_best=entry["score"] > best))
+
+    def _save_checkpoint(self, entry: dict[str, Any]) -> None:
+        config = asdict(self.config)
+        for private in _PRIVATE:
+            del config[private]
+        training = {
+            "data": sorted({"/".join(one.root.resolve().parts[-2:]) for one in self.train_samples}),
+            "images": {"train": len(self.train_samples), "val": len(self.val_samples)},
+            "init_weights": Path(self.config.init_weights).name,
+            "teachers": len(self.teachers),
+            "config": config,
+            "validation": entry,
+            "toolkit_version": __version__,
+        }
+        Checkpoint(
+            self.config.arch,
+            self.space,
+            self.spec,
+            self.kept,
+            temperature=entry["temperature"],
+            training=training,
+            seen=self.seen,
+        ).save(self.out / CHECKPOINT)
+
+    def _save_progress(self) -> None:
+        """Write history and curves, then the state: what is killed between is done again."""
+        with atomic_path(self.out / "history.json") as temporary:
+            temporary.write_text(json.dumps(self.history, indent=2) + "\n", encoding="utf-8")
+        with (
+            atomic_path(self.out / "history.csv") as temporary,
+            temporary.open("w", newline="", encoding="utf-8") as file,
+        ):
+            table = csv.DictWriter(file, list(self.history[0]))
+            table.writeheader()
+            table.writerows(self.history)
+        draw_curves(self.history, self.out / "curves.png")
+        save_state(
+            {
+                "network": self.network.state_dict(),
+                "average": None if self.average is None else self.average.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "scheduler": self.scheduler.state_dict(),
+                "history": self.history,
+            },
+            self.out / LAST,
+        )
+
+
+def _parameter_groups(network: nn.Module, config: TrainConfig) -> list[dict[str, Any]]:
+    """Weight decay for matrices and kernels, none for norms and biases."""
+    parameters = [one for one in network.parameters() if one.requires_grad]
+    return [
+        {
+            "params": [one for one in parameters if one.ndim > 1],
+            "weight_decay": config.weight_decay,
+        },
+        {"params": [one for one in parameters if one.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+def _line(entry: dict[str, Any], epochs: int, *, is_best: bool) -> str:
+    plane, found = entry["plane_balanced_accuracy"], entry["lesions_found"]
+    return (
+        f"epoch {entry['epoch']:>3}/{epochs}  loss {entry['train_loss']:.3f}  "
+        f"val {entry['val_loss']:.3f}  type {100 * entry['type_balanced_accuracy']:.2f} %  "
+        + (f"plane {100 * plane:.2f} %  " if plane is not None else "")
+        + (f"lesions found {100 * found:.1f} %  " if found is not None else "")
+        + f"{entry['seconds']:.0f} s"
+        + ("  best" if is_best else "")
+    )
