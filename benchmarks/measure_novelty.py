@@ -53,7 +53,7 @@ def drawn(size: int) -> Iterator[tuple[str, Pixels]]:
         rng.integers(0, 256, (int(side),) * 2, np.uint8) for side in rng.integers(3, 30, _DRAWN)
     ]
     smooth = [cv2.resize(one, (size, size), interpolation=cv2.INTER_CUBIC) for one in coarse]
-    yield "smooth noise", np.stack(smooth)[:, np.newaxis]
+    yield "smooth noise", np.stack(smooth)[:, np.newaxis].astype(np.uint8)
     greys = np.arange(0, 256, 5).astype(np.uint8).reshape(-1, 1, 1, 1)
     yield "even grey", np.broadcast_to(greys, (len(greys), 1, size, size)).copy()
 

@@ -130,7 +130,8 @@ def cortex_a72(cache: Path) -> Cpu:
     return Cpu(
         "Cortex-A72 (qemu)",
         (emulator, "-cpu", "cortex-a72", "-L", str(root), str(python)),
-        (str(Path(edge_mri.__file__).parents[1]), str(site)),
+        # Its own packages first: where edge_mri is installed, this machine's lie beside it.
+        (str(site), str(Path(edge_mri.__file__).parents[1])),
     )
 
 
