@@ -182,7 +182,7 @@ def compare(here: Answers, there: Answers, tolerance: float) -> tuple[bool, str]
 
 
 def _own_packages() -> tuple[str, ...]:
-    return tuple(entry for entry in sys.path[1:] if Path(entry).is_dir())
+    return tuple(entry for entry in sys.path if entry and Path(entry).is_dir())
 
 
 def _emulator(name: str) -> str:
@@ -274,7 +274,10 @@ def main(
         if images is None:
             images = folder / "phantoms"
             write_phantoms(images, PhantomConfig(count=1, size_px=256))
-        here = ask(native(), [*judged, *shown], images.resolve(), folder)
+        try:
+            here = ask(native(), [*judged, *shown], images.resolve(), folder)
+        except UnavailableError as error:
+            raise click.ClickException(str(error)) from error
         failed, missing = False, False
         for wanted in cpus:
             try:

@@ -79,8 +79,8 @@ def test_images_and_output_can_be_chosen(small, phantoms, tmp_path):
 
 
 def test_broken_parity_is_exit_code_1_and_leaves_no_file(small, phantoms, tmp_path, monkeypatch):
-    def zeroed(checkpoint):
-        model = body(checkpoint)
+    def zeroed(*arguments):
+        model = body(*arguments)
         for one in model.graph.initializer:
             if one.data_type == TensorProto.FLOAT:
                 one.raw_data = bytes(len(one.raw_data))
