@@ -171,8 +171,11 @@ def _export_int8(
 def _known_images(
     images: ExportImages, spec: PreprocessSpec, progress: Progress
 ) -> NDArray[np.uint8] | None:
-    """Return training images for the rejection gate; None where there are too few for one."""
+    """Return training images for the rejection gate; None where there can be none."""
     training, validation = len(images.training), len(images.check.pixels)
+    if set(images.check.paths).intersection(str(file) for file in images.training):
+        progress.say("no rejection gate: it needs validation images beside the training images")
+        return None
     if training < LEAST_TRAINING_IMAGES or validation < LEAST_VALIDATION_IMAGES:
         progress.say(
             f"no rejection gate: it is fitted to {LEAST_TRAINING_IMAGES} training and "

@@ -228,3 +228,17 @@ def test_an_export_from_a_run_rejects_and_verify_repeats_it(gated, name, tmp_pat
     result = run(path, *options)
     assert result.exit_code == 1
     assert words(result.stdout)["rejection"] == "FAILED"
+
+
+def test_no_gate_is_fitted_and_judged_on_the_same_images(gated, tmp_path):
+    arguments = [
+        gated / "checkpoint.pt",
+        "--calibration",
+        gated / "images",
+        "-o",
+        tmp_path / "m.onnx",
+    ]
+    result = CliRunner().invoke(main, ["export", *map(str, arguments)])
+    assert result.exit_code == 0
+    assert "no rejection gate: it needs validation images beside the training" in result.stderr
+    assert contract_of(onnx.load(tmp_path / "m.onnx")).rejection is None
