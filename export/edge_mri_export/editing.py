@@ -33,6 +33,27 @@ def only(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProto:
     return part
 
 
+def in_order(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the model with each node behind those it takes values from, as ONNX demands.
+
+    Some converters put nodes at the end, and onnxruntime runs them all the same.
+    """
+    ordered = onnx.ModelProto()
+    ordered.CopyFrom(model)
+    waiting = list(model.graph.node)
+    made = {name for node in waiting for name in node.output}
+    del ordered.graph.node[:]
+    while waiting:
+        ready = (place for place, node in enumerate(waiting) if not made.intersection(node.input))
+        place = next(ready, None)
+        if place is None:
+            return model  # a circle; the checker says so
+        node = waiting.pop(place)
+        ordered.graph.node.append(node)
+        made.difference_update(node.output)
+    return ordered
+
+
 class Graph:
     """A graph with its nodes by what they make, and its constants by name."""
 

@@ -5,32 +5,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
-from numpy.typing import NDArray
 
 from edge_mri import __version__
 from edge_mri.atomic import atomic_path
 from edge_mri.classifier import Classifier
 from edge_mri.contract import Contract
 from edge_mri.errors import OptionError
-from edge_mri.preprocess import PreprocessSpec
 from edge_mri.progress import Progress
 from edge_mri_export.answers import Answers, checkpoint_answers, file_answers
 from edge_mri_export.calibration import ExportImages, load_images
+from edge_mri_export.finishing import Finish
 from edge_mri_export.graph import OPSET, body_graph, set_metadata, with_pixel_input
-from edge_mri_export.outputs import add_outputs, check_names
+from edge_mri_export.outputs import check_names
 from edge_mri_export.parity import Parity, compare
 from edge_mri_export.quantization import RECIPE, count_quantized, quantize
-from edge_mri_export.rejection import (
-    LEAST_TRAINING_IMAGES,
-    LEAST_VALIDATION_IMAGES,
-    TRAINING_IMAGES,
-    with_rejection,
-)
-from edge_mri_export.weights import weights_sha256
 from edge_mri_train.checkpoint import Checkpoint
-from edge_mri_train.pixels import load_pixels
 from edge_mri_train.predictor import SEEN_SUFFIX
 
 
@@ -106,16 +96,16 @@ def export(config: ExportConfig, progress: Progress) -> list[Exported]:
         licence=config.licence,
         toolkit_version=__version__,
     )
-    known = _known_images(images, checkpoint.preprocess, progress)
-    float_model, float_contract = _finished(with_pixel_input(body), contract, images, known, config)
+    finish = Finish.prepare(config.outputs, images, checkpoint.preprocess, progress)
     exported = [
         _write(
-            float_model,
-            float_contract,
+            with_pixel_input(body),
+            contract,
             images,
             expected,
             config.output,
             Parity.require_same_logits,
+            finish,
         )
     ]
     for stale in (config.int8_output, config.int8_output.with_suffix(SEEN_SUFFIX)):
@@ -123,7 +113,7 @@ def export(config: ExportConfig, progress: Progress) -> list[Exported]:
     _write_seen(checkpoint.seen, config.output)
     if config.quantize:
         progress.say(f"wrote {config.output}; quantising")
-        exported.append(_export_int8(body, contract, images, known, expected, config))
+        exported.append(_export_int8(body, contract, images, expected, config, finish))
         _write_seen(checkpoint.seen, config.int8_output)
     return exported
 
@@ -142,9 +132,9 @@ def _export_int8(
     body: onnx.ModelProto,
     contract: Contract,
     images: ExportImages,
-    known: NDArray[np.uint8] | None,
     expected: Answers,
     config: ExportConfig,
+    finish: Finish,
 ) -> Exported:
     model = quantize(body, images.calibration)
     layers = count_quantized(model)
@@ -155,51 +145,16 @@ def _export_int8(
         "calibration_sha256": images.calibration_sha256,
         "opset": OPSET,
     }
-    contract = replace(contract, precision="int8", quantization=recipe)
-    model, contract = _finished(model, contract, images, known, config)
     written = _write(
         model,
-        contract,
+        replace(contract, precision="int8", quantization=recipe),
         images,
         expected,
         config.int8_output,
         lambda parity: parity.require_no_loss(config.max_drop),
+        finish,
     )
     return replace(written, quantized_layers=layers)
-
-
-def _known_images(
-    images: ExportImages, spec: PreprocessSpec, progress: Progress
-) -> NDArray[np.uint8] | None:
-    """Return training images for the rejection gate; None where there can be none."""
-    training, validation = len(images.training), len(images.check.pixels)
-    if set(images.check.paths).intersection(str(file) for file in images.training):
-        progress.say("no rejection gate: it needs validation images beside the training images")
-        return None
-    if training < LEAST_TRAINING_IMAGES or validation < LEAST_VALIDATION_IMAGES:
-        progress.say(
-            f"no rejection gate: it is fitted to {LEAST_TRAINING_IMAGES} training and "
-            f"{LEAST_VALIDATION_IMAGES} validation images or more, there are {training} and "
-            f"{validation}"
-        )
-        return None
-    files = images.training[:TRAINING_IMAGES]
-    with progress.bar("training images for the rejection gate", len(files)) as step:
-        return load_pixels(files, spec, on_image=step)
-
-
-def _finished(
-    model: onnx.ModelProto,
-    contract: Contract,
-    images: ExportImages,
-    known: NDArray[np.uint8] | None,
-    config: ExportConfig,
-) -> tuple[onnx.ModelProto, Contract]:
-    """Return a model with all of its outputs, and a contract that knows gate and weights."""
-    model = add_outputs(model, config.outputs, contract.labels, contract.name)
-    if known is not None:
-        model, contract = with_rejection(model, contract, known, images.check.pixels)
-    return model, replace(contract, weights_sha256=weights_sha256(model))
 
 
 def _write(
@@ -209,8 +164,10 @@ def _write(
     expected: Answers,
     path: Path,
     check: Callable[[Parity], None],
+    finish: Finish,
 ) -> Exported:
-    """Write a model, run it as the runtime will, and keep the file only if `check` passes."""
+    """Finish a model, run it as the runtime will, and keep the file only if `check` passes."""
+    model, contract = finish.apply(model, contract)
     with atomic_path(path) as temporary:
         _save(model, contract, temporary)
         Classifier.load(temporary, device="cpu")  # refuses what the runtime would refuse

@@ -22,7 +22,7 @@ CAM = "cam"
 NAMES = (EMBEDDING, CAM)
 """What can be asked for; `logits` and a network's own `lesion` are always there."""
 
-_SAME_VALUES = ("Identity", "Dropout", "QuantizeLinear", "DequantizeLinear")
+_SAME_VALUES = ("Identity", "Dropout", "Cast", "QuantizeLinear", "DequantizeLinear")
 _SAME_NUMBERS = (*_SAME_VALUES, "Reshape", "Flatten", "Squeeze")
 _POOLED_AXES = ([2, 3], [-2, -1], [-1, -2], [3, 2])
 

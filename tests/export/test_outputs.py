@@ -13,6 +13,7 @@ from edge_mri.errors import OptionError
 from edge_mri.labels import LabelSpace
 from edge_mri.preprocess import PreprocessSpec
 from edge_mri_export.answers import memory_session
+from edge_mri_export.editing import in_order
 from edge_mri_export.errors import GraphError
 from edge_mri_export.graph import body_graph, with_pixel_input
 from edge_mri_export.outputs import add_outputs, check_names
@@ -193,3 +194,19 @@ def test_more_outputs_leave_the_layers_to_the_logits_as_they_run(road, kind, tmp
     after = ran(add_outputs(plain, ["cam", "embedding"], LabelSpace(), "x"))
     assert not before - after
     assert sum((after - before).values()) <= 5
+
+
+def test_nodes_that_a_converter_put_at_the_end_come_where_they_belong(small):
+    model = onnx.load(small.fp32)
+    first = model.graph.node[0]
+    moved = onnx.NodeProto()
+    moved.CopyFrom(first)
+    model.graph.node.remove(first)
+    model.graph.node.append(moved)
+    with pytest.raises(onnx.checker.ValidationError):
+        onnx.checker.check_model(model, full_check=True)
+    ordered = in_order(model)
+    onnx.checker.check_model(ordered, full_check=True)
+    assert [node.name for node in ordered.graph.node] == [
+        node.name for node in onnx.load(small.fp32).graph.node
+    ]
