@@ -12,7 +12,7 @@ FLOOR ?= 5
 BASELINE ?=
 OUT ?= build/benchmark
 
-.PHONY: test check wheel-test bench bench-quick bench-report
+.PHONY: test check wheel-test portability bench bench-quick bench-report
 
 test:  ## everything the tests cover
 	$(PYTHON) -m pytest
@@ -25,6 +25,9 @@ check:  ## lint, format, types, import contracts
 
 wheel-test:  ## the built wheel alone, without torch: newest and oldest dependencies
 	.ci/wheel-test
+
+portability:  ## the shipped model's answers on other CPUs, emulated; skips where it cannot
+	.ci/portability
 
 bench:  ## the pytest-benchmark suites: networks x backends
 	$(PYTHON) -m pytest benchmarks $(foreach file,$(MODELS),--model $(file)) \

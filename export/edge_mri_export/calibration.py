@@ -120,6 +120,31 @@ def load_images(
         )
 
 
+def load_check_images(
+    folder: Path | None, checkpoint: Path | None, spec: PreprocessSpec, progress: Progress
+) -> CheckImages:
+    """Load labelled images for comparing answers alone: a folder's, or the run's validation images.
+
+    A test folder will do here: nothing is fitted to it. At most 2,000, one of each class in turn.
+
+    Raises:
+        CalibrationError: There is neither a folder nor a run.
+    """
+    if folder is not None:
+        samples = _in_turn(_mixed(read_folders([folder])))
+    elif checkpoint is not None:
+        samples = _run_images(checkpoint)[1]
+    else:
+        raise CalibrationError("no images to compare answers on; say which with --data DIR")
+    samples = samples[:CHECK_IMAGES]
+    with progress.bar("check images", len(samples)) as step:
+        return CheckImages(
+            load_pixels([sample.file for sample in samples], spec, on_image=step),
+            tuple(sample.label for sample in samples),
+            tuple(str(sample.file) for sample in samples),
+        )
+
+
 def _folder_images(folder: Path) -> tuple[list[Sample], list[Sample]]:
     """Return a folder's images to calibrate and to check with, one of each class in turn."""
     samples = read_folders([folder])

@@ -17,8 +17,10 @@ from edge_mri.progress import Progress
 from edge_mri_export.answers import Answers, checkpoint_answers, file_answers
 from edge_mri_export.calibration import FEW_IMAGES, ExportImages, load_images
 from edge_mri_export.errors import ParityError
+from edge_mri_export.finishing import Finish
 from edge_mri_export.graph import OPSET, body_graph, set_metadata, with_pixel_input
 from edge_mri_export.half import half
+from edge_mri_export.outputs import check_names
 from edge_mri_export.parity import Parity, compare
 from edge_mri_export.quantization import count_quantized
 from edge_mri_export.recipe import QuantizationConfig
@@ -38,6 +40,8 @@ class ExportConfig:
         calibration: Folder of images to calibrate and check with; None for the run's own.
         max_drop: Largest share of answers that may change, and largest loss of a class's
             sensitivity, in percent.
+        outputs: What is wanted beside the logits, of `edge_mri_export.outputs.NAMES`.
+        licence: Licence of the weights, as their owner states it; "" is not stated.
     """
 
     checkpoint: Path
@@ -45,8 +49,11 @@ class ExportConfig:
     quantization: QuantizationConfig = field(default_factory=QuantizationConfig)
     calibration: Path | None = None
     max_drop: float = 0.5
+    outputs: tuple[str, ...] = ()
+    licence: str = ""
 
     def __post_init__(self) -> None:
+        check_names(self.outputs)
         if self.output.suffix != ".onnx":
             raise OptionError(f"the output is {self.output}; expected a name ending in .onnx")
         if not 0 <= self.max_drop <= 100:
@@ -116,18 +123,28 @@ def export(config: ExportConfig, progress: Progress) -> list[Exported]:
         config.quantization.samples,
     )
     expected = checkpoint_answers(checkpoint, images.check.pixels)
-    body = body_graph(checkpoint)
+    body = body_graph(checkpoint, config.outputs)
     contract = Contract(
         name=checkpoint.architecture,
         labels=checkpoint.labels,
         preprocess=checkpoint.preprocess,
         temperature=checkpoint.temperature,
         training=checkpoint.training,
+        licence=config.licence,
         toolkit_version=__version__,
     )
+    finish = Finish.prepare(config.outputs, images, checkpoint.preprocess, progress)
     float_model = with_pixel_input(body)
     exported = [
-        _write(float_model, contract, images, expected, config.output, Parity.require_same_logits)
+        _write(
+            float_model,
+            contract,
+            images,
+            expected,
+            config.output,
+            Parity.require_same_logits,
+            finish,
+        )
     ]
     for path in (config.int8_output, config.fp16_output):
         for stale in (path, path.with_suffix(SEEN_SUFFIX)):
@@ -136,10 +153,11 @@ def export(config: ExportConfig, progress: Progress) -> list[Exported]:
     if config.quantization.precision != "none":
         progress.say(f"wrote {config.output}; quantising")
         if config.quantization.is_int8:
-            exported.append(_export_int8(body, contract, images, expected, config, progress))
+            made = _export_int8(body, contract, images, expected, config, finish, progress)
         else:
-            exported.append(_export_fp16(float_model, contract, images, expected, config))
-        _write_seen(checkpoint.seen, exported[-1].path)
+            made = _export_fp16(float_model, contract, images, expected, config, finish)
+        exported.append(made)
+        _write_seen(checkpoint.seen, made.path)
     return exported
 
 
@@ -159,6 +177,7 @@ def _export_int8(
     images: ExportImages,
     expected: Answers,
     config: ExportConfig,
+    finish: Finish,
     progress: Progress,
 ) -> Exported:
     if len(images.calibration) < FEW_IMAGES:
@@ -187,6 +206,7 @@ def _export_int8(
             expected,
             config.int8_output,
             lambda parity: parity.require_no_loss(config.max_drop, tried=len(trials)),
+            finish,
         )
     except ParityError as error:
         error.report = {
@@ -232,6 +252,7 @@ def _export_fp16(
     images: ExportImages,
     expected: Answers,
     config: ExportConfig,
+    finish: Finish,
 ) -> Exported:
     return _write(
         half(model),
@@ -240,6 +261,7 @@ def _export_fp16(
         expected,
         config.fp16_output,
         lambda parity: parity.require_no_loss(config.max_drop, kind="FP16"),
+        finish,
     )
 
 
@@ -250,8 +272,10 @@ def _write(
     expected: Answers,
     path: Path,
     check: Callable[[Parity], None],
+    finish: Finish,
 ) -> Exported:
-    """Write a model, run it as the runtime will, and keep the file only if `check` passes."""
+    """Finish a model, run it as the runtime will, and keep the file only if `check` passes."""
+    model, contract = finish.apply(model, contract)
     with atomic_path(path) as temporary:
         _save(model, contract, temporary)
         Classifier.load(temporary, device="cpu")  # refuses what the runtime would refuse

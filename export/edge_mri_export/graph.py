@@ -1,11 +1,14 @@
 """The ONNX graph of a network: exported by PyTorch, cleaned, with raw pixels as its input.
 
-The body maps normalised float images to logits; `with_pixel_input` puts the normalisation before
-it, as a DequantizeLinear whose scale it is. Quantising the body is `edge_mri_export.quantization`.
+The body maps normalised float images to logits and what else the network itself gives;
+`with_pixel_input` puts the normalisation before it, as a DequantizeLinear whose scale it is.
+Quantising the body is `edge_mri_export.quantization`, outputs read off a finished graph are
+`edge_mri_export.outputs`.
 """
 
+import copy
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import onnx
 import torch
@@ -22,30 +25,42 @@ NORMALISED = "normalised"
 PIXELS = "pixels"
 LOGITS = "logits"
 LESION = "lesion"
+EMBEDDING = "embedding"
 
 _SCALE = "pixel_scale"
 _ZERO = "pixel_zero"
 _BATCH = "N"
 
 
-def body_graph(checkpoint: Checkpoint) -> onnx.ModelProto:
+def body_graph(checkpoint: Checkpoint, outputs: Sequence[str] = ()) -> onnx.ModelProto:
     """Export a network as `normalised (N, 1, S, S) float` to `logits (N, K)`, BatchNorm folded.
+
+    A network with `deploy()` is exported as what that returns, its branches fused. One with
+    `outputs(x)` gives its `lesion (N, 1, h, w)` too, and its `embedding (N, D)` where `outputs`
+    names it.
+
+    Args:
+        checkpoint: The network; it stays as it is.
+        outputs: What is wanted beside the logits; what the network does not give is left to
+            `edge_mri_export.outputs.add_outputs`.
 
     Raises:
         GraphError: PyTorch cannot export it.
     """
     size = checkpoint.preprocess.size
     example = torch.zeros(2, 1, size, size)
+    network = _deployed(checkpoint.network)
+    names = _given_outputs(network, example, outputs)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the exporter's own deprecations
             program = torch.onnx.export(
-                _plain(checkpoint.network),
+                _Several(network, names) if len(names) > 1 else network,
                 (example,),
                 dynamo=True,
                 opset_version=OPSET,
                 input_names=[NORMALISED],
-                output_names=[LOGITS],
+                output_names=names,
                 dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
                 verbose=False,
             )
@@ -55,7 +70,7 @@ def body_graph(checkpoint: Checkpoint) -> onnx.ModelProto:
         raise GraphError(checkpoint.architecture, "the exporter returned nothing")
     model = program.model_proto
     _strip(model)
-    for value in (model.graph.input[0], model.graph.output[0]):
+    for value in (model.graph.input[0], *model.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = _BATCH
     return model
 
@@ -114,6 +129,35 @@ def set_metadata(model: onnx.ModelProto, metadata: Mapping[str, str]) -> None:
     """Replace a model's `metadata_props`."""
     del model.metadata_props[:]
     helper.set_model_props(model, dict(metadata))
+
+
+class _Several(nn.Module):
+    """A network as the tuple of some of its `outputs`."""
+
+    def __init__(self, network: nn.Module, names: Sequence[str]) -> None:
+        super().__init__()
+        self.network = network
+        self.names = tuple(names)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        values = self.network.outputs(x)  # type: ignore[operator]
+        return tuple(values[name] for name in self.names)
+
+
+def _deployed(network: nn.Module) -> nn.Module:
+    """Return the network for inference on the CPU, re-parameterised branches fused, in a copy."""
+    deploy = getattr(network, "deploy", None)
+    return _plain(network if deploy is None else copy.deepcopy(network).deploy())  # type: ignore[operator]
+
+
+@torch.inference_mode()
+def _given_outputs(network: nn.Module, example: torch.Tensor, wanted: Sequence[str]) -> list[str]:
+    """Return what the network itself gives of its logits, its lesion map, and `wanted`."""
+    outputs = getattr(network, "outputs", None)
+    if outputs is None:
+        return [LOGITS]
+    given = outputs(example)
+    return [LOGITS, *(name for name in (LESION, *wanted) if name in given)]
 
 
 def _plain(network: nn.Module) -> nn.Module:

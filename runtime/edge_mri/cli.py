@@ -41,6 +41,7 @@ COMMANDS = {
     "evaluate": Row("edge_mri_train.commands.evaluate", "Measure a model.", "data"),
     "export": Row("edge_mri_export.commands.export", "Write a checkpoint as ONNX.", "export"),
     "benchmark": Row("edge_mri_bench.commands.benchmark", "Measure a model's speed here.", "bench"),
+    "verify": Row("edge_mri_export.commands.verify", "Check a model file again.", "export"),
 }
 
 # The modules that each extra of pyproject.toml brings, its own first.

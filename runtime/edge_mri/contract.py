@@ -95,7 +95,7 @@ class Contract:
         quantization: How an INT8 file was made; empty for FP32.
         parity: How far this file's answers are from PyTorch's, with the n they come from.
         training: What the checkpoint was trained on and how, and its validation figures.
-        licence: Licence of the weights.
+        licence: Licence of the weights, as their owner stated it; "" is not stated.
         intended_use: What the model is for, and what not.
         toolkit_version: Version of edge-mri that wrote the file.
         weights_sha256: Hash of the graph's initialisers; "" in a file older than the hash.
@@ -111,7 +111,7 @@ class Contract:
     quantization: dict[str, Any] = field(default_factory=dict)
     parity: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
-    licence: str = "Apache-2.0"
+    licence: str = ""
     intended_use: str = INTENDED_USE
     toolkit_version: str = ""
     weights_sha256: str = ""

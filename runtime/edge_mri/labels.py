@@ -57,6 +57,10 @@ class LabelSpace:
 
     With planes the K = len(types) * len(planes) classes run type by type, planes innermost;
     without planes they are the K types.
+
+    Attributes:
+        types: Names of the types; `no_tumor` is the one without a tumour.
+        planes: Names of the planes; empty for a model that does not answer the plane.
     """
 
     types: tuple[str, ...] = TYPES

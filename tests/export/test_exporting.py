@@ -124,7 +124,7 @@ def left(folder: Path) -> list[str]:
 
 def test_a_graph_with_slightly_other_answers_is_not_written(config, monkeypatch):
     body = exporting.body_graph
-    monkeypatch.setattr(exporting, "body_graph", lambda checkpoint: damaged(body(checkpoint)))
+    monkeypatch.setattr(exporting, "body_graph", lambda *arguments: damaged(body(*arguments)))
     with pytest.raises(ParityError, match=r"^the FP32 ONNX file differs from PyTorch: "):
         export(config, NoProgress())
     assert left(config.output.parent) == []
@@ -134,7 +134,7 @@ def test_a_file_of_an_earlier_export_survives_a_broken_one(config, monkeypatch):
     config.output.parent.mkdir()
     config.output.write_bytes(b"earlier")
     body = exporting.body_graph
-    monkeypatch.setattr(exporting, "body_graph", lambda checkpoint: damaged(body(checkpoint)))
+    monkeypatch.setattr(exporting, "body_graph", lambda *arguments: damaged(body(*arguments)))
     with pytest.raises(ParityError):
         export(config, NoProgress())
     assert config.output.read_bytes() == b"earlier"

@@ -6,13 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_mri.classifier import Classifier
+from edge_mri.classifier import SHIPPED_MODEL, Classifier
+from edge_mri.contract import Contract
 from edge_mri.labels import LabelSpace
 from edge_mri.preprocess import PreprocessSpec
 from edge_mri.progress import NoProgress
+from edge_mri.session import open_session
 from edge_mri_export.exporting import ExportConfig, export
 from edge_mri_train.evaluation import EvaluationConfig, evaluate
 from edge_mri_train.folders import read_folders
+from edge_mri_train.metrics import auroc
 from edge_mri_train.pixels import load_pixels
 
 
@@ -55,3 +58,25 @@ def test_a_network_that_was_not_trained_answers_alike_in_onnx(few, lively, tmp_p
     assert expected.std(axis=0).min() > 0.5
     config = EvaluationConfig(exported.path, (few,))
     assert evaluate(config, NoProgress()).report["n"] == 32  # the test folders
+
+
+def test_the_shipped_models_gate_knows_brain_mr_from_other_images(data_dir):
+    session = open_session(SHIPPED_MODEL, "cpu")
+    contract = Contract.from_metadata(session.get_modelmeta().custom_metadata_map)
+    if contract.rejection is None:
+        pytest.skip("the shipped model has no rejection gate")
+
+    def novelty(folders: list[Path], count: int) -> np.ndarray:
+        files = [sorted(folder.glob("*.*")) for folder in folders]
+        some = [file for one in files for file in one[:: max(len(one) // count, 1)]]
+        pixels = load_pixels(some, contract.preprocess)
+        return session.run(["novelty"], {"pixels": pixels})[0]
+
+    known = novelty(sorted((data_dir / "nickparvar" / "Testing").iterdir()), 25)
+    others = [one for one in (data_dir / "foreign").iterdir() if one.is_dir()]
+    foreign = novelty(
+        [one for one in others if "head" not in one.name], 25
+    )  # artemis holds head CT
+    truth = np.repeat([False, True], [len(known), len(foreign)])
+    assert auroc(truth, np.concatenate([known, foreign])) > 0.99
+    assert (known <= contract.rejection.max_novelty).mean() > 0.9

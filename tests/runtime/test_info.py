@@ -41,6 +41,14 @@ def test_a_model_without_planes_says_so(command, classifier, tmp_path, model):
     assert f"types          {', '.join(types)}\nplanes         not answered\n" in ended.out
 
 
+def test_a_licence_that_nobody_stated_is_not_made_up(command, tmp_path, model):
+    stated, none = b'"licence": "Apache-2.0"', b'"licence": ""'
+    assert model.count(stated) == 1
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model.replace(stated, none.ljust(len(stated))))
+    assert "licence        not stated\n" in command("info", path).out
+
+
 def test_the_version_that_wrote_the_model_is_told(command, classifier):
     assert f"written by     edge-mri {classifier.contract.toolkit_version}" in command("info").out
     assert classifier.contract.toolkit_version <= __version__

@@ -72,6 +72,13 @@ from edge_mri_train.runs import CHECKPOINT, newest_run
     help="Write the whole report, flipped images and all that was tried.",
 )
 @click.option(
+    "--outputs",
+    default="",
+    metavar="LIST",
+    help="More outputs, comma-separated: embedding, cam.",
+)
+@click.option("--licence", default="", metavar="TEXT", help="Licence of the weights, such as MIT.")
+@click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path),
@@ -88,6 +95,8 @@ def command(
     exclude: tuple[str, ...],
     max_drop: float,
     json_file: Path | None,
+    outputs: str,
+    licence: str,
     output: Path | None,
 ) -> None:
     """Write CHECKPOINT, or the newest run's, as ONNX.
@@ -107,6 +116,8 @@ def command(
         quantization=quantization,
         calibration=calibration,
         max_drop=max_drop,
+        outputs=tuple(name.strip() for name in outputs.split(",") if name.strip()),
+        licence=licence,
     )
     try:
         exported = export(config, TerminalProgress())

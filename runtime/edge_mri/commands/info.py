@@ -31,7 +31,7 @@ def command(model: Path | None, as_json: bool) -> None:
         *_section("quantization", contract.quantization),
         *_section("parity", contract.parity),
         *_section("training", contract.training),
-        f"licence        {contract.licence}",
+        f"licence        {contract.licence or 'not stated'}",
         f"intended use   {contract.intended_use}",
         f"written by     edge-mri {contract.toolkit_version}",
     ]

@@ -1,0 +1,57 @@
+"""`edge-mri verify`: check a model file again."""
+
+import json
+from pathlib import Path
+
+import click
+
+from edge_mri.progress import TerminalProgress
+from edge_mri_export.verification import VerifyConfig, verify
+
+_WORDS = {True: "ok", False: "FAILED", None: "skipped"}
+
+
+@click.command("verify")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option(
+    "--checkpoint",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Compare with this checkpoint's network, as the export did.",
+)
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Class folders to compare on.  [default: the validation images of the checkpoint's run]",
+)
+@click.option(
+    "--max-drop",
+    type=float,
+    default=0.5,
+    show_default=True,
+    metavar="PERCENT",
+    help="What the comparison allows.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print everything that was measured as JSON.")
+@click.pass_context
+def command(
+    context: click.Context,
+    model: Path,
+    checkpoint: Path | None,
+    data: Path | None,
+    max_drop: float,
+    as_json: bool,
+) -> None:
+    """Check MODEL: its contract, whether its weights were edited, its graph, its answers.
+
+    Exit code: 0; 1 when a check failed; 2 on wrong use.
+    """
+    found = verify(VerifyConfig(model, checkpoint, data, max_drop), TerminalProgress())
+    if as_json:
+        click.echo(json.dumps(found.to_dict(), indent=2, ensure_ascii=False))
+    else:
+        for check in found.checks:
+            click.echo(f"{_WORDS[check.passed]:<8} {check.name:<11} {check.detail}")
+    if not found.passed:
+        context.exit(1)

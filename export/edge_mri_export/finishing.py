@@ -1,0 +1,68 @@
+"""What every written file gets: more outputs, the rejection gate, the hash of its weights."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from edge_mri.contract import Contract
+from edge_mri.preprocess import PreprocessSpec
+from edge_mri.progress import Progress
+from edge_mri_export.calibration import ExportImages
+from edge_mri_export.editing import in_order
+from edge_mri_export.outputs import add_outputs
+from edge_mri_export.rejection import (
+    LEAST_TRAINING_IMAGES,
+    LEAST_VALIDATION_IMAGES,
+    TRAINING_IMAGES,
+    with_rejection,
+)
+from edge_mri_export.weights import weights_sha256
+from edge_mri_train.pixels import load_pixels
+
+
+@dataclass(frozen=True)
+class Finish:
+    """What finishes a model.
+
+    Attributes:
+        outputs: What is wanted beside the logits, of `edge_mri_export.outputs.NAMES`.
+        training: `(M, 1, S, S)` uint8 for the rejection gate; None: no gate.
+        validation: `(L, 1, S, S)` uint8, what the gate's limits are chosen on.
+    """
+
+    outputs: tuple[str, ...]
+    training: NDArray[np.uint8] | None
+    validation: NDArray[np.uint8]
+
+    @classmethod
+    def prepare(
+        cls,
+        outputs: tuple[str, ...],
+        images: ExportImages,
+        spec: PreprocessSpec,
+        progress: Progress,
+    ) -> "Finish":
+        """Load what the gate needs, or say why there will be none."""
+        known, validation = len(images.training), images.check.pixels
+        if set(images.check.paths).intersection(str(file) for file in images.training):
+            progress.say("no rejection gate: it needs validation images beside the training images")
+            return cls(outputs, None, validation)
+        if known < LEAST_TRAINING_IMAGES or len(validation) < LEAST_VALIDATION_IMAGES:
+            progress.say(
+                f"no rejection gate: it needs {LEAST_TRAINING_IMAGES} training and "
+                f"{LEAST_VALIDATION_IMAGES} validation images, there are {known} and "
+                f"{len(validation)}"
+            )
+            return cls(outputs, None, validation)
+        files = images.training[:TRAINING_IMAGES]
+        with progress.bar("training images for the rejection gate", len(files)) as step:
+            return cls(outputs, load_pixels(files, spec, on_image=step), validation)
+
+    def apply(self, model: onnx.ModelProto, contract: Contract) -> tuple[onnx.ModelProto, Contract]:
+        """Return a model with all of its outputs, and a contract that knows gate and weights."""
+        model = add_outputs(in_order(model), self.outputs, contract.labels, contract.name)
+        if self.training is not None:
+            model, contract = with_rejection(model, contract, self.training, self.validation)
+        return model, replace(contract, weights_sha256=weights_sha256(model))

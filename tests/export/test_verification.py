@@ -1,0 +1,244 @@
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from click.testing import CliRunner
+from onnx import numpy_helper
+
+from edge_mri.cli import main
+from edge_mri.contract import METADATA_KEY, Contract, Rejection
+from edge_mri.phantom import PhantomConfig, write_phantoms
+from edge_mri.progress import NoProgress
+from edge_mri_export.graph import set_metadata
+from edge_mri_export.weights import weights_sha256
+from edge_mri_train.folders import read_folders
+from edge_mri_train.grouping import IdSource
+from edge_mri_train.manifest import write_manifest
+from edge_mri_train.partition import partition
+from edge_mri_train.split import SplitConfig
+
+
+def run(*arguments: object):
+    return CliRunner().invoke(main, ["verify", *map(str, arguments)])
+
+
+def words(output: str) -> dict[str, str]:
+    """What is said of each check: its word."""
+    return {line.split()[1]: line.split()[0] for line in output.splitlines()}
+
+
+def contract_of(model: onnx.ModelProto) -> Contract:
+    return Contract.from_metadata({one.key: one.value for one in model.metadata_props})
+
+
+def edited(source: Path, target: Path, edit) -> Path:
+    """Save what an edit makes of a file; it returns the contract to write, or None."""
+    model = onnx.load(source)
+    contract = edit(model)
+    if contract is not None:
+        set_metadata(model, contract.to_metadata())
+    onnx.save(model, target)
+    return target
+
+
+def nudge(model: onnx.ModelProto) -> None:
+    """Change one weight of the last layer by its smallest step."""
+    tensor = max(model.graph.initializer, key=lambda one: len(one.raw_data))
+    values = numpy_helper.to_array(tensor).copy()
+    values.flat[0] = np.nextafter(values.flat[0], np.float32(9)) if values.dtype.kind == "f" else 3
+    tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+
+
+@pytest.mark.parametrize("kind", ["fp32", "int8"])
+def test_an_exported_file_passes_against_its_checkpoint(small, phantoms, kind):
+    model = getattr(small, kind)
+    result = run(model, "--checkpoint", small.path, "--data", phantoms, "--max-drop", 100)
+    assert result.exit_code == 0, result.output
+    assert words(result.stdout) == dict.fromkeys(
+        ["contract", "weights", "graph", "runtime", "checkpoint", "parity"], "ok"
+    )
+    parity = result.stdout.splitlines()[-1]
+    assert " of 48 images, logits differ by at most " in parity
+    assert "; at the export " in parity
+
+
+def test_without_a_checkpoint_the_comparison_is_skipped(small):
+    result = run(small.int8)
+    assert result.exit_code == 0
+    assert words(result.stdout)["parity"] == "skipped"
+    assert "layers quantised" in result.stdout
+
+
+@pytest.mark.parametrize("kind", ["fp32", "int8"])
+def test_one_changed_weight_is_noticed(small, tmp_path, kind):
+    path = edited(getattr(small, kind), tmp_path / "edited.onnx", nudge)
+    result = run(path)
+    assert result.exit_code == 1
+    assert words(result.stdout)["weights"] == "FAILED"
+    assert "edited after the export: sha256 " in result.stdout
+
+
+def test_an_edited_contract_is_held_against_the_checkpoint(small, phantoms, tmp_path):
+    path = edited(
+        small.fp32, tmp_path / "m.onnx", lambda model: replace(contract_of(model), temperature=2.0)
+    )
+    result = run(path, "--checkpoint", small.path, "--data", phantoms)
+    assert result.exit_code == 1
+    assert "temperature is 1.0 in the checkpoint, 2.0 in the model" in result.stdout
+
+
+def test_another_networks_file_fails_the_comparison(small, phantoms, tmp_path):
+    def swap(model: onnx.ModelProto) -> Contract:
+        tensor = max(model.graph.initializer, key=lambda one: len(one.raw_data))
+        values = numpy_helper.to_array(tensor)[::-1].copy()
+        tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+        return replace(contract_of(model), weights_sha256=weights_sha256(model))
+
+    path = edited(small.fp32, tmp_path / "m.onnx", swap)
+    result = run(path, "--checkpoint", small.path, "--data", phantoms)
+    assert result.exit_code == 1
+    assert words(result.stdout)["parity"] == "FAILED"
+    assert "the FP32 ONNX file differs from PyTorch: logits by up to " in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        (
+            lambda model: setattr(model.opset_import[0], "version", 11),
+            "opset 11, expected 17 to 20",
+        ),
+        (
+            lambda model: model.graph.initializer.extend(
+                [numpy_helper.from_array(np.zeros(3, np.float32), "left_over")]
+            ),
+            "1 initialisers that no node takes, such as left_over",
+        ),
+        (
+            lambda model: replace(
+                contract_of(model), rejection=Rejection(1.0, (0.5, 0.5), 1.0, 100)
+            ),
+            "the contract rejects by novelty, which the graph does not give",
+        ),
+    ],
+    ids=["opset", "left over", "gate"],
+)
+def test_a_graph_that_does_not_hold_what_it_should_is_told(small, tmp_path, edit, said):
+    result = run(edited(small.fp32, tmp_path / "m.onnx", edit))
+    assert result.exit_code == 1
+    assert words(result.stdout)["graph"] == "FAILED"
+    assert said in result.stdout
+
+
+def test_a_file_without_a_contract_fails(small, tmp_path):
+    model = onnx.load(small.fp32)
+    set_metadata(model, {})
+    onnx.save(model, tmp_path / "m.onnx")
+    result = run(tmp_path / "m.onnx")
+    assert result.exit_code == 1
+    assert words(result.stdout) == {"contract": "FAILED"}
+
+
+def test_json_holds_the_figures_then_and_now(small, phantoms):
+    result = run(small.fp32, "--checkpoint", small.path, "--data", phantoms, "--json")
+    found = json.loads(result.stdout)
+    assert found["passed"] is True
+    parity = found["checks"][-1]
+    assert parity["name"] == "parity"
+    assert parity["figures"]["n"] == parity["figures"]["stored"]["n"] == 48
+    assert parity["figures"]["max_logit_difference"] < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("missing.onnx", None, "Error: model file not found: "),
+        ("text.onnx", b"no model at all", "is not an ONNX model: "),
+        ("empty.onnx", b"", "is not an ONNX model: it has no nodes"),
+    ],
+)
+def test_what_is_no_model_is_wrong_use(tmp_path, name, content, said):
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    result = run(path)
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_the_contract_survives_quantisation_but_for_what_quantisation_changes(small):
+    fp32, int8 = (contract_of(onnx.load(path)).to_dict() for path in (small.fp32, small.int8))
+    changed = {name for name in fp32 if fp32[name] != int8[name]}
+    assert changed == {"precision", "quantization", "parity", "weights_sha256"}
+    for path in (small.fp32, small.int8):
+        assert [one.key for one in onnx.load(path).metadata_props] == [METADATA_KEY]
+
+
+def test_the_hash_does_not_depend_on_order_or_storage(small, tmp_path):
+    model = onnx.load(small.fp32)
+    before = weights_sha256(model)
+    tensors = list(model.graph.initializer)[::-1]
+    del model.graph.initializer[:]
+    for tensor in tensors:
+        values = numpy_helper.to_array(tensor)
+        stored = onnx.helper.make_tensor(
+            tensor.name, tensor.data_type, tensor.dims, values.ravel().tolist()
+        )  # values one by one instead of raw bytes
+        model.graph.initializer.append(stored)
+    assert weights_sha256(model) == before
+    model.graph.initializer[0].name += "_"
+    assert weights_sha256(model) != before
+
+
+@pytest.fixture(scope="module")
+def gated(road, tmp_path_factory):
+    """A run with enough images for a rejection gate, exported."""
+    folder = tmp_path_factory.mktemp("gated")
+    write_phantoms(folder / "images", PhantomConfig(count=28, size_px=80, seed=2, format="png"))
+    config = SplitConfig({"train": 0.65, "val": 0.35})
+    samples = read_folders([folder / "images"])
+    rows = partition(samples, IdSource(), config, NoProgress()).rows
+    write_manifest(rows, folder / "split.csv")
+    shutil.copy(road("artemis_cnn").path, folder / "checkpoint.pt")
+    options = ["--quantize", "--max-drop", "100", "--outputs", "embedding", "--licence", "CC0-1.0"]
+    exported = CliRunner().invoke(main, ["export", str(folder / "checkpoint.pt"), *options])
+    assert exported.exit_code == 0, exported.output
+    return folder
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "model_int8.onnx"])
+def test_an_export_from_a_run_rejects_and_verify_repeats_it(gated, name, tmp_path):
+    contract = contract_of(onnx.load(gated / name))
+    assert contract.rejection.n >= 100
+    assert 0.98 <= contract.rejection.kept <= 1
+    assert contract.licence == "CC0-1.0"
+    options = ["--checkpoint", gated / "checkpoint.pt", "--max-drop", 100]
+    result = run(gated / name, *options)
+    assert result.exit_code == 0, result.output
+    assert words(result.stdout)["rejection"] == "ok"
+    assert "outputs logits, embedding, novelty" in result.stdout
+
+    wrong = replace(contract, rejection=replace(contract.rejection, kept=0.5))
+    path = edited(gated / name, tmp_path / "m.onnx", lambda model: wrong)
+    result = run(path, *options)
+    assert result.exit_code == 1
+    assert words(result.stdout)["rejection"] == "FAILED"
+
+
+def test_no_gate_is_fitted_and_judged_on_the_same_images(gated, tmp_path):
+    arguments = [
+        gated / "checkpoint.pt",
+        "--calibration",
+        gated / "images",
+        "-o",
+        tmp_path / "m.onnx",
+    ]
+    result = CliRunner().invoke(main, ["export", *map(str, arguments)])
+    assert result.exit_code == 0
+    assert "no rejection gate: it needs validation images beside the training" in result.stderr
+    assert contract_of(onnx.load(tmp_path / "m.onnx")).rejection is None
