@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from edge_mri.session import available_threads
+from edge_mri.workers import available_threads
 from edge_mri_bench.backends import Backend
 from edge_mri_bench.pinning import pinned
 

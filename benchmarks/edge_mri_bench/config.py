@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_mri.errors import OptionError
-from edge_mri.session import available_threads
+from edge_mri.workers import available_threads
 from edge_mri_bench.backends import check_names
 
 

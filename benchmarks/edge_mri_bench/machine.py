@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_mri import __version__
-from edge_mri.session import available_threads
+from edge_mri.workers import available_threads
 
 _PACKAGES = (
     "numpy",

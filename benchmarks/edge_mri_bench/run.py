@@ -12,7 +12,7 @@ import numpy as np
 
 from edge_mri.errors import EdgeMriError, OptionError
 from edge_mri.progress import Progress
-from edge_mri.session import available_threads
+from edge_mri.workers import available_threads
 from edge_mri_bench import processes, scaling
 from edge_mri_bench.accuracy import agreement, answers, score
 from edge_mri_bench.backends import EAGER, KINDS, Backend, Settings, Skipped, open_backend

@@ -81,6 +81,7 @@ def _export(architecture: str, size: int, folder: Path, phantoms: Path) -> dict[
     import torch
 
     from edge_mri_export.exporting import ExportConfig, export
+    from edge_mri_export.recipe import QuantizationConfig
     from edge_mri_train.architectures import build
     from edge_mri_train.checkpoint import Checkpoint
 
@@ -92,7 +93,7 @@ def _export(architecture: str, size: int, folder: Path, phantoms: Path) -> dict[
     config = ExportConfig(
         checkpoint=path,
         output=path.with_suffix(".onnx"),
-        quantize=True,
+        quantization=QuantizationConfig("int8", method="minmax"),
         calibration=phantoms,
         max_drop=100,
     )

@@ -12,7 +12,8 @@ import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
 
-from edge_mri.session import open_session
+from edge_mri.onnx_file import OnnxFile
+from edge_mri.session import SessionConfig, open_session
 from edge_mri_export.errors import QuantizationError
 from edge_mri_export.graph import LESION, LOGITS
 from edge_mri_train.architectures import normalise
@@ -54,7 +55,8 @@ def checkpoint_answers(checkpoint: Checkpoint, pixels: NDArray[np.uint8]) -> Ans
 
 def file_answers(path: Path, pixels: NDArray[np.uint8]) -> Answers:
     """Ask an ONNX file about `(N, 1, S, S)` uint8 network input, as the runtime opens it."""
-    return _session_answers(open_session(path, "cpu"), pixels)
+    session = open_session(OnnxFile.read(path), SessionConfig(device="cpu", cache=False))
+    return _session_answers(session, pixels)
 
 
 def graph_answers(model: onnx.ModelProto, pixels: NDArray[np.uint8]) -> Answers:

@@ -21,8 +21,8 @@ from edge_mri_export.graph import LOGITS, NORMALISED
 from edge_mri_export.ranges import normalised
 from edge_mri_export.recipe import Target
 from edge_mri_export.simulation import QuantizedNetwork
-from edge_mri_train.architectures import INPUT_SCALE
-from edge_mri_train.augmentation import augment
+from edge_mri_train.augmentation.pipeline import Augmentation, AugmentConfig
+from edge_mri_train.augmentation.view import View
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,9 @@ def fine_tune(
     config = config or QatConfig()
     network = QuantizedNetwork(model, body, target)
     teacher = memory_session(body)
-    generator = torch.Generator().manual_seed(config.seed)
-    images = torch.from_numpy(pixels[: config.images])
+    generator = np.random.default_rng(config.seed)
+    augmentation = Augmentation(AugmentConfig())
+    images = pixels[: config.images]
     steps = max(len(images) // config.batch_size, 1)
     optimizer = torch.optim.Adam(network.parameters(), config.learning_rate)
     schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -80,11 +81,13 @@ def fine_tune(
     )
     with progress.bar("fine-tuning", steps * config.epochs) as advance:
         for _ in range(config.epochs):
-            order = torch.randperm(len(images), generator=generator)
-            for chosen in torch.split(order, config.batch_size)[:steps]:
-                batch = _augmented(images[chosen], generator)
-                (wanted,) = teacher.run([LOGITS], {NORMALISED: normalised(batch.numpy())})
-                loss = _distillation(network(batch), torch.from_numpy(wanted), config.temperature)
+            order = generator.permutation(len(images))
+            for start in range(0, steps * config.batch_size, config.batch_size):
+                chosen = images[order[start : start + config.batch_size]]
+                batch = _augmented(chosen, augmentation, generator)
+                (wanted,) = teacher.run([LOGITS], {NORMALISED: normalised(batch)})
+                given = network(torch.from_numpy(batch))
+                loss = _distillation(given, torch.from_numpy(wanted), config.temperature)
                 if not torch.isfinite(loss):
                     raise QuantizationError("fine-tuning diverged: its loss is no number")
                 optimizer.zero_grad(set_to_none=True)
@@ -96,10 +99,13 @@ def fine_tune(
     return network.to_model()
 
 
-def _augmented(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Return uint8 images, augmented as in training."""
-    changed = augment(images.float() * INPUT_SCALE, generator)
-    return torch.round(changed / INPUT_SCALE).clamp(0, 255).to(torch.uint8)
+def _augmented(
+    images: NDArray[np.uint8], augmentation: Augmentation, generator: np.random.Generator
+) -> NDArray[np.uint8]:
+    """Return `(N, 1, S, S)` uint8 images, moved and re-contrasted as in training."""
+    views = [View(image[0].astype(np.float32) / np.float32(255), None) for image in images]
+    changed = [augmentation(view, generator).image for view in views]
+    return np.round(np.stack(changed)[:, np.newaxis] * 255).astype(np.uint8)
 
 
 def _distillation(given: Tensor, wanted: Tensor, temperature: float) -> Tensor:
