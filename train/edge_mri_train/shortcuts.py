@@ -121,7 +121,8 @@ def control_shortcuts(
         _TREES, min_samples_leaf=2, class_weight="balanced", random_state=seed
     )
     answers = cross_val_predict(forest, table[chosen], labels, groups=members, cv=folds)
-    weights = forest.fit(table[chosen], labels).feature_importances_
+    with np.errstate(invalid="ignore"):  # trees that found nothing to divide by
+        weights = np.nan_to_num(forest.fit(table[chosen], labels).feature_importances_)
     telling = sorted(zip(STATISTICS, weights.tolist(), strict=True), key=lambda pair: -pair[1])
     return ShortcutControl(
         n=len(chosen),
