@@ -115,7 +115,10 @@ class LesionNetwork(nn.Module):
 
 
 def _enlarged(coarse: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    return functional.interpolate(coarse, size=like.shape[2:], mode="nearest")
+    side = like.shape[2]
+    if side == 2 * coarse.shape[2]:  # a factor is one node in the exported graph, a size is four
+        return functional.interpolate(coarse, scale_factor=2.0, mode="nearest")
+    return functional.interpolate(coarse, size=(side, side), mode="nearest")
 
 
 def _attended(features: torch.Tensor, attention: torch.Tensor) -> torch.Tensor:
