@@ -177,3 +177,45 @@ def test_a_killed_run_can_be_resumed(phantoms, tmp_path):
     said = interrupt_after(process, "epoch")
     assert process.returncode == 130
     assert not any("Traceback" in line for line in said)
+
+
+@pytest.fixture
+def recipe_file(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        'arch = "squeezenet1_1"\ninit_weights = "none"\nimage_size = 32\nepochs = 9\n'
+        "label_smoothing = 0.1\n[augment]\nnoise = 0.5\nmove = 0.0\n"
+    )
+    return path
+
+
+def test_options_win_over_the_recipe_and_the_recipe_over_the_defaults(
+    phantoms, tmp_path, recipe_file
+):
+    out = tmp_path / "run"
+    result = run(
+        "--recipe", recipe_file, "--data", phantoms, "--epochs", 1, "--out", out,
+        "--augment-with", "jpeg=0.25",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    config = TrainConfig.read(out / "config.json")
+    assert (config.arch, config.epochs, config.label_smoothing) == ("squeezenet1_1", 1, 0.1)
+    assert (config.batch_size, config.learning_rate) == (32, 5e-4)
+    augment = config.augment
+    assert (augment.noise, augment.move, augment.jpeg, augment.contrast) == (0.5, 0.0, 0.25, 1.0)
+
+
+@pytest.mark.parametrize("switch", ["colour=1", "noise", "noise=often", "=1"])
+def test_a_change_there_is_not_is_refused_with_the_list(phantoms, switch):
+    result = run("--data", phantoms, *QUICK, "--augment-with", switch)
+    assert result.exit_code == 2
+    assert result.stderr.startswith(
+        f"Error: --augment-with {switch!r}; expected NAME=SHARE with a name of paste, decoy, "
+    )
+
+
+def test_a_contact_sheet_is_drawn_and_nothing_is_trained(phantoms, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = run("--data", phantoms, *QUICK, "--contact-sheet", "sheet.png")
+    assert result.exit_code == 0, result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["sheet.png"]
