@@ -1,14 +1,19 @@
 r"""Whether heatmaps point at tumours: peaks and boxes against an expert's outlines.
 
-    python benchmarks/measure_heatmaps.py MODEL --data cheng [--seen FILE] [--json FILE]
+    python benchmarks/measure_heatmaps.py MODEL --data cheng [--manifest split.csv] [--json FILE]
 
 The folder holds images and `outlines.json`, which maps their paths in it to polygons in pixels of
 the image. Images that the model was trained on, or near duplicates of such, are left out by what
-it remembers of them (the `.seen` file beside it; `--seen` names another, `--all` keeps them).
+it remembers of them (the `.seen` file beside it; `--seen` names another, `--all` keeps them). With
+`--manifest` those are kept that the run's manifest gave to validation, whole patients as far as
+they are known: what there is to measure a model that learned from the same set.
 
 Printed, with n and Wilson's 95 % intervals: the share of images whose peak lies inside the outline
 or within 5 px of it; the same for a point drawn at random from the head, what chance gives; the
 share of boxes whose intersection with the outline's bounding box is at least half of their union.
+
+`--fractions` tries other fractions of the peak's height for the box: chosen on one half of the
+images by number (those of one patient are neighbours), scored on the other.
 
 Last a check of sanity (Adebayo et al. 2018, "Sanity checks for saliency maps"): with the weights of
 every layer shuffled, maps must no longer resemble those of the model (Spearman's correlation) nor
@@ -40,12 +45,14 @@ from edge_mri.location import Box, lesion_box, maps, peak
 from edge_mri.preprocess import Placement, preprocess
 from edge_mri.progress import TerminalProgress
 from edge_mri_train.duplicates.seen import SeenImages
+from edge_mri_train.manifest import read_manifest
 from edge_mri_train.metrics import ratio, wilson
 from edge_mri_train.predictor import SEEN_SUFFIX
 from edge_mri_train.scan import fingerprint_files
 
 RADII_PX = (0, 5)
 LEAST_IOU = 0.5
+FRACTIONS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.9)
 
 _BATCH = 32
 _HEAD = 20  # grey level from which a pixel counts as head
@@ -74,6 +81,7 @@ class Finding:
     Attributes:
         case: The image.
         cells: `(h, w)` its map.
+        place: Where the image lies in the network's input.
         distance: From the peak to the outline in pixels; negative inside.
         by_chance: For each of `RADII_PX`, the share of the head that is as near.
         iou: Of the box and the outline's bounding box; 0 without a box.
@@ -82,6 +90,7 @@ class Finding:
 
     case: Case
     cells: NDArray[np.float32]
+    place: Placement
     distance: float
     by_chance: tuple[float, ...]
     iou: float
@@ -104,6 +113,13 @@ def unseen(cases: Sequence[Case], seen: SeenImages) -> list[Case]:
     return [case for case, was in zip(cases, known, strict=True) if not was]
 
 
+def validated(cases: Sequence[Case], manifest: Path) -> list[Case]:
+    """Return the images that a manifest gives to validation."""
+    samples = [row.sample for row in read_manifest(manifest)]
+    kept = {sample.file.resolve() for sample in samples if sample.split == "val"}
+    return [case for case in cases if case.file.resolve() in kept]
+
+
 def findings(classifier: Classifier, cases: Sequence[Case]) -> Iterator[Finding]:
     """Ask a model where the tumours are."""
     contract = classifier.contract
@@ -122,6 +138,7 @@ def findings(classifier: Classifier, cases: Sequence[Case]) -> Iterator[Finding]
             yield Finding(
                 case,
                 cells,
+                place,
                 distance(case.polygon, peak(cells, place)),
                 chance(case.polygon, image),
                 0.0 if box is None else iou(box, outline_box(case.polygon)),
@@ -179,6 +196,36 @@ def scores(found: Sequence[Finding]) -> dict[str, Any]:
     values["box_ci95"] = wilson(boxes, n)
     values["median_iou"] = float(np.median([one.iou for one in found])) if n else None
     return values
+
+
+def box_fractions(found: Sequence[Finding]) -> dict[str, Any]:
+    """Return the share of good boxes by fraction, and of those whose fraction others chose."""
+    good = np.array(
+        [
+            [
+                _is_good(lesion_box(one.cells, one.place, fraction), one.case)
+                for fraction in FRACTIONS
+            ]
+            for one in found
+        ]
+    )
+    halves = np.array([int(one.case.file.stem) for one in found])
+    halves = halves > np.median(halves)
+    chosen, hits = [], 0
+    for half in (False, True):
+        best = int(good[halves != half].sum(axis=0).argmax())
+        chosen.append(FRACTIONS[best])
+        hits += int(good[halves == half, best].sum())
+    return {
+        "shares": dict(zip(map(str, FRACTIONS), good.mean(axis=0).round(4).tolist(), strict=True)),
+        "chosen_by_halves": chosen,
+        "on_the_other_half": ratio(hits, len(found)),
+        "on_the_other_half_ci95": wilson(hits, len(found)),
+    }
+
+
+def _is_good(box: Box | None, case: Case) -> bool:
+    return box is not None and iou(box, outline_box(case.polygon)) >= LEAST_IOU
 
 
 def shuffled(path: Path, seed: int, target: Path) -> None:
@@ -239,6 +286,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("--data", type=Path, required=True, help="images and outlines.json")
     parser.add_argument("--seen", type=Path, help="what the model remembers")
+    parser.add_argument("--manifest", type=Path, help="keep its validation images instead")
+    parser.add_argument("--fractions", action="store_true", help="of a peak's height, for boxes")
     parser.add_argument("--all", action="store_true", help="also images that it was trained on")
     parser.add_argument("--networks", type=int, default=5, help="with shuffled weights")
     parser.add_argument("--images", type=int, default=100, help="for the check of sanity")
@@ -249,7 +298,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(f"{options.model} has neither a lesion map nor a cam output")
     cases = read_cases(options.data)
     count = len(cases)
-    if not options.all:
+    if options.manifest:
+        cases = validated(cases, options.manifest)
+    elif not options.all:
         memory = options.seen or options.model.with_suffix(SEEN_SUFFIX)
         if not memory.is_file():
             parser.error(f"{memory} is missing: give --seen, or --all to keep training images")
@@ -271,6 +322,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         **{name: scores(group) for name, group in groups.items() if group},
         "sanity": sanity(classifier, found, options.networks, options.images),
     }
+    if options.fractions:
+        results["fractions"] = box_fractions(found)
     click.echo(
         f"{'':<16}{'n':>6}{'peak inside %':>24}{'chance':>8}{'within 5 px %':>24}{'chance':>8}"
         f"{'box IoU >= 0.5 %':>24}{'median IoU':>12}"
@@ -279,6 +332,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if name in results:
             click.echo(f"{name:<16}{_row(results[name])}")
     click.echo(f"shuffled weights: {json.dumps(results['sanity'])}")
+    if options.fractions:
+        click.echo(f"boxes by fraction: {json.dumps(results['fractions'])}")
     if options.json:
         options.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
 

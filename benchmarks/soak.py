@@ -3,7 +3,7 @@
 Phantoms and broken files are streamed over and over; the resident size is noted after the first
 10,000 images (or a tenth of them) and at the end. Then one classifier is called from eight threads.
 
-    python benchmarks/soak.py [--images 1000000] [--threads 2] [--calls 10000] [--json FILE]
+    python benchmarks/soak.py [--model FILE] [--images 1000000] [--threads 2] [--calls 10000]
 """
 
 import argparse
@@ -46,12 +46,13 @@ def written(folder: Path) -> list[Path]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--model", type=Path, help="default: the one that ships")
     parser.add_argument("--images", type=int, default=1_000_000)
     parser.add_argument("--threads", type=int, default=available_threads())
     parser.add_argument("--calls", type=int, default=10_000)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    classifier = Classifier.load(device="cpu")
+    classifier = Classifier.load(options.model, device="cpu")
     with tempfile.TemporaryDirectory() as folder:
         files = written(Path(folder))
         expected = list(classifier.stream(files, threads=1))
@@ -73,6 +74,7 @@ def main() -> None:
                 answer != expected[place] for answer, place in zip(answers, calls, strict=True)
             )
     found = {
+        "model": f"{classifier.contract.name} {classifier.contract.precision}",
         "images": options.images,
         "threads": options.threads,
         "images_per_second": round(options.images / seconds, 1),

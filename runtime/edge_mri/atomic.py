@@ -2,11 +2,14 @@
 
 import errno
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from edge_mri.errors import EdgeMriError, OutputError
+
+_MASK = threading.Lock()
 
 
 @contextmanager
@@ -52,6 +55,15 @@ def _beside(path: Path) -> tuple[Path, Path]:
 
 
 def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
+    """Return the process's mask; where the system tells it, without changing it for a moment."""
+    try:
+        status = Path("/proc/self/status").read_bytes()
+    except OSError:
+        status = b""
+    _, found, rest = status.partition(b"\nUmask:")
+    if found:
+        return int(rest.split(maxsplit=1)[0], 8)
+    with _MASK:
+        mask = os.umask(0o077)  # what another thread makes meanwhile is rather too private
+        os.umask(mask)
     return mask

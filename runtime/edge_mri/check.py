@@ -1,12 +1,8 @@
-"""Proof that an installation answers as it should: golden images and what a model says to them.
+"""Proof that an installation answers as it should: golden images, asked again and compared.
 
-The golden images are phantoms, as encoded files, so that decoder, preprocessing and network are
-all in the proof. They lie beside the model with the answers of the machine that wrote them:
-`model.golden.json` for `model.onnx`.
+The images and what was said to them are `edge_mri.golden`.
 """
 
-import base64
-import json
 import os
 import platform
 import statistics
@@ -15,49 +11,21 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
-
-from edge_mri.atomic import atomic_path
 from edge_mri.audit import versions
 from edge_mri.classifier import Classifier
-from edge_mri.errors import EdgeMriError, ImageError, ModelFormatError, ModelNotFoundError
-from edge_mri.labels import LabelSpace
-from edge_mri.phantom import draw_phantom
+from edge_mri.errors import EdgeMriError, ImageError
+from edge_mri.golden import Golden, GoldenImage, answers_by_name
 from edge_mri.workers import available_threads
 
 # CPUs round the sums of an INT8 graph differently: between VNNI and AVX2 logits moved by up to
 # 0.05, a probability then by a quarter of that at most; decoders differ by a grey level.
 TOLERANCE = 0.03
 
-_SIZES_PX = {".jpg": 512, ".png": 96}
 _SPEED_ROUNDS = 20
 _FEATURES = (
     *("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8"),
     *("asimd", "asimddp", "i8mm", "sve", "bf16"),
 )
-
-
-@dataclass(frozen=True)
-class GoldenImage:
-    """An image and what the model said to it.
-
-    Attributes:
-        name: What it shows.
-        data: The encoded file.
-        probabilities: By type, then by plane, where the model knows planes.
-    """
-
-    name: str
-    data: bytes
-    probabilities: dict[str, float]
-
-
-@dataclass(frozen=True)
-class Golden:
-    """Golden images, of one model file."""
-
-    model_sha256: str
-    images: tuple[GoldenImage, ...]
 
 
 @dataclass(frozen=True)
@@ -97,59 +65,6 @@ class Checked:
         return asdict(self)
 
 
-def golden_path(model: Path) -> Path:
-    """Return where the golden values of a model file lie."""
-    return model.with_suffix(".golden.json")
-
-
-def write_golden(classifier: Classifier) -> Path:
-    """Draw the golden images and write them with the model's answers beside the model."""
-    images = []
-    for number, label in enumerate(LabelSpace().classes[::2]):
-        suffix = list(_SIZES_PX)[number % 2]
-        pixels = draw_phantom(label, size_px=_SIZES_PX[suffix], seed=1, index=number)
-        quality = [cv2.IMWRITE_JPEG_QUALITY, 40] if suffix == ".jpg" else []
-        data = cv2.imencode(suffix, pixels, quality)[1].tobytes()
-        images.append(GoldenImage(f"{label}{suffix}", data, _answers(classifier, data)))
-    values = {
-        "notice": "Drawings, not patients; probabilities by the model with this hash.",
-        "model_sha256": classifier.model_sha256,
-        "images": [
-            {
-                "name": image.name,
-                "probabilities": image.probabilities,
-                "data": base64.b64encode(image.data).decode(),
-            }
-            for image in images
-        ],
-    }
-    path = golden_path(classifier.path)
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-    return path
-
-
-def read_golden(model: Path) -> Golden:
-    """Read the golden values of a model file.
-
-    Raises:
-        ModelNotFoundError: There are none.
-        ModelFormatError: The file holds something else.
-    """
-    path = golden_path(model)
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        images = tuple(
-            GoldenImage(image["name"], base64.b64decode(image["data"]), image["probabilities"])
-            for image in values["images"]
-        )
-        return Golden(values["model_sha256"], images)
-    except FileNotFoundError as error:
-        raise ModelNotFoundError(path) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelFormatError(path, "a file of golden values", repr(error)) from error
-
-
 def check(classifier: Classifier, golden: Golden) -> Checked:
     """Ask the golden images again and compare; an answer that fails counts as wholly different."""
     differences = {image.name: _difference(classifier, image) for image in golden.images}
@@ -174,14 +89,9 @@ def check(classifier: Classifier, golden: Golden) -> Checked:
     )
 
 
-def _answers(classifier: Classifier, data: bytes) -> dict[str, float]:
-    record = classifier.predict(data)
-    return (record.type_probabilities or {}) | (record.plane_probabilities or {})
-
-
 def _difference(classifier: Classifier, image: GoldenImage) -> float:
     try:
-        found = _answers(classifier, image.data)
+        found = answers_by_name(classifier, image.data)
     except EdgeMriError:  # a decoder that is missing, say
         return 1.0
     if found.keys() != image.probabilities.keys():

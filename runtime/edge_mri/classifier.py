@@ -1,56 +1,39 @@
 """The classifier: a model file and its contract, asked about images.
 
-One image, a batch of network input, or a stream of files. Finding the files is
-`edge_mri.images`, answering some of them together `edge_mri.file_batch`, running batches side by
-side `edge_mri.stream`, writing the records `edge_mri.output`.
+One image, a batch of network input, or a stream of files. Opening and running the model is
+`edge_mri.graph`, finding the files `edge_mri.images`, answering some of them together
+`edge_mri.file_batch`, running batches side by side `edge_mri.stream`, writing the records
+`edge_mri.output`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_mri.contract import Contract
 from edge_mri.decision import Answers
 from edge_mri.errors import ContractError, ImageDecodeError
+from edge_mri.graph import Graph
 from edge_mri.images import Frame, decode_frames, grey_array, read_file
 from edge_mri.location import maps
-from edge_mri.onnx_file import OnnxFile
 from edge_mri.prediction import Prediction, predictions, softmax
-from edge_mri.preprocess import Placement, preprocess
-from edge_mri.providers import CPU, CUDA
-from edge_mri.session import Run, SessionConfig, open_session, runner
+from edge_mri.prepared import Prepared
+from edge_mri.providers import CPU
+from edge_mri.session import SessionConfig
 from edge_mri.stream import stream_batches
 from edge_mri.workers import available_threads, one_core_each
 
 SHIPPED_MODEL = Path(__file__).parent / "models" / "edge_mri_int8.onnx"
 
-# Files that a worker takes at a time, and images per call of the graph: docs/decisions/0023.
-CPU_BATCH, CPU_CALL, CUDA_BATCH = 8, 4, 64
+CPU_BATCH, CUDA_BATCH = 8, 64
+"""Files that a worker takes at a time: docs/decisions/0023."""
 
 Finish = Callable[[Prediction, NDArray[np.uint8], NDArray[np.float32] | None], Prediction]
 Source = str | PathLike[str] | bytes | NDArray[np.uint8]
-
-_NO_PIXELS = np.empty((0, 0), np.uint8)
-
-
-class Prepared(NamedTuple):
-    """A frame on its way into the network.
-
-    Attributes:
-        pixels: `(1, S, S)` uint8 network input.
-        place: Where the image lies in it.
-        frame: What it was made of; without its pixels where nobody needs them any more.
-    """
-
-    pixels: NDArray[np.uint8]
-    place: Placement
-    frame: Frame
 
 
 class Classifier:
@@ -61,13 +44,10 @@ class Classifier:
 
     Attributes:
         path: The model file.
-        contract: What the model says about itself.
         config: What it was asked to run on.
         reject: Whether images are rejected as the contract says; False: all are answered.
-        device: `cpu`, `cuda`, or another execution provider's name: what it really runs on.
-        provider: onnxruntime's name of the same.
-        model_sha256: Hash of the model file, hexadecimal.
-        fixed_batch: How many images a call must have; None where any number will do.
+        graph: The opened file, and where it runs.
+        contract: What the model says about itself.
     """
 
     def __init__(
@@ -76,16 +56,8 @@ class Classifier:
         self.path = path
         self.config = config or SessionConfig()
         self.reject = reject
-        model = OnnxFile.read(path)
-        self.contract = Contract.from_metadata(model.metadata)  # before the graph is looked at
-        model = replace(model, weights_sha256=self.contract.weights_sha256)
-        self.model_sha256 = model.sha256
-        session = open_session(model, self.config)
-        self.provider = str(session.get_providers()[0])
-        self.device = {CPU: "cpu", CUDA: "cuda"}.get(self.provider, self.provider)
-        self._outputs = {output.name for output in session.get_outputs()}
-        self.fixed_batch = _check_signature(session, self.contract)
-        self._run = runner(session)
+        self.graph = Graph(path, self.config)
+        self.contract = self.graph.contract
 
     @classmethod
     def load(
@@ -118,6 +90,21 @@ class Classifier:
         return _reopen, (self.path, self.config, self.reject, self.model_sha256)
 
     @property
+    def device(self) -> str:
+        """What it really runs on: `cpu`, `cuda`, or another execution provider's name."""
+        return self.graph.device
+
+    @property
+    def provider(self) -> str:
+        """What onnxruntime calls the device."""
+        return self.graph.provider
+
+    @property
+    def model_sha256(self) -> str:
+        """Hash of the model file, hexadecimal."""
+        return self.graph.model_sha256
+
+    @property
     def batch_size(self) -> int:
         """Images answered together that suit what it runs on."""
         if self.config.low_power:
@@ -127,7 +114,7 @@ class Classifier:
     @property
     def map_output(self) -> str | None:
         """What says where the lesion is: `lesion`, else `cam`; None: the graph has neither."""
-        return next((name for name in ("lesion", "cam") if name in self._outputs), None)
+        return next((name for name in ("lesion", "cam") if name in self.graph.outputs), None)
 
     def predict(self, source: Source) -> Prediction:
         """Classify one image.
@@ -136,19 +123,14 @@ class Classifier:
             source: A path, an image file's bytes, or a uint8 array: `(H, W)` grey or
                 `(H, W, 3)` RGB.
 
+        A plane that the file itself tells, as DICOM may, goes before the model's, as in `stream`.
+
         Raises:
             ImageError: The image cannot be used; the message is the reason.
         """
         path = str(source) if isinstance(source, str | PathLike) else ""
-        return self.records([path], [self.prepare(self._only_frame(source))])[0]
-
-    def prepare(self, frame: Frame, *, keep: bool = False) -> Prepared:
-        """Turn a frame into network input; its pixels are let go of unless `keep`."""
-        spec = self.contract.preprocess
-        height, width = frame.pixels.shape
-        place = Placement.of((height * frame.shrunk, width * frame.shrunk), spec)
-        pixels = preprocess(frame.pixels, spec)
-        return Prepared(pixels, place, frame if keep else replace(frame, pixels=_NO_PIXELS))
+        image = Prepared.of(self._only_frame(source), self.contract.preprocess)
+        return self.records([path], [image])[0]
 
     def records(
         self, paths: Sequence[str], images: Sequence[Prepared], finish: Finish | None = None
@@ -190,11 +172,11 @@ class Classifier:
             lesion: Also fetch what says where the lesion is, see `map_output`.
         """
         wanted = ["logits"]
-        if self.contract.rejection is not None and "novelty" in self._outputs:
+        if self.contract.rejection is not None and "novelty" in self.graph.outputs:
             wanted.append("novelty")
         if lesion and self.map_output is not None:
             wanted.append(self.map_output)
-        given = dict(zip(wanted, self.outputs(wanted, batch), strict=True))
+        given = dict(zip(wanted, self.graph.run(wanted, batch), strict=True))
         return Answers(
             softmax(given["logits"], self.contract.temperature),
             given.get("novelty"),
@@ -208,14 +190,7 @@ class Classifier:
 
     def logits(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return `(N, K)` logits of `(N, 1, S, S)` uint8 network input."""
-        return self.outputs(["logits"], batch)[0]
-
-    def outputs(self, names: list[str], batch: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-        """Return outputs of the graph by name for `(N, 1, S, S)` uint8 network input."""
-        most = self.fixed_batch or (CPU_CALL if self.provider == CPU else len(batch))
-        if len(batch) == most or (len(batch) < most and self.fixed_batch is None):
-            return self._run(names, batch)
-        return _in_calls(self._run, names, batch, most, fill=self.fixed_batch is not None)
+        return self.graph.run(["logits"], batch)[0]
 
     def stream(
         self,
@@ -261,42 +236,8 @@ class Classifier:
         return first
 
 
-def _check_signature(session: Any, contract: Contract) -> int | None:
-    """Compare graph and contract; return the batch size the graph insists on, if it does."""
-    size = contract.preprocess.size
-    takes = session.get_inputs()[0]
-    shape = list(takes.shape)
-    if takes.type != "tensor(uint8)" or len(shape) != 4 or shape[1:] != [1, size, size]:
-        raise ContractError(
-            f"the graph takes {takes.type} {takes.shape}, "
-            f"the contract says uint8 (N, 1, {size}, {size})"
-        )
-    gives = {output.name: output.shape for output in session.get_outputs()}
-    classes = len(contract.labels.classes)
-    if "logits" not in gives or gives["logits"][-1] != classes:
-        raise ContractError(
-            f"the graph's outputs are {gives}, the contract says logits (N, {classes})"
-        )
-    return shape[0] if isinstance(shape[0], int) else None
-
-
 def _reopen(path: Path, config: SessionConfig, reject: bool, model_sha256: str) -> Classifier:
     classifier = Classifier(path, config, reject=reject)
     if classifier.model_sha256 != model_sha256:
         raise ContractError(f"{path} is another file than when it was sent to this process")
     return classifier
-
-
-def _in_calls(
-    run: Run, names: list[str], batch: NDArray[np.uint8], size: int, *, fill: bool
-) -> list[NDArray[np.float32]]:
-    """Run a graph on `size` images a call; with `fill`, black ones fill up the last."""
-    parts = []
-    for start in range(0, max(len(batch), 1), size):
-        part = batch[start : start + size]
-        given = part
-        if fill and len(part) < size:
-            given = np.zeros((size, *batch.shape[1:]), np.uint8)
-            given[: len(part)] = part
-        parts.append([array[: len(part)] for array in run(names, given)])
-    return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]

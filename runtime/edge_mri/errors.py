@@ -20,6 +20,7 @@ what was expected, what came, what to do next.
     ├── OptionError(ValueError)           an option, or a combination of options
     ├── OutputError(OSError)              a result that cannot be written
     ├── DeviceError(RuntimeError)         a device that was asked for and is not there
+    ├── RunError(RuntimeError)            onnxruntime failed while it ran a model
     └── MissingExtraError(ImportError)    an optional dependency that is not installed
 
 `edge_mri_train` and `edge_mri_export` add leaves of their own to the same tree.
@@ -144,6 +145,17 @@ class OutputError(EdgeMriError, OSError):
 
 class DeviceError(EdgeMriError, RuntimeError):
     """A device was asked for and cannot be used."""
+
+
+class RunError(EdgeMriError, RuntimeError):
+    """onnxruntime failed while it ran a model that it had loaded."""
+
+    def __init__(self, device: str, images: int, reason: str) -> None:
+        first = next(iter(reason.splitlines()), "") or "no reason given"
+        super().__init__(
+            f"onnxruntime failed on {device} with {images} images at a time: {first}; "
+            "where memory ran out, try a smaller --batch-size or --device cpu"
+        )
 
 
 class MissingExtraError(EdgeMriError, ImportError):

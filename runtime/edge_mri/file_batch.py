@@ -6,10 +6,11 @@ from os import PathLike
 from pathlib import Path
 
 from edge_mri.audit import Audit
-from edge_mri.classifier import Classifier, Finish, Prepared
+from edge_mri.classifier import Classifier, Finish
 from edge_mri.errors import ImageError
 from edge_mri.images import decode_frames, read_file
 from edge_mri.prediction import Prediction
+from edge_mri.prepared import Prepared
 
 
 def predict_files(
@@ -45,7 +46,8 @@ def predict_files(
             data = read_file(Path(path))
             origin = begun and begun.of(data)
             for frame in decode_frames(data, reduce_to=spec.reduce_to):
-                waiting.append((len(answers), classifier.prepare(frame, keep=finish is not None)))
+                prepared = Prepared.of(frame, spec, keep=finish is not None)
+                waiting.append((len(answers), prepared))
                 answers.append(Prediction(path, "error", audit=origin))
                 if len(waiting) >= classifier.batch_size:
                     answer_waiting()

@@ -14,8 +14,11 @@ from edge_mri.preprocess import Placement
 Map = NDArray[np.float32]
 Box = tuple[int, int, int, int]
 
-BOX_FRACTION = 0.5
-"""A box holds the cells around the peak, connected, that reach this fraction of its height."""
+BOX_FRACTION = 0.75
+"""A box holds what lies around the peak, connected, and reaches this fraction of its height.
+
+Chosen on validation images: docs/decisions/0028.
+"""
 
 
 def maps(answers: Answers, labels: LabelSpace) -> Map | None:

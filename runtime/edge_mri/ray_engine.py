@@ -20,6 +20,7 @@ import ray.data
 
 from edge_mri.classifier import Classifier
 from edge_mri.file_batch import predict_files
+from edge_mri.images import Limits
 from edge_mri.prediction import Prediction
 from edge_mri.workers import one_core_each
 
@@ -30,7 +31,8 @@ BATCH = 64
 class Worker:
     """What runs in a worker process: a classifier of its own, asked about batches of files."""
 
-    def __init__(self, classifier: Classifier, folder: str, audit: bool) -> None:
+    def __init__(self, classifier: Classifier, folder: str, limits: Limits, audit: bool) -> None:
+        limits.set_for_process()  # a worker's environment is the cluster's, not the caller's
         with suppress(OSError):  # a folder that is not here matters to relative paths alone
             os.chdir(folder)
         self._answer = partial(predict_files, classifier, audit=audit)
@@ -49,7 +51,7 @@ def stream_on_ray(
     batch_size: int | None = None,
     audit: bool = False,
 ) -> Iterator[Prediction]:
-    """Classify files on the workers of a cluster, in their order.
+    """Classify files on the workers of a cluster, in their order, under this process's limits.
 
     Args:
         classifier: Pickled to the workers, which open its model file again.
@@ -63,12 +65,13 @@ def stream_on_ray(
     context = ray.data.DataContext.get_current()
     context.execution_options.preserve_order = True
     context.enable_progress_bars = False
+    limits = Limits.from_environment()
     workers = max(int(ray.cluster_resources().get("CPU", 1)), 1)
     names = iter(paths)
     while window := [{"path": os.fsencode(name)} for name in islice(names, WINDOW)]:
         answers = ray.data.from_items(window).map_batches(
             Worker,
-            fn_constructor_args=(classifier, str(Path.cwd()), audit),
+            fn_constructor_args=(classifier, str(Path.cwd()), limits, audit),
             batch_size=batch_size or BATCH,
             compute=ray.data.ActorPoolStrategy(min_size=1, max_size=workers),
             num_cpus=1,

@@ -59,12 +59,16 @@ class VolumeSummaries:
         threshold: P(any tumour) at or above which a slice, and a volume, counts as tumour.
         most: How many volumes are gathered; those that begin later are left out. None for all,
             about a kilobyte each.
+
+    Attributes:
+        left_out: Whether there were more than `most`.
     """
 
     def __init__(self, threshold: float = 0.5, most: int | None = None) -> None:
         self._threshold = threshold
         self._most = most
         self._gathered: dict[tuple[str, str | None], _Gathered] = {}
+        self.left_out = False
 
     def through(self, records: Iterable[Prediction]) -> Iterator[Prediction]:
         """Let records pass and remember what they say of their volumes."""
@@ -86,6 +90,8 @@ class VolumeSummaries:
             return
         if key in self._gathered or self._most is None or len(self._gathered) < self._most:
             self._gathered.setdefault(key, _Gathered(self._threshold)).add(record)
+        else:
+            self.left_out = True
 
 
 @dataclass(frozen=True, order=True)

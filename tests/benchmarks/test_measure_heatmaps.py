@@ -81,6 +81,21 @@ def test_a_model_is_scored_where_the_answer_is_known(script, squares, mapped, tm
     assert "3 of 3 images, map from `lesion`" in capsys.readouterr().out
 
 
+def test_images_that_a_manifest_gives_to_validation_are_kept(script, squares, mapped, tmp_path):
+    manifest, found = tmp_path / "split.csv", tmp_path / "found.json"
+    lines = ["set,path,sha256,type,plane,group,split"]
+    for number, split in enumerate(("val", "train", "val")):
+        lines.append(f".,glioma/{number}.png,{number:064x},glioma,,g{number},{split}")
+    manifest.write_text("\n".join(lines) + "\n")
+    asked = [str(mapped()), "--data", str(squares), "--manifest", str(manifest)]
+    script.main([*asked, "--fractions", "--networks", "1", "--json", str(found)])
+    values = json.loads(found.read_text())
+    assert (values["all"]["n"], values["left_out"]) == (2, 1)
+    # Of the two kept, one has its outline elsewhere: no height makes that box right.
+    assert max(values["fractions"]["shares"].values()) == pytest.approx(1 / 2)
+    assert len(values["fractions"]["chosen_by_halves"]) == 2
+
+
 def test_a_model_without_a_map_or_a_memory_is_refused(script, squares, mapped, capsys):
     for model, reason in (
         (mapped(map_output=None), "has neither a lesion map nor a cam output"),

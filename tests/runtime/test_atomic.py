@@ -147,3 +147,26 @@ def test_a_pipe_is_written_to_and_stays_a_pipe(tmp_path):
     assert read == ["whole"]
     assert pipe.is_fifo()
     assert names(tmp_path) == ["pipe"]
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+def test_the_mask_is_never_opened_for_other_threads(tmp_path, monkeypatch, is_told):
+    before = os.umask(0o027)
+    asked = []
+    change = os.umask
+    monkeypatch.setattr(os, "umask", lambda mask: asked.append(mask) or change(mask))
+    read = Path.read_bytes
+
+    def told(path: Path) -> bytes:
+        if path == Path("/proc/self/status") and not is_told:
+            raise FileNotFoundError
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", told)
+    try:
+        put(tmp_path / "out.json", "whole")
+    finally:
+        change(before)
+    assert stat.S_IMODE((tmp_path / "out.json").stat().st_mode) == 0o640
+    assert all(mask & 0o027 == 0o027 for mask in asked)
+    assert not asked or not is_told or not Path("/proc/self/status").exists()

@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from edge_mri import check as check_module
-from edge_mri.check import TOLERANCE, check, golden_path, read_golden
+from edge_mri.check import TOLERANCE, check
 from edge_mri.classifier import SHIPPED_MODEL
+from edge_mri.golden import golden_path, read_golden
 
 
 @pytest.fixture

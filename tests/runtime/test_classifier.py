@@ -227,7 +227,7 @@ def in_threes(monkeypatch):
 @pytest.mark.parametrize("count", [1, 3, 7])
 def test_a_graph_of_a_fixed_batch_takes_any_number(in_threes, files, answers, count):
     fixed = Classifier.load(device="cpu")
-    assert fixed.fixed_batch == 3
+    assert fixed.graph.fixed_batch == 3
     assert_close(list(fixed.stream(files[:count], threads=1)), answers[:count])
     assert fixed.logits(np.zeros((0, 1, 160, 160), np.uint8)).shape == (0, 12)
 

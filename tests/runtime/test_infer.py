@@ -455,3 +455,18 @@ def test_real_images_have_answers(command, data_dir, folder):
         assert record["type"] in TYPES
         assert record["plane"] in PLANES
         assert sum(record["type_probabilities"].values()) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_model_that_fails_while_it_runs_ends_the_run_with_its_reason(
+    command, picture, monkeypatch
+):
+    def failing(names, batch):
+        raise RuntimeError("Failed to allocate memory\nand much more")
+
+    monkeypatch.setattr("edge_mri.graph.runner", lambda session: failing)
+    ended = command("infer", picture, "--format", "jsonl")
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.splitlines()[-1] == (
+        "Error: onnxruntime failed on cpu with 1 images at a time: Failed to allocate memory; "
+        "where memory ran out, try a smaller --batch-size or --device cpu"
+    )

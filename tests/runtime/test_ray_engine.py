@@ -69,3 +69,10 @@ def test_a_run_goes_on_where_it_ended(command, files, tmp_path):
     assert ended.code == 0
     assert ended.err.startswith("28 images in ")
     assert output.read_bytes() == whole.read_bytes()
+
+
+def test_limits_reach_the_workers(command, files, tmp_path):
+    options = ["--format", "jsonl", "--engine", "ray", "--max-pixels", "100"]
+    ended = command("infer", files[0], *options)
+    assert ended.code == 1
+    assert "the limit is 100 pixels (--max-pixels)" in ended.out

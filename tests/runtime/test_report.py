@@ -23,6 +23,7 @@ from edge_mri.labels import LabelSpace
 from edge_mri.prediction import Prediction
 from edge_mri.preprocess import PreprocessSpec
 from edge_mri.report import Report
+from edge_mri.thumbnails import Pictured
 
 GATE = Rejection(max_novelty=0.4, undecided=(0.25, 0.75), kept=0.99, n=1000)
 NAMES = ("<script>document.title=1<!--.png", "line\nbreak & 'quote'.png", "\udcff.png")
@@ -149,7 +150,7 @@ def made(count: int) -> Iterator[Prediction]:
         record = Prediction(
             f"{number}.png", "rejected" if rejected else "ok", type_, rejected=rejected
         )
-        yield report_module.Pictured(**vars(record), size=(1, 1), thumbnail=b"x")
+        yield Pictured(**vars(record), size=(1, 1), thumbnail=b"x")
 
 
 def test_a_long_report_is_bounded_and_says_so(tmp_path, monkeypatch):
@@ -170,6 +171,21 @@ def test_a_long_report_is_bounded_and_says_so(tmp_path, monkeypatch):
     assert "The table lists 500 of 1,000 images; the summary counts all." in text
     assert "At most 50 images have pictures: rejected ones first, then tumours" in text
     assert '"all":1000' in text
+
+
+@pytest.mark.parametrize(("most", "is_said"), [(1, True), (2, False)])
+def test_a_page_says_where_volumes_are_left_out(
+    command, mapped, tmp_path, monkeypatch, most, is_said
+):
+    monkeypatch.setattr(report_module, "MOST_VOLUMES", most)
+    data = cv2.imencodemulti(".tif", [np.full((64, 64), 20, np.uint8)] * 2)[1].tobytes()
+    for name in "ab":
+        (tmp_path / f"{name}.tif").write_bytes(data)
+    path = tmp_path / "report.html"
+    files = tmp_path / "a.tif", tmp_path / "b.tif"
+    assert command("infer", *files, "--model", mapped(), "--report", path).code == 0
+    said = f"No more than the first {most} volumes are shown: --volumes FILE lists all."
+    assert (said in path.read_text(encoding="utf-8")) is is_said
 
 
 def test_a_short_report_says_nothing_of_bounds(page):

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import click
 
-from edge_mri.check import Checked, check, read_golden, write_golden
+from edge_mri.check import Checked, check
 from edge_mri.classifier import Classifier
+from edge_mri.golden import read_golden, write_golden
 from edge_mri.providers import DEVICES
 
 FAILED = 1

@@ -2,7 +2,8 @@
 
 Uncompressed and compressed, one frame or many, MONOCHROME1 and 2, palettes and colour. Values are
 rescaled, then shown through the file's own window or lookup table; without one between two
-percentiles of the frame (`edge_mri.images.grey.percentile_window`). Overlays are not drawn.
+percentiles of the frame (`edge_mri.images.grey.percentile_window`). Where the header says that
+pixels are not square, the image is stretched until they are. Overlays are not drawn.
 
 Nothing of the patient is read: of the header only the elements listed here are parsed, and no
 message repeats what pydicom says of their values.
@@ -39,6 +40,7 @@ from edge_mri.images.limits import Limits
 from edge_mri.images.picture import decode_picture
 from edge_mri.images.plane import plane_across
 from edge_mri.images.quiet import keep_pydicom_quiet
+from edge_mri.images.square import square_pixels
 
 # Decoders that fuzzing could not bring down; GDCM aborts the process (docs/decisions/0021).
 _PLUGINS = ("pydicom", "pylibjpeg", "pyjpegls")
@@ -56,7 +58,7 @@ _WANTED = (
     *(f"{colour}PaletteColorLookupTableDescriptor" for colour in ("Red", "Green", "Blue")),
     *(f"{colour}PaletteColorLookupTableData" for colour in ("Red", "Green", "Blue")),
     *(f"Segmented{colour}PaletteColorLookupTableData" for colour in ("Red", "Green", "Blue")),
-    *("ImageOrientationPatient",),
+    *("ImageOrientationPatient", "PixelSpacing", "PixelAspectRatio"),
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
 )
 
@@ -81,7 +83,8 @@ def dicom_frames(data: bytes, limits: Limits) -> Iterator[Frame]:
         image = _DicomImage(data, limits)
         for pixels in image.stored_frames():
             number = done + 1 if image.count > 1 else None
-            yield Frame(image.grey(pixels, done), number, image.plane(done), image.series)
+            grey = square_pixels(image.grey(pixels, done), *image.pixel_sides(done), limits)
+            yield Frame(grey, number, image.plane(done), image.series)
             done += 1
     except ImageError:
         raise
@@ -191,6 +194,16 @@ class _DicomImage:
             return None
         cosines = np.asarray([float(value) for value in directions])
         return plane_across(np.cross(cosines[:3], cosines[3:]))
+
+    def pixel_sides(self, index: int) -> tuple[float, float]:
+        """Return width and height of a pixel in a common unit; `(1, 1)` where none is told."""
+        sides = self._element(index, "PixelMeasures", "PixelSpacing")
+        if sides is None or len(sides) != 2:
+            sides = self.header.get("PixelAspectRatio")
+        if sides is None or len(sides) != 2:
+            return 1.0, 1.0
+        height, width = (float(side) for side in sides)  # DICOM says rows first
+        return width, height
 
     def _element(self, index: int, group: str, keyword: str) -> Any:
         """Find an element of a frame: in its functional group, the shared one, or the header."""

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import nibabel as nib
 import numpy as np
 from nibabel.orientations import apply_orientation, io_orientation
@@ -22,10 +21,10 @@ from edge_mri.images.frame import Frame
 from edge_mri.images.grey import Grey, apply_window, percentile_window
 from edge_mri.images.limits import Limits
 from edge_mri.images.plane import plane_across
+from edge_mri.images.square import square_pixels
 
 _HEADER_BYTES = {348: 352, 540: 544}  # by what the first four bytes say: NIfTI-1, NIfTI-2
 _MAX_EXTENSION_BYTES = 16 * 2**20
-_MAX_STRETCH = 20.0  # no scanner's slices are this thick; a header that says so is wrong
 
 
 def nifti_frames(data: bytes, limits: Limits) -> Iterator[Frame]:
@@ -125,18 +124,7 @@ def _slices(volume: _Volume, index: int, limits: Limits) -> Iterator[tuple[Grey,
             grey = apply_window(flat, low, high)
             if volume.is_inverted:
                 grey = 255 - grey
-            yield _square(grey, float(spacing[across]), float(spacing[up]), limits), plane
-
-
-def _square(pixels: Grey, width_mm: float, height_mm: float, limits: Limits) -> Grey:
-    """Stretch a slice whose voxels are `width_mm` x `height_mm` until its pixels are square."""
-    ratio = height_mm / width_mm
-    if 0.99 < ratio < 1.01 or not 1 / _MAX_STRETCH < ratio < _MAX_STRETCH:
-        return pixels
-    height, width = pixels.shape
-    width, height = round(width * max(1 / ratio, 1)), round(height * max(ratio, 1))
-    limits.check_pixels(width, height)
-    return np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_LINEAR_EXACT))
+            yield square_pixels(grey, spacing[across], spacing[up], limits), plane
 
 
 def _is_gzip(data: bytes) -> bool:

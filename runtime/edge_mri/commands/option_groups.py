@@ -1,0 +1,45 @@
+"""Options that `--help` lists under headings."""
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+
+class GroupedOption(click.Option):
+    """An option under a heading.
+
+    Attributes:
+        heading: Where `--help` lists it.
+    """
+
+    def __init__(self, *arguments: Any, heading: str, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.heading = heading
+
+
+class GroupedCommand(click.Command):
+    """A command whose options are listed by heading, in the order of their first; others last."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the lists."""
+        groups: dict[str, list[tuple[str, str]]] = {}
+        others = []
+        for option in self.get_params(ctx):
+            record = option.get_help_record(ctx)
+            if record is None or not isinstance(option, click.Option):
+                continue
+            if isinstance(option, GroupedOption):
+                groups.setdefault(option.heading, []).append(record)
+            else:
+                others.append(record)
+        for heading, records in (*groups.items(), ("Options", others)):
+            with formatter.section(heading):
+                formatter.write_dl(records)
+
+
+def grouped(
+    heading: str, *names: str, **settings: Any
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Declare an option under a heading, otherwise as `click.option` does."""
+    return click.option(*names, cls=GroupedOption, heading=heading, **settings)

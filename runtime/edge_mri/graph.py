@@ -1,0 +1,102 @@
+"""A graph: an opened model file, what it says about itself, and its outputs by name.
+
+What the outputs mean is the classifier's matter (`edge_mri.classifier`); the session that runs them
+is `edge_mri.session`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_mri.contract import Contract
+from edge_mri.errors import ContractError, RunError
+from edge_mri.onnx_file import OnnxFile
+from edge_mri.providers import CPU, CUDA, short_name
+from edge_mri.session import Run, SessionConfig, open_session, runner
+
+CPU_CALL = 4
+"""Images per call on a CPU: docs/decisions/0023."""
+
+
+class Graph:
+    """A model file, opened on a device. Safe to call from several threads at once.
+
+    Attributes:
+        contract: What the model says about itself.
+        model_sha256: Hash of the model file, hexadecimal.
+        outputs: The names of what it gives.
+        device: `cpu`, `cuda`, or another execution provider's name: what it really runs on.
+        provider: onnxruntime's name of the same.
+        fixed_batch: How many images a call must have; None where any number will do.
+    """
+
+    def __init__(self, path: Path, config: SessionConfig) -> None:
+        """Open a model file.
+
+        Raises:
+            ModelError: No such file, no model, or no contract that this version understands.
+            DeviceError: What was asked for cannot be used.
+        """
+        model = OnnxFile.read(path)
+        self.contract = Contract.from_metadata(model.metadata)  # before the graph is looked at
+        model = replace(model, weights_sha256=self.contract.weights_sha256)
+        self.model_sha256 = model.sha256
+        session = open_session(model, config)
+        self.provider = str(session.get_providers()[0])
+        self.device = {CPU: "cpu", CUDA: "cuda"}.get(self.provider, self.provider)
+        self.outputs = frozenset(output.name for output in session.get_outputs())
+        self.fixed_batch = _check_signature(session, self.contract)
+        self._run = runner(session)
+
+    def run(self, names: Sequence[str], batch: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """Return outputs by name for `(N, 1, S, S)` uint8 network input.
+
+        Raises:
+            RunError: onnxruntime fails, such as for want of memory.
+        """
+        most = self.fixed_batch or (CPU_CALL if self.provider == CPU else len(batch))
+        try:
+            if len(batch) == most or (len(batch) < most and self.fixed_batch is None):
+                return self._run(list(names), batch)
+            fill = self.fixed_batch is not None
+            return _in_calls(self._run, list(names), batch, most, fill=fill)
+        except Exception as error:  # onnxruntime's exceptions share no public base class
+            raise RunError(short_name(self.provider), len(batch), str(error)) from error
+
+
+def _check_signature(session: Any, contract: Contract) -> int | None:
+    """Compare graph and contract; return the batch size the graph insists on, if it does."""
+    size = contract.preprocess.size
+    takes = session.get_inputs()[0]
+    shape = list(takes.shape)
+    if takes.type != "tensor(uint8)" or len(shape) != 4 or shape[1:] != [1, size, size]:
+        raise ContractError(
+            f"the graph takes {takes.type} {takes.shape}, "
+            f"the contract says uint8 (N, 1, {size}, {size})"
+        )
+    gives = {output.name: output.shape for output in session.get_outputs()}
+    classes = len(contract.labels.classes)
+    if "logits" not in gives or gives["logits"][-1] != classes:
+        raise ContractError(
+            f"the graph's outputs are {gives}, the contract says logits (N, {classes})"
+        )
+    return shape[0] if isinstance(shape[0], int) else None
+
+
+def _in_calls(
+    run: Run, names: list[str], batch: NDArray[np.uint8], size: int, *, fill: bool
+) -> list[NDArray[np.float32]]:
+    """Run a graph on `size` images a call; with `fill`, black ones fill up the last."""
+    parts = []
+    for start in range(0, max(len(batch), 1), size):
+        part = batch[start : start + size]
+        given = part
+        if fill and len(part) < size:
+            given = np.zeros((size, *batch.shape[1:]), np.uint8)
+            given[: len(part)] = part
+        parts.append([array[: len(part)] for array in run(names, given)])
+    return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]

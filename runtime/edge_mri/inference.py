@@ -1,0 +1,196 @@
+"""A run of `edge-mri infer`: from paths to records, a summary and an exit code."""
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import TextIO
+
+import click
+
+from edge_mri.classifier import Classifier, Finish
+from edge_mri.destination import Destination
+from edge_mri.errors import NoImagesError, OptionError
+from edge_mri.images import ImageFiles, Limits
+from edge_mri.images.files import STDIN
+from edge_mri.images.quiet import native_stderr_silenced
+from edge_mri.prediction import Prediction
+from edge_mri.progress import NoProgress, Progress, TerminalProgress
+from edge_mri.run_summary import SHOWN_VOLUMES, RunSummary, volume_lines, write_volumes
+from edge_mri.signals import stop_on_signals
+from edge_mri.volumes import VolumeSummaries
+from edge_mri.workers import available_threads
+
+SOME_FAILED = 1
+ENGINES = ("local", "ray")
+SORTED_FOLDER = 10_000  # a larger folder is not sorted, so that memory stays flat
+
+
+@dataclass(frozen=True, kw_only=True)
+class InferConfig:
+    """What a run was asked for; the options of `edge-mri infer` under their own names.
+
+    Attributes:
+        paths: Files, folders, patterns, or `-` for a list of paths on stdin.
+        model: An ONNX file; None for the one that ships.
+        reject: Whether images are rejected as the contract says.
+        format: Of the records, one of `edge_mri.output.WRITERS`.
+        output: Where they go; None for stdout.
+        resume: Go on with an output that ended early.
+        audit: With each record, where it comes from.
+        heatmaps: A folder for maps over images.
+        report: An HTML page.
+        volumes: A file for summaries of volumes.
+        device: `auto`, `cpu` or `cuda`.
+        providers: Execution providers in place of a device.
+        low_power: Keep the device cool rather than fast.
+        threads: That decode and infer; None for the cores this process has.
+        batch_size: Files that a thread takes at a time; None for what suits the device.
+        engine: One of `ENGINES`.
+        max_pixels: Of one image or volume.
+        max_bytes: Of one file.
+    """
+
+    paths: tuple[Path, ...]
+    model: Path | None = None
+    reject: bool = True
+    format: str = "table"
+    output: Path | None = None
+    resume: bool = False
+    audit: bool = False
+    heatmaps: Path | None = None
+    report: Path | None = None
+    volumes: Path | None = None
+    device: str = "auto"
+    providers: tuple[str, ...] = ()
+    low_power: bool = False
+    threads: int | None = None
+    batch_size: int | None = None
+    engine: str = "local"
+    max_pixels: int = Limits.max_pixels
+    max_bytes: int = Limits.max_bytes
+
+    def __post_init__(self) -> None:
+        _ = self.destination  # refuses what does not go together
+        for option, asked in (("--volumes", self.volumes), ("--report", self.report)):
+            if self.resume and asked is not None:
+                raise OptionError(f"{option} sums up a whole run: it does not go with --resume")
+        for option, asked in (("--heatmaps", self.heatmaps), ("--report", self.report)):
+            if self.engine != "local" and asked is not None:
+                raise OptionError(
+                    f"{option} is drawn here: it does not go with --engine {self.engine}"
+                )
+
+    @property
+    def destination(self) -> Destination:
+        """Where the records go."""
+        return Destination(self.output, self.format, audit=self.audit, resume=self.resume)
+
+    @property
+    def workers(self) -> int:
+        """How many threads decode and infer."""
+        return self.threads or (1 if self.low_power else available_threads())
+
+
+def infer(config: InferConfig) -> int:
+    """Classify files, write their records and tell a summary on stderr.
+
+    Returns:
+        The exit code: 0; 1 when some files failed; 130 or 143 when a signal stopped it.
+
+    Raises:
+        EdgeMriError: It cannot begin, or cannot go on.
+    """
+    limits = Limits(config.max_pixels, config.max_bytes)
+    limits.set_for_process()
+    files = _files(config)
+    found = iter(files)
+    first = next(found, None)
+    if first is None:
+        raise NoImagesError(config.paths, files.suffixes)
+    classifier = Classifier.load(
+        config.model,
+        device=config.device,
+        providers=config.providers,
+        low_power=config.low_power,
+        reject=config.reject,
+    )
+    destination = config.destination
+    done = destination.done(classifier)
+    todo = (path for path in chain((first,), found) if not done.take(str(path)))
+    finish, report = None, None
+    if config.heatmaps is not None or config.report is not None:
+        from edge_mri.views import Views
+
+        views = Views.of(classifier, config.heatmaps, config.report)
+        finish, report = views.finish, views.report
+    records = _records(config, classifier, todo, finish)
+    if report is not None:
+        records = report.gathered(records)
+    summary = RunSummary()
+    most = None if config.volumes else SHOWN_VOLUMES + 1
+    if report is not None and most is not None:
+        most = report.most_volumes
+    summaries = VolumeSummaries(classifier.contract.tumor_threshold, most)
+    started = time.perf_counter()
+    with (
+        native_stderr_silenced(),
+        report or nullcontext(),
+        stop_on_signals() as stop,
+        destination.opened(done) as stream,
+    ):
+        progress, total = _progress(config, stream, files, done.records)
+        with progress.bar("images", total) as step:
+            counted = summary.counted(summaries.through(stop.until(records)), step)
+            destination.writer(done)(counted, stream, classifier.contract.labels)
+        if report is not None:
+            report.write(
+                summaries.volumes(),
+                complete=stop.signal is None,
+                volumes_left_out=summaries.left_out,
+            )
+    seconds = time.perf_counter() - started
+    told = summary.lines(files, seconds, classifier, config.workers)
+    click.echo("\n".join([*told, *volume_lines(summaries)]), err=True)
+    if config.volumes is not None:
+        write_volumes(summaries, config.volumes)
+    if stop.signal is not None:
+        more = "; --resume goes on" if destination.can_go_on else ""
+        click.echo(f"Stopped by {stop.name}{more}.", err=True)
+        return stop.exit_code
+    return SOME_FAILED if summary.errors else 0
+
+
+def _files(config: InferConfig) -> ImageFiles:
+    stdin = sys.stdin.buffer if STDIN in config.paths else None
+    return ImageFiles(config.paths, volumes=True, sort_up_to=SORTED_FOLDER, stdin=stdin)
+
+
+def _records(
+    config: InferConfig, classifier: Classifier, todo: Iterable[Path], finish: Finish | None
+) -> Iterator[Prediction]:
+    if config.engine == "ray":
+        from edge_mri.ray_engine import stream_on_ray
+
+        return stream_on_ray(classifier, todo, batch_size=config.batch_size, audit=config.audit)
+    return classifier.stream(
+        todo,
+        threads=config.workers,
+        batch_size=config.batch_size,
+        finish=finish,
+        audit=config.audit,
+    )
+
+
+def _progress(
+    config: InferConfig, stream: TextIO, files: ImageFiles, done: int
+) -> tuple[Progress, int]:
+    """Return what shows progress, and how many images there are to do; 0 where nobody counts."""
+    rows_are_progress = config.format == "table" and stream is sys.stdout and stream.isatty()
+    if not sys.stderr.isatty() or rows_are_progress:
+        return NoProgress(), 0
+    total = 0 if files.once else sum(1 for _ in _files(config)) - done
+    return TerminalProgress(), max(total, 0)

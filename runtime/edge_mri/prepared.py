@@ -1,0 +1,34 @@
+"""A frame on its way into the network: its pixels there, and the way back from them."""
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_mri.images import Frame
+from edge_mri.preprocess import Placement, PreprocessSpec, preprocess
+
+_NO_PIXELS = np.empty((0, 0), np.uint8)
+
+
+class Prepared(NamedTuple):
+    """What a classifier takes, many at a time.
+
+    Attributes:
+        pixels: `(1, S, S)` uint8 network input.
+        place: Where the image lies in it, in pixels of the file.
+        frame: What it was made of; without its pixels where nobody needs them any more.
+    """
+
+    pixels: NDArray[np.uint8]
+    place: Placement
+    frame: Frame
+
+    @classmethod
+    def of(cls, frame: Frame, spec: PreprocessSpec, *, keep: bool = False) -> "Prepared":
+        """Turn a frame into network input; its pixels are let go of unless `keep`."""
+        height, width = frame.pixels.shape
+        place = Placement.of((height * frame.shrunk, width * frame.shrunk), spec)
+        pixels = preprocess(frame.pixels, spec)
+        return cls(pixels, place, frame if keep else replace(frame, pixels=_NO_PIXELS))
