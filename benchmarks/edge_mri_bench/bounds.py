@@ -6,6 +6,7 @@ from typing import Any
 from edge_mri_bench.stages import DECODE, END_TO_END, PREPROCESS, inference
 
 _NEAR_PEAK = 0.5
+_TOLD = 0.1
 
 
 def shares(stages: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
@@ -20,7 +21,10 @@ def shares(stages: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
 
 
 def explain(
-    stages: Mapping[str, Mapping[str, Any]], macs: int | None, peak_gmacs: float | None
+    stages: Mapping[str, Mapping[str, Any]],
+    macs: int | None,
+    peak_gmacs: float | None,
+    layers: Mapping[str, float] | None = None,
 ) -> str:
     """Say in a sentence what bounds one image on one core.
 
@@ -28,6 +32,7 @@ def explain(
         stages: Summaries of the backend's steps.
         macs: Multiply-accumulates of the network; None where not known.
         peak_gmacs: Billions of INT8 multiply-accumulates a second that the core reaches.
+        layers: Shares of the kinds of layers in inference, the largest first; None: not profiled.
     """
     steps = shares(stages)
     largest = max(steps, key=steps.__getitem__)
@@ -35,15 +40,16 @@ def explain(
     text = f"{largest} takes {100 * share:.0f} % of {sum(steps.values()):.2f} ms"
     if largest == "rest":
         return f"{text}: the file read, cold caches, or a busy machine; not measured apart"
-    if largest != "inference" or macs is None or peak_gmacs is None:
+    if largest != "inference":
+        return text
+    if layers:
+        told = [f"{kind} {100 * one:.0f} %" for kind, one in layers.items() if one >= _TOLD]
+        text += f" ({', '.join(told)} of its kernels' time)" if told else ""
+    if macs is None or peak_gmacs is None:
         return text
     floor = macs / (peak_gmacs * 1e6)
     reached = floor / steps["inference"]
-    kind = (
-        "arithmetic"
-        if reached >= _NEAR_PEAK
-        else "something else than arithmetic (layers were not profiled)"
-    )
+    kind = "arithmetic" if reached >= _NEAR_PEAK else "something else than arithmetic"
     return (
         f"{text}; {macs / 1e6:.0f} million multiplications need {floor:.2f} ms at this core's "
         f"INT8 peak, {100 * reached:.0f} % of it is reached: bound by {kind}"

@@ -16,7 +16,6 @@ from edge_mri.preprocess import PreprocessSpec
 from edge_mri_bench.config import EFFORTS
 from edge_mri_bench.errors import ChildError
 from edge_mri_bench.processes import Started
-from edge_mri_bench.run import Run
 from edge_mri_train.architectures import build
 from edge_mri_train.checkpoint import Checkpoint
 
@@ -119,18 +118,18 @@ def test_images_that_all_fail_are_refused_before_anything_runs(cli, tmp_path):
 
 
 @pytest.mark.usefixtures("tiny")
-@pytest.mark.parametrize(("phase", "has"), [("folders", True), ("open", False)])
+@pytest.mark.parametrize(("phase", "has"), [("stream_folders", True), ("open_backends", False)])
 def test_an_interrupt_leaves_a_partial_record(cli, tmp_path, monkeypatch, phase, has):
-    def interrupt(self):
+    def interrupt(run):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Run, phase, interrupt)
+    monkeypatch.setattr(f"edge_mri_bench.benchmark.{phase}", interrupt)
     file, page = tmp_path / "record.json", tmp_path / "page.html"
     ended = cli(*QUICK, "--json", file, "--html", page)
     assert ended.exit_code == 130
     record = json.loads(file.read_text())
     assert (record["status"], bool(record["rows"])) == ("partial", has)
-    assert record["interrupted"] == {"folders": "folders", "open": "opening"}[phase]
+    assert record["interrupted"] == {"stream_folders": "folders", "open_backends": "opening"}[phase]
     if has:
         assert record["rows"][0]["stages"]["end_to_end"]
     assert f"Partial record: it ended during {record['interrupted']}." in ended.stdout
