@@ -62,7 +62,7 @@ def _weights(model: Path) -> dict[str, list[int]]:
 
 
 def _kind(event: dict[str, Any], weights: dict[str, list[int]]) -> str:
-    """Return the kind of layer of a kernel; what quantisation fused keeps its convolution's name."""
+    """Return the kind of layer of a kernel; a fused one keeps the name of its convolution."""
     kernel = event["args"]
     operator: str = kernel["op_name"]
     if "Conv" not in operator:
