@@ -39,7 +39,7 @@ def explain(
     share = steps[largest] / sum(steps.values())
     text = f"{largest} takes {100 * share:.0f} % of {sum(steps.values()):.2f} ms"
     if largest == "rest":
-        return f"{text}: the file read, cold caches, or a busy machine; not measured apart"
+        return f"{text}: the file, the record, cold caches, or a busy machine; not measured apart"
     if largest != "inference":
         return text
     if layers:
