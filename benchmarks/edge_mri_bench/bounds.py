@@ -9,14 +9,19 @@ _NEAR_PEAK = 0.5
 _TOLD = 0.1
 
 
-def shares(stages: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
-    """Return the milliseconds of each step of one image, and what end to end takes beyond them."""
+def shares(stages: Mapping[str, Mapping[str, Any]], figure: str = "median_ms") -> dict[str, float]:
+    """Return the milliseconds of each step of one image, and what end to end takes beyond them.
+
+    Args:
+        stages: Summaries of the steps.
+        figure: Which of their figures.
+    """
     steps = {
-        "decode": stages[DECODE]["median_ms"],
-        "preprocess": stages[PREPROCESS]["median_ms"],
-        "inference": stages[inference(1)]["median_ms"],
+        "decode": stages[DECODE][figure],
+        "preprocess": stages[PREPROCESS][figure],
+        "inference": stages[inference(1)][figure],
     }
-    rest = max(stages[END_TO_END]["median_ms"] - sum(steps.values()), 0.0)
+    rest = max(stages[END_TO_END][figure] - sum(steps.values()), 0.0)
     return steps | {"rest": round(rest, 5)}
 
 
@@ -26,7 +31,9 @@ def explain(
     peak_gmacs: float | None,
     layers: Mapping[str, float] | None = None,
 ) -> str:
-    """Say in a sentence what bounds one image on one core.
+    """Say in a sentence what bounds one image on one core, by the shortest times.
+
+    Other people's work lengthens those least, and the peak is a shortest time too.
 
     Args:
         stages: Summaries of the backend's steps.
@@ -34,7 +41,7 @@ def explain(
         peak_gmacs: Billions of INT8 multiply-accumulates a second that the core reaches.
         layers: Shares of the kinds of layers in inference, the largest first; None: not profiled.
     """
-    steps = shares(stages)
+    steps = shares(stages, "min_ms")
     largest = max(steps, key=steps.__getitem__)
     share = steps[largest] / sum(steps.values())
     text = f"{largest} takes {100 * share:.0f} % of {sum(steps.values()):.2f} ms"

@@ -160,7 +160,7 @@ def _bounds(record: Record) -> str:
     head = (
         f"The bare grey decode of these files takes {limits['grey_decode']['median_ms']:.3f} ms; "
         f"the core's INT8 peak is {limits['int8_peak_gmacs']:.0f} billion multiply-accumulates "
-        "a second (dense QLinearConv).\n\n"
+        "a second (dense QLinearConv). Shares are of the shortest times.\n\n"
     )
     return head + "\n".join(lines)
 

@@ -5,7 +5,7 @@ from edge_mri_bench.bounds import explain
 
 def stages(inference, whole):
     names = {"decode": 0.3, "preprocess": 0.1, "inference_1": inference, "end_to_end": whole}
-    return {name: {"median_ms": value} for name, value in names.items()}
+    return {name: {"min_ms": value, "median_ms": 9 * value} for name, value in names.items()}
 
 
 @pytest.mark.parametrize(
