@@ -197,5 +197,6 @@ def open_backend(name: str, network: Network, settings: Settings) -> Backend:
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("edge_mri"):
             raise
-        raise Skipped(f"{error.name} is not installed") from error
+        reason = f"{error.name} is not installed; the extra rivals brings it"
+        raise Skipped(reason) from error
     return backend

@@ -1,7 +1,7 @@
 """A benchmark from its options to its record, phase by phase.
 
 The record is handed over after every phase, so that what ends a run early costs one phase at most;
-an interrupt leaves a record that is marked partial. What the phases do is `run`.
+an interrupt leaves a record that is marked partial. Each phase is a function of another module.
 """
 
 import tempfile
@@ -10,11 +10,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from edge_mri.progress import Progress
+from edge_mri_bench.answering import answer_all, stream_folders
 from edge_mri_bench.config import EFFORTS, BenchmarkConfig, Effort
+from edge_mri_bench.growing import measure_growth
 from edge_mri_bench.machine import machine, revision, versions
 from edge_mri_bench.networks import group
+from edge_mri_bench.opening import open_backends
 from edge_mri_bench.record import COMPLETE, FORMAT, FORMAT_VERSION, PARTIAL, Record
 from edge_mri_bench.run import Run
+from edge_mri_bench.starting import start_processes
+from edge_mri_bench.timing import time_steps
 from edge_mri_bench.workload import Workload, load_workload
 
 
@@ -55,17 +60,17 @@ def benchmark(
 
 def _go(run: Run, progress: Progress, save: Callable[[Record], None]) -> Record:
     phases = {
-        "opening": run.open,
-        "rounds": run.time,
-        "folders": run.folders,
-        "answers": run.answer,
-        "starts": run.start,
-        "scaling": run.scale,
+        "opening": open_backends,
+        "rounds": time_steps,
+        "folders": stream_folders,
+        "answers": answer_all,
+        "starts": start_processes,
+        "scaling": measure_growth,
     }
     record = run.record
     for name, phase in phases.items():
         try:
-            phase()
+            phase(run)
             record["phases"].append(name)
         except KeyboardInterrupt:
             record["interrupted"] = name

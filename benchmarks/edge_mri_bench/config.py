@@ -22,6 +22,7 @@ class Effort:
         folder_rounds: How often each folder is answered.
         compile: Whether PyTorch's compiler is tried, a minute or more for each network.
         counts: Folders whose cost and memory are measured, in images.
+        counts_limit_s: A folder that would take longer is left out.
         resolutions: Whether the cost by resolution and by threads is measured.
         sweep: Whether other networks and input sizes are exported and timed.
     """
@@ -35,6 +36,7 @@ class Effort:
     folder_rounds: int
     compile: bool = False
     counts: tuple[int, ...] = ()
+    counts_limit_s: float = 60.0
     resolutions: bool = False
     sweep: bool = False
 
@@ -45,20 +47,20 @@ EFFORTS = {
         rounds=10,
         calls=4,
         batch_sizes=(1, 8),
-        starts=3,
-        folder_images=48,
-        folder_rounds=3,
+        starts=2,
+        folder_images=24,
+        folder_rounds=2,
     ),
     "normal": Effort(
         images=24,
-        rounds=20,
-        calls=8,
+        rounds=16,
+        calls=6,
         batch_sizes=(1, 8, 32),
-        starts=5,
-        folder_images=240,
-        folder_rounds=5,
+        starts=3,
+        folder_images=96,
+        folder_rounds=4,
         compile=True,
-        counts=(10, 100, 1000),
+        counts=(10, 100, 1000, 10_000),
         resolutions=True,
     ),
     "full": Effort(
@@ -71,6 +73,7 @@ EFFORTS = {
         folder_rounds=7,
         compile=True,
         counts=(10, 100, 1000, 10_000, 100_000),
+        counts_limit_s=1200.0,
         resolutions=True,
         sweep=True,
     ),

@@ -49,10 +49,10 @@ class Goal:
 
     @property
     def sure(self) -> bool:
-        """Whether the whole interval lies on the same side of the target."""
+        """Whether the whole interval, of more than one round, lies on one side of the target."""
         if not isinstance(self.ratio, Ratio):
             return self.ratio is not None
-        return not self.ratio.low < self.target < self.ratio.high
+        return self.ratio.rounds > 1 and not self.ratio.low < self.target < self.ratio.high
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON values."""

@@ -1,6 +1,6 @@
 """A record as Markdown: for a job summary, a terminal, or between two marks of a document."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from edge_mri_bench.backends import EAGER
 from edge_mri_bench.record import Record
 from edge_mri_bench.results import REFERENCE
 from edge_mri_bench.stages import DECODE, END_TO_END, PREPROCESS, inference
+from edge_mri_bench.tables import comparison_tables, growth_tables, table
 
 START = "<!-- benchmark: start -->"
 END = "<!-- benchmark: end -->"
@@ -43,7 +44,11 @@ def markdown(record: Record, compared: dict[str, Any] | None = None) -> str:
             f"### Starts, memory, disk\n\n{_resources(record)}",
             f"### What bounds them\n\n{_bounds(record)}",
         ]
-    blocks += [_scaling(record), *([_comparison(compared)] if compared else []), _left_out(record)]
+    blocks += [
+        growth_tables(record),
+        *([comparison_tables(compared)] if compared else []),
+        _left_out(record),
+    ]
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
@@ -75,7 +80,7 @@ def _goals(goals: Sequence[dict[str, Any]]) -> str:
         ]
         for goal in goals
     ]
-    return _table(["goal", "limit", "measured", "ratio or value (95 % interval)", ""], rows)
+    return table(["goal", "limit", "measured", "ratio or value (95 % interval)", ""], rows)
 
 
 def _verdict(goal: dict[str, Any]) -> str:
@@ -103,7 +108,7 @@ def _backends(record: Record) -> str:
         )
     heads = ["end to end, ms", "min", "median", "p95", "p99", "times its own eager PyTorch"]
     heads += [f"times {REFERENCE}", "type accuracy %", "same type as PyTorch %"]
-    return _table(heads, rows)
+    return table(heads, rows)
 
 
 def _steps(record: Record) -> str:
@@ -122,7 +127,7 @@ def _steps(record: Record) -> str:
         ]
         rows.append([row["row"], *cells, *folder])
     heads = ["", *(wording.STAGES[stage] for stage in used), "folder, 1 worker", "2 workers"]
-    return _table(heads, rows)
+    return table(heads, rows)
 
 
 def _resources(record: Record) -> str:
@@ -142,7 +147,7 @@ def _resources(record: Record) -> str:
             ]
         )
     heads = ["", "session, ms", "cold start, s", "peak memory", "model", "installed"]
-    return _table([*heads, "images per joule"], rows)
+    return table([*heads, "images per joule"], rows)
 
 
 def _bounds(record: Record) -> str:
@@ -155,107 +160,12 @@ def _bounds(record: Record) -> str:
     head = (
         f"The bare grey decode of these files takes {limits['grey_decode']['median_ms']:.3f} ms; "
         f"the core's INT8 peak is {limits['int8_peak_gmacs']:.0f} billion multiply-accumulates "
-        "a second (dense QLinearConv).\n\n"
+        "a second (dense QLinearConv). Shares are of the shortest times.\n\n"
     )
     return head + "\n".join(lines)
-
-
-def _scaling(record: Record) -> str:
-    blocks = []
-    for network, grown in record["scaling"].items():
-        if network == "networks":
-            rows = [
-                [
-                    f"{one['network']}@{one['size_px']}",
-                    f"{(one['macs'] or 0) / 1e6:.0f}",
-                    wording.size(one["bytes"]),
-                    *(wording.milliseconds(one[f"{p}_ms"]["median_ms"]) for p in ("fp32", "int8")),
-                ]
-                for one in grown
-            ]
-            heads = ["network", "million MAC", "INT8 file", "FP32, ms", "INT8, ms"]
-            blocks.append(f"### Cost by network and input size\n\n{_table(heads, rows)}")
-            continue
-        blocks += _growth(network, grown)
-    return "\n\n".join(blocks)
-
-
-def _growth(network: str, grown: dict[str, Any]) -> Iterable[str]:
-    if "images" in grown:
-        rows = [
-            [
-                f"{one['images']:,}",
-                f"{one['seconds']:.2f}",
-                f"{one['images_per_second']:.0f}",
-                wording.size(one["peak_bytes"]),
-            ]
-            for one in grown["images"]
-        ]
-        heads = ["images", "seconds", "images/s", "peak memory"]
-        yield f"### {network}: one process, one core\n\n{_table(heads, rows)}"
-    if "resolution" in grown:
-        rows = [
-            [
-                f"{one['size_px']}",
-                wording.milliseconds(one["end_to_end_ms"]["median_ms"]),
-                wording.milliseconds(one["grey_decode_ms"]["median_ms"]),
-            ]
-            for one in grown["resolution"]
-        ]
-        heads = ["side of the JPEG, px", "end to end, ms", "bare grey decode, ms"]
-        yield f"### {network}: by resolution\n\n{_table(heads, rows)}"
-    if "threads" in grown:
-        rows = [
-            [f"{one['threads']}", wording.milliseconds(one["per_image_ms"]["median_ms"])]
-            for one in grown["threads"]
-        ]
-        yield f"### {network}: by threads\n\n{_table(['threads', 'ms per image'], rows)}"
-
-
-def _comparison(compared: dict[str, Any]) -> str:
-    base = compared["baseline"]
-    lines = [f"### Against {base['revision'] or 'a baseline'} ({base['created']})", ""]
-    if compared["refused"]:
-        lines += [f"Absolute times are not compared: {compared['refused']}.", ""]
-    heads = ["times as fast as PyTorch", "stage", "against", "before", "now", "change", ""]
-    rows = [
-        [
-            one["row"],
-            wording.STAGES[one["stage"]],
-            one["against"],
-            f"{one['before']:.3g}",
-            f"{one['now']:.3g}",
-            f"{100 * one['change']:+.1f} %",
-            one["verdict"] if one["verdict"] == "same" else f"**{one['verdict']}**",
-        ]
-        for one in compared["ratios"]
-    ]
-    lines.append(_table(heads, rows) if rows else "No ratio is in both records.")
-    if compared["absolute"]:
-        rows = [
-            [
-                one["row"],
-                wording.STAGES[one["stage"]],
-                f"{one['before_ms']:.3f}",
-                f"{one['now_ms']:.3f}",
-                f"{100 * one['change']:+.1f} %",
-            ]
-            for one in compared["absolute"]
-        ]
-        lines += ["", _table(["same machine", "stage", "before, ms", "now, ms", "change"], rows)]
-    for title, key in (("Only now", "only_now"), ("Only before", "only_before")):
-        if compared[key]:
-            lines += ["", f"{title}: {', '.join(compared[key])}."]
-    return "\n".join(lines)
 
 
 def _left_out(record: Record) -> str:
     lines = [f"- {one}" for one in record["left_out"]]
     lines += [f"- {one['network']} {one['backend']}: {one['reason']}" for one in record["skipped"]]
     return "### Left out\n\n" + "\n".join(lines) if lines else ""
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
-    lines += [f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in rows]
-    return "\n".join(lines)

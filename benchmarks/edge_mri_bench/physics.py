@@ -95,7 +95,7 @@ def _kernel(channels: int, side: int) -> Kernel:
 def count_macs(path: Path) -> int | None:
     """Return the multiply-accumulates of one image; None where the graph does not tell.
 
-    Convolutions and matrix products count, what else a graph does not.
+    Convolutions and matrix products on the way to the `logits` count, what else a graph does not.
     """
     model = onnx.load(path, load_external_data=False)
     for value in model.graph.input:
@@ -108,13 +108,25 @@ def count_macs(path: Path) -> int | None:
     }
     shapes |= {tensor.name: list(tensor.dims) for tensor in graph.initializer}
     total = 0
-    for node in graph.node:
+    for node in _towards("logits", graph):
         if node.op_type in _MULTIPLIES:
             macs = _macs(node, shapes)
             if macs is None:
                 return None
             total += macs
     return total or None
+
+
+def _towards(output: str, graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    """Return the nodes that an output needs; all of them in a graph that has no such output."""
+    if output not in {value.name for value in graph.output}:
+        return list(graph.node)
+    needed, found = {output}, []
+    for node in reversed(graph.node):  # sorted, as ONNX wants them
+        if not needed.isdisjoint(node.output):
+            needed.update(node.input)
+            found.append(node)
+    return found
 
 
 def _macs(node: onnx.NodeProto, shapes: dict[str, list[int]]) -> int | None:

@@ -166,7 +166,11 @@ def _over(starts: Mapping[str, Samples], row: str, other: str) -> Ratio | None:
 
 
 def _sides(times: Mapping[Key, Samples], first: Key, second: Key) -> str:
-    return f"{_median(times[first]):.2f} against {_median(times[second]):.2f} ms"
+    one, two = times[first], times[second]
+    return (
+        f"{_median(one):.2f} against {_median(two):.2f} ms; "
+        f"at the shortest {one.min():.2f} against {two.min():.2f}"
+    )
 
 
 def _start_sides(starts: Mapping[str, Samples], row: str, other: str) -> str:

@@ -4,6 +4,7 @@ With the size of the network it is `sweep`.
 """
 
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,27 +25,44 @@ _PHANTOMS = 12
 
 
 def by_images(
-    model: Path, files: Sequence[Path], counts: Sequence[int], folder: Path, progress: Progress
-) -> list[dict[str, Any]]:
+    model: Path,
+    files: Sequence[Path],
+    counts: Sequence[int],
+    folder: Path,
+    progress: Progress,
+    *,
+    limit_s: float,
+) -> tuple[list[dict[str, Any]], list[str]]:
     """Run `edge-mri infer` on folders of 10, 100, … images: seconds, and peak memory.
 
-    The folders hold hard links to the same few files, which therefore stay in the page cache.
+    The folders hold hard links to copies of the same few files, which therefore stay in the page
+    cache.
 
     Args:
         model: The ONNX file.
-        files: What is linked.
-        counts: Images per folder.
+        files: What is copied.
+        counts: Images per folder, rising.
         folder: Where the folders are made.
         progress: Told of each folder.
+        limit_s: A folder that would take longer, at the pace of the one before, is left out.
+
+    Returns:
+        A row for each folder; and which are left out, and why.
     """
-    rows = []
+    rows: list[dict[str, Any]] = []
+    left_out = []
+    copies = _copies(files, folder / "originals")
     with progress.bar("folders", len(counts)) as step:
         for count in counts:
-            place = folder / f"{count}"
-            place.mkdir(parents=True)
-            for number in range(count):
-                source = files[number % len(files)]
-                os.link(source, place / f"{number:06d}{source.suffix}")
+            expected_s = count / rows[-1]["images_per_second"] if rows else 0.0
+            if expected_s > limit_s:
+                left_out.append(
+                    f"a folder of {count:,} images: it would take about {expected_s:,.0f} s, "
+                    f"the cap of this effort is {limit_s:,.0f} s"
+                )
+                step()
+                continue
+            place = _linked(copies, count, folder / f"{count}")
             with pinned(1):
                 ended = start_infer(model, [place], threads=1)
             rows.append(
@@ -56,7 +74,25 @@ def by_images(
                 }
             )
             step()
-    return rows
+    return rows, left_out
+
+
+def _copies(files: Sequence[Path], folder: Path) -> list[Path]:
+    """Copy files to a folder, since those given may lie where no links can be made."""
+    folder.mkdir(parents=True)
+    copies = [folder / f"{number}{file.suffix}" for number, file in enumerate(files)]
+    for file, copy in zip(files, copies, strict=True):
+        shutil.copyfile(file, copy)
+    return copies
+
+
+def _linked(files: Sequence[Path], count: int, folder: Path) -> Path:
+    """Fill a folder with `count` links to the files, by turns."""
+    folder.mkdir(parents=True)
+    for number in range(count):
+        source = files[number % len(files)]
+        os.link(source, folder / f"{number:06d}{source.suffix}")
+    return folder
 
 
 def by_resolution(

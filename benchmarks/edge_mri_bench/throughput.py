@@ -32,19 +32,22 @@ def time_folders(
     workers: Sequence[int],
     rounds: int,
     *,
+    cores: int = 1,
     step: Callable[[], None] = lambda: None,
     meter: EnergyMeter | None = None,
     seed: int = 0,
 ) -> Folders:
     """Answer the same files with each backend and number of workers, in interleaved rounds.
 
-    `n` workers run on `n` cores; where there are fewer, that number is left out.
+    `n` workers run on `n` cores, or on more where calls take more; where there are fewer, that
+    number is left out.
 
     Args:
         backends: Opened, by row.
         files: What each of them answers in each round.
         workers: Numbers of workers.
         rounds: How often.
+        cores: What one call may use.
         step: Called after each folder.
         meter: Where energy is read.
         seed: Of the order.
@@ -57,7 +60,7 @@ def time_folders(
     for _ in range(rounds):
         for position in generator.permutation(len(cells)):
             row, count = cell = cells[position]
-            with pinned(count):
+            with pinned(max(count, cores)):
                 before = meter.read()
                 times[cell].append([_time(backends[row], files, count)])
                 joules[cell] += meter.joules_since(before) or 0.0

@@ -49,7 +49,7 @@ def test_unknown_backends_are_named():
 def test_a_rival_that_is_not_installed_says_so(monkeypatch, network, name, module):
     monkeypatch.setitem(sys.modules, module, None)
     monkeypatch.delitem(sys.modules, f"edge_mri_bench.{KINDS[name].module}", raising=False)
-    with pytest.raises(Skipped, match=f"^{module} is not installed$"):
+    with pytest.raises(Skipped, match=f"^{module} is not installed; the extra rivals brings it$"):
         open_backend(name, network, Settings())
 
 

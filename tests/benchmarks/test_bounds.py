@@ -5,7 +5,7 @@ from edge_mri_bench.bounds import explain
 
 def stages(inference, whole):
     names = {"decode": 0.3, "preprocess": 0.1, "inference_1": inference, "end_to_end": whole}
-    return {name: {"median_ms": value} for name, value in names.items()}
+    return {name: {"min_ms": value, "median_ms": 9 * value} for name, value in names.items()}
 
 
 @pytest.mark.parametrize(
@@ -20,3 +20,12 @@ def stages(inference, whole):
 )
 def test_the_report_claims_no_more_than_was_measured(inference, whole, macs, says):
     assert says in explain(stages(inference, whole), macs, peak_gmacs=100)
+
+
+def test_what_takes_the_time_of_inference_is_named():
+    layers = {"depthwise convolutions": 0.6, "1x1 convolutions": 0.31, "Gemm": 0.09}
+    text = explain(stages(1.0, 1.4), None, None, layers)
+    assert text.endswith(
+        "(depthwise convolutions 60 %, 1x1 convolutions 31 % of its kernels' time)"
+    )
+    assert "depthwise" not in explain(stages(0.1, 0.5), None, None, layers)

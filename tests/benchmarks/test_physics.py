@@ -1,8 +1,10 @@
 import numpy as np
 import onnx
+import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edge_mri.classifier import SHIPPED_MODEL
+from edge_mri.classifier import SHIPPED_MODEL, Classifier
+from edge_mri_bench.layers import DENSE, DEPTHWISE, POINTWISE, layer_shares
 from edge_mri_bench.physics import count_macs, peak_kernels
 
 
@@ -16,6 +18,7 @@ def test_multiplications_are_counted_as_by_hand(tmp_path):
     nodes = [
         helper.make_node("Conv", ["x", "w"], ["a"], pads=[1, 1, 1, 1], strides=[2, 2]),
         helper.make_node("Conv", ["a", "depthwise"], ["d"], pads=[1, 1, 1, 1], group=8),
+        helper.make_node("Conv", ["d", "depthwise"], ["map"], pads=[1, 1, 1, 1], group=8),
         helper.make_node("GlobalAveragePool", ["d"], ["p"]),
         helper.make_node("Flatten", ["p"], ["f"]),
         helper.make_node("Gemm", ["f", "fc", "b"], ["logits"], transB=1),
@@ -24,7 +27,10 @@ def test_multiplications_are_counted_as_by_hand(tmp_path):
         nodes,
         "g",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3, 20, 16])],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", 5])],
+        [
+            helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", 5]),
+            helper.make_tensor_value_info("map", TensorProto.FLOAT, ["N", 8, 10, 8]),
+        ],
         [numpy_helper.from_array(value, name) for name, value in weights.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
@@ -43,3 +49,11 @@ def test_the_kernels_of_the_peak_run():
         channels, side = answer.shape[1:3]
         assert kernel.macs == 9 * channels**2 * side**2
         assert answer.std() > 0
+
+
+def test_the_layers_of_a_quantised_file_are_told_apart():
+    shares = layer_shares(SHIPPED_MODEL, Classifier.load(device="cpu").contract.preprocess.size)
+    assert sum(shares.values()) == pytest.approx(1, abs=0.01)
+    assert list(shares.values()) == sorted(shares.values(), reverse=True)
+    assert sum(shares.get(kind, 0) for kind in (DENSE, POINTWISE, DEPTHWISE)) > 0.6
+    assert "QLinearConv" not in shares

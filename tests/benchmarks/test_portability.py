@@ -54,4 +54,4 @@ def test_a_model_that_cannot_be_asked_is_told(tmp_path):
     (tmp_path / "model.onnx").write_bytes(b"no model")
     ended = CliRunner().invoke(main, [str(tmp_path / "model.onnx"), "--cpu", "haswell"])
     assert ended.exit_code == 1
-    assert "is not a model that onnxruntime can load" in ended.output
+    assert "is not an ONNX model" in ended.output
