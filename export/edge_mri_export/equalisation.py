@@ -66,7 +66,7 @@ def equalised(body: onnx.ModelProto, pixels: NDArray[np.uint8]) -> tuple[onnx.Mo
             for name in node.input[1:]:
                 _scale(weights[name], factors, 0)
         for node in group.takers.values():
-            _scale(weights[node.input[1]], 1 / factors, 1)
+            _scale(weights[node.input[1]], np.float32(1) / factors, 1)
     return model, len(groups)
 
 

@@ -1,8 +1,8 @@
 """Quantisation-aware training: the quantised network learns to answer as the float one does.
 
 Self-distillation on training images: no label is needed, and what is learned is the float network's
-answer, right or wrong; where the network has a lesion map, that too. The graph that is trained is the one that is written
-(`edge_mri_export.simulation`).
+answer, right or wrong; where the network has a lesion map, that too. The graph that is trained is
+the one that is written (`edge_mri_export.simulation`).
 """
 
 import math
@@ -44,7 +44,7 @@ class QatConfig:
     images: int = 2400
     epochs: int = 2
     batch_size: int = 32
-    learning_rate: float = 1e-5
+    learning_rate: float = 3e-5
     temperature: float = 2.0
     seed: int = 0
 
@@ -123,8 +123,8 @@ def _augmented(
 
 def _map_difference(given: Tensor, wanted: Tensor) -> Tensor:
     """Return the mean square of what the maps' log odds lack, those of 1e-4 and below alike."""
-    odds = (torch.logit(one, _LEAST_PROBABILITY) for one in (given, wanted))
-    return nn.functional.mse_loss(*odds)
+    ours, theirs = (torch.logit(one, _LEAST_PROBABILITY) for one in (given, wanted))
+    return nn.functional.mse_loss(ours, theirs)
 
 
 def _distillation(given: Tensor, wanted: Tensor, temperature: float) -> Tensor:

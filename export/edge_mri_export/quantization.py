@@ -5,7 +5,8 @@ and ends: a node is quantised if it is a layer with weights or lies upstream of 
 after the last such layer stays float (the layer's output, log probabilities composed of several
 heads, lesion maps, embeddings as they are given out). A network with a lesion map is quantised up
 to the map: type and plane, a thousandth of the work, are pooled by the map's probabilities, which
-256 levels are too few for. So does every node stay float whose name begins with `tail_`, which is how nodes with constants of their own (novelty) say that they are no network.
+256 levels are too few for. Every node whose name begins with `tail_` stays float too, which is how
+nodes with constants of their own (novelty) say that they are no network.
 """
 
 import logging

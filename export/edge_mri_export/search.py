@@ -2,8 +2,8 @@
 
 The network is equalised first, where it can be. Recipes differ in how the ranges of activations are
 chosen, all from one calibration pass, and in whether biases are corrected; none costs anything at
-run time. If none passes, repairs follow that do: the worst layers in float, fine-tuning. Every trial is measured on the same check
-images and reported; the best is kept. Since it is chosen on them, its figures are slightly kind.
+run time. If none passes, repairs follow that do: the worst layers in float, fine-tuning. Every
+trial is measured on the same check images and reported; the best is kept. Since it is chosen on them, its figures are slightly kind.
 """
 
 from collections.abc import Iterator
@@ -140,10 +140,13 @@ class Search:
         method = self.config.method or AUTO
         candidates = _METHODS if method == AUTO else ((method, PERCENTILE),)
         for name, percent in candidates:
-            recipe = Recipe(name, percent, self.config.exclude)
-            self._corrected(self._try(recipe, ranges, self.body), ranges)
+            trial = self._try(Recipe(name, percent, self.config.exclude), ranges, self.body)
+            if method == AUTO:
+                self._corrected(trial, ranges)
         if self.config.precision == "int8-qat":
-            return self._fine_tuned(self.best)
+            best = self.best
+            corrected = best if best.recipe.bias_corrected else self._corrected(best, ranges)
+            return self._fine_tuned(corrected)
         for _ in self._repairs(ranges):
             if not self.best.losses:
                 break
@@ -158,6 +161,9 @@ class Search:
         """Repair step by step; asked for the next step only while nothing passes."""
         yield
         first = self.best
+        if not any(trial.recipe.bias_corrected for trial in self.trials):
+            self._corrected(first, ranges)
+            yield
         worst = worst_layers(self.body, first.model, self.images.calibration)
         for count in _WORST:
             if count < len(layers(self.body.graph)):
