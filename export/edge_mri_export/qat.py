@@ -1,11 +1,12 @@
 """Quantisation-aware training: the quantised network learns to answer as the float one does.
 
 Self-distillation on training images: no label is needed, and what is learned is the float network's
-answer, right or wrong. The graph that is trained is the one that is written
-(`edge_mri_export.simulation`).
+answer, right or wrong; where the network has a lesion map, that too. The graph that is trained is
+the one that is written (`edge_mri_export.simulation`).
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,12 +18,14 @@ from torch import Tensor, nn
 from edge_mri.progress import Progress
 from edge_mri_export.answers import memory_session
 from edge_mri_export.errors import QuantizationError
-from edge_mri_export.graph import LOGITS, NORMALISED
+from edge_mri_export.graph import LESION, LOGITS, NORMALISED
 from edge_mri_export.ranges import normalised
 from edge_mri_export.recipe import Target
 from edge_mri_export.simulation import QuantizedNetwork
 from edge_mri_train.augmentation.pipeline import Augmentation, AugmentConfig
 from edge_mri_train.augmentation.view import View
+
+_LEAST_PROBABILITY = 1e-4
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class QatConfig:
     images: int = 2400
     epochs: int = 2
     batch_size: int = 32
-    learning_rate: float = 1e-5
+    learning_rate: float = 3e-5
     temperature: float = 2.0
     seed: int = 0
 
@@ -53,16 +56,19 @@ def fine_tune(
     pixels: NDArray[np.uint8],
     progress: Progress,
     config: QatConfig | None = None,
+    teacher: onnx.ModelProto | None = None,
 ) -> onnx.ModelProto:
     """Return a quantised graph whose weights were fine-tuned to give the float body's answers.
 
     Args:
         model: The quantised graph, from `pixels`.
-        body: The float body that it was quantised from, which also teaches.
+        body: The float body that it was quantised from, whose weights are trained.
         target: The integers in use.
         pixels: `(N, 1, S, S)` uint8 training images.
         progress: Told of the steps.
         config: How.
+        teacher: The float body whose answers are learned; None: `body`, which teaches wrong where
+            its biases were corrected for INT8.
 
     Raises:
         GraphError: The network has an operation that cannot be trained.
@@ -70,7 +76,12 @@ def fine_tune(
     """
     config = config or QatConfig()
     network = QuantizedNetwork(model, body, target)
-    teacher = memory_session(body)
+    session = memory_session(teacher or body)
+    names = [output.name for output in body.graph.output if output.name in (LOGITS, LESION)]
+    losses: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+        LOGITS: lambda given, wanted: _distillation(given, wanted, config.temperature),
+        LESION: _map_difference,
+    }
     generator = np.random.default_rng(config.seed)
     augmentation = Augmentation(AugmentConfig())
     images = pixels[: config.images]
@@ -85,9 +96,11 @@ def fine_tune(
             for start in range(0, steps * config.batch_size, config.batch_size):
                 chosen = images[order[start : start + config.batch_size]]
                 batch = _augmented(chosen, augmentation, generator)
-                (wanted,) = teacher.run([LOGITS], {NORMALISED: normalised(batch)})
-                given = network(torch.from_numpy(batch))
-                loss = _distillation(given, torch.from_numpy(wanted), config.temperature)
+                wanted = session.run(names, {NORMALISED: normalised(batch)})
+                values = network.values(torch.from_numpy(batch), {})
+                loss = torch.zeros(())
+                for name, one in zip(names, wanted, strict=True):
+                    loss = loss + losses[name](values[name], torch.from_numpy(one))
                 if not torch.isfinite(loss):
                     raise QuantizationError("fine-tuning diverged: its loss is no number")
                 optimizer.zero_grad(set_to_none=True)
@@ -106,6 +119,12 @@ def _augmented(
     views = [View(image[0].astype(np.float32) / np.float32(255), None) for image in images]
     changed = [augmentation(view, generator).image for view in views]
     return np.round(np.stack(changed)[:, np.newaxis] * 255).astype(np.uint8)
+
+
+def _map_difference(given: Tensor, wanted: Tensor) -> Tensor:
+    """Return the mean square of what the maps' log odds lack, those of 1e-4 and below alike."""
+    ours, theirs = (torch.logit(one, _LEAST_PROBABILITY) for one in (given, wanted))
+    return nn.functional.mse_loss(ours, theirs)
 
 
 def _distillation(given: Tensor, wanted: Tensor, temperature: float) -> Tensor:

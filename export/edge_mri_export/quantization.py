@@ -3,8 +3,10 @@
 Activations per tensor, weights int8 per channel, biases int32. Covers where quantisation begins
 and ends: a node is quantised if it is a layer with weights or lies upstream of one. What comes
 after the last such layer stays float (the layer's output, log probabilities composed of several
-heads, lesion maps, embeddings as they are given out), and so does every node whose name begins
-with `tail_`, which is how nodes with constants of their own (novelty) say that they are no network.
+heads, lesion maps, embeddings as they are given out). A network with a lesion map is quantised up
+to the map: type and plane, a thousandth of the work, are pooled by the map's probabilities, which
+256 levels are too few for. Every node whose name begins with `tail_` stays float too, which is how
+nodes with constants of their own (novelty) say that they are no network.
 """
 
 import logging
@@ -21,7 +23,7 @@ from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
 from edge_mri.errors import OptionError
 from edge_mri_export.errors import QuantizationError
-from edge_mri_export.graph import NORMALISED, absorb_pixel_input
+from edge_mri_export.graph import LESION, NORMALISED, absorb_pixel_input
 from edge_mri_export.ranges import Limits
 from edge_mri_export.recipe import Target
 from edge_mri_train.architectures import INPUT_SCALE
@@ -29,7 +31,8 @@ from edge_mri_train.errors import first_line
 
 TAIL_PREFIX = "tail_"
 
-_WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+_CONVOLUTIONS = ("Conv", "ConvTranspose")
+_WEIGHTED = (*_CONVOLUTIONS, "Gemm", "MatMul")
 # What onnxruntime has integer kernels for, or moves unchanged.
 _QUANTIZABLE = (
     *_WEIGHTED,
@@ -137,7 +140,8 @@ def _chosen_nodes(graph: onnx.GraphProto, exclude: Sequence[str]) -> list[str]:
             )
     makers = {output: node for node in graph.node for output in node.output}
     kept: dict[str, onnx.NodeProto] = {}
-    waiting = list(layers(graph))
+    ends = _CONVOLUTIONS if LESION in {output.name for output in graph.output} else _WEIGHTED
+    waiting = [node for node in layers(graph) if node.op_type in ends]
     while waiting:
         node = waiting.pop()
         if node.name not in kept:

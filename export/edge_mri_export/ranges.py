@@ -18,7 +18,7 @@ from edge_mri_export.answers import memory_session
 from edge_mri_export.graph import NORMALISED
 from edge_mri_train.architectures import INPUT_SCALE
 
-METHODS = ("minmax", "percentile", "entropy")
+METHODS = ("minmax", "percentile", "entropy", "mse")
 PERCENTILE = 99.99
 """What `percentile` keeps of the values, in percent."""
 
@@ -95,6 +95,27 @@ class Histogram:
                 best, limits = divergence, (low, high)
         return limits
 
+    def mse(self) -> tuple[float, float]:
+        """Return the limits whose 256 levels lose least: rounding within, clipping beyond.
+
+        The expected square of the error is smallest; each end shrinks by itself.
+        """
+        width = 2.0**self._exponent
+        values = (self._first + np.arange(len(self._counts)) + 0.5) * width
+        low, high = min(self.low, 0.0), max(self.high, 0.0)
+        ends = np.linspace(1, _NARROWEST, _CANDIDATES)
+
+        def error(low: float, high: float) -> float:
+            step = (high - low) / (_LEVELS - 1)
+            beyond = values - np.clip(values, low, high)
+            squares = np.where(beyond == 0, step**2 / 12, beyond**2)
+            return float((self._counts * squares).sum())
+
+        for _ in range(2):
+            high = min(high * ends, key=lambda end: error(low, float(end)))
+            low = min(low * ends, key=lambda end: error(float(end), high))
+        return float(low), float(high)
+
     def _bin(self, value: float) -> int:
         return int(np.floor(value / 2.0**self._exponent))
 
@@ -143,19 +164,16 @@ class Ranges:
             "minmax": lambda one: (one.low, one.high),
             "percentile": lambda one: one.percentile(percent),
             "entropy": Histogram.entropy,
+            "mse": Histogram.mse,
         }
         return {name: pick[method](one) for name, one in self.histograms.items()}
 
 
 def collect(body: onnx.ModelProto, pixels: NDArray[np.uint8]) -> Ranges:
     """Run a body on `(N, 1, S, S)` uint8 calibration images once and count every float tensor."""
-    names = [
-        name
-        for node in body.graph.node
-        for name in node.output
-        if name not in {output.name for output in body.graph.output}
-    ]
-    names += [output.name for output in body.graph.output]
+    names = [name for node in body.graph.node for name in node.output]
+    floats = float_tensors(body)
+    names = [name for name in names if name in floats]
     session = memory_session(with_outputs(body, names))
     histograms: dict[str, Histogram] = {name: Histogram() for name in (NORMALISED, *names)}
     for start in range(0, len(pixels), _BATCH):
@@ -165,6 +183,21 @@ def collect(body: onnx.ModelProto, pixels: NDArray[np.uint8]) -> Ranges:
             if value.dtype == np.float32 and value.size:
                 histograms[name].add(torch.from_numpy(value))
     return Ranges({name: one for name, one in histograms.items() if np.isfinite(one.high)})
+
+
+def float_tensors(model: onnx.ModelProto) -> frozenset[str]:
+    """Return the names of the float values that a model's nodes make; indices and shapes are none.
+
+    What shape inference knows nothing of is taken for float.
+    """
+    graph = onnx.shape_inference.infer_shapes(model).graph
+    others = {
+        value.name
+        for value in (*graph.value_info, *graph.output)
+        if value.type.tensor_type.elem_type != TensorProto.FLOAT
+    }
+    made = {name for node in model.graph.node for name in node.output if name}
+    return frozenset(made - others)
 
 
 def with_outputs(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProto:

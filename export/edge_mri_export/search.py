@@ -1,9 +1,9 @@
 """The search for a quantised file that passes the guard: recipes first, then repairs.
 
-Recipes differ in how the ranges of activations are chosen; all come from one calibration pass. If
-none passes, repairs follow, those that cost nothing at run time before those that do: bias
-correction, the worst layers in float, fine-tuning. Every trial is measured on the same check
-images and reported; the best is kept. Since it is chosen on them, its figures are slightly kind.
+The network is equalised first, where it can be. Recipes differ in how the ranges of activations are
+chosen, all from one calibration pass, and in whether biases are corrected; none costs anything at
+run time. If none passes, repairs follow that do: the worst layers in float, fine-tuning. Every
+trial is measured on the same check images and reported; the best is kept. Since it is chosen on them, its figures are slightly kind.
 """
 
 from collections.abc import Iterator
@@ -18,6 +18,7 @@ from edge_mri.preprocess import PreprocessSpec
 from edge_mri.progress import Progress
 from edge_mri_export.answers import Answers, graph_answers
 from edge_mri_export.calibration import ExportImages
+from edge_mri_export.equalisation import equalised
 from edge_mri_export.parity import Parity, compare
 from edge_mri_export.qat import QatConfig, fine_tune
 from edge_mri_export.quantization import count_quantized, layers, quantize
@@ -29,6 +30,7 @@ from edge_mri_train.pixels import load_pixels
 _METHODS = (
     ("percentile", PERCENTILE),
     ("percentile", 99.999),
+    ("mse", PERCENTILE),
     ("minmax", PERCENTILE),
     ("entropy", PERCENTILE),
 )
@@ -131,13 +133,20 @@ class Search:
 
     def run(self) -> Trial:
         """Try recipes, and repairs while none passes; return the best trial, passing or not."""
+        self.body, groups = equalised(self.body, self.images.calibration)
+        if groups:
+            self._note(f"{groups} groups of channels equalised")
         ranges = collect(self.body, self.images.calibration)
         method = self.config.method or AUTO
         candidates = _METHODS if method == AUTO else ((method, PERCENTILE),)
         for name, percent in candidates:
-            self._try(Recipe(name, percent, self.config.exclude), ranges, self.body)
+            trial = self._try(Recipe(name, percent, self.config.exclude), ranges, self.body)
+            if method == AUTO:
+                self._corrected(trial, ranges)
         if self.config.precision == "int8-qat":
-            return self._fine_tuned(self._corrected(self.best, ranges))
+            best = self.best
+            corrected = best if best.recipe.bias_corrected else self._corrected(best, ranges)
+            return self._fine_tuned(corrected)
         for _ in self._repairs(ranges):
             if not self.best.losses:
                 break
@@ -152,8 +161,9 @@ class Search:
         """Repair step by step; asked for the next step only while nothing passes."""
         yield
         first = self.best
-        self._corrected(first, ranges)
-        yield
+        if not any(trial.recipe.bias_corrected for trial in self.trials):
+            self._corrected(first, ranges)
+            yield
         worst = worst_layers(self.body, first.model, self.images.calibration)
         for count in _WORST:
             if count < len(layers(self.body.graph)):
@@ -185,6 +195,7 @@ class Search:
             load_pixels(files, self.spec),
             self.progress,
             self.qat,
+            teacher=self.body,
         )
         recipe = trial.recipe
         return self._measured(

@@ -212,6 +212,57 @@ def _reshape(attributes: dict[str, Any], inputs: Sequence[Any]) -> Tensor:
     return reshaped
 
 
+def _reduce_sum(attributes: dict[str, Any], inputs: Sequence[Any]) -> Tensor:
+    values, *axes = inputs
+    chosen = axes[0].tolist() if axes else attributes["axes"]
+    total: Tensor = values.sum(dim=chosen, keepdim=bool(attributes.get("keepdims", 1)))
+    return total
+
+
+def _unsqueeze(attributes: dict[str, Any], inputs: Sequence[Any]) -> Tensor:
+    values, axes = inputs
+    chosen = axes.reshape(-1).tolist()
+    rank = values.ndim + len(chosen)
+    for axis in sorted(one % rank for one in chosen):
+        values = values.unsqueeze(axis)
+    unsqueezed: Tensor = values
+    return unsqueezed
+
+
+def _shape(attributes: dict[str, Any], inputs: Sequence[Any]) -> Tensor:
+    return torch.tensor(inputs[0].shape)[attributes.get("start", 0) : attributes.get("end")]
+
+
+def _resize(attributes: dict[str, Any], inputs: Sequence[Any]) -> Tensor:
+    """Enlarge by whole numbers, where all kinds of nearest neighbour are one."""
+    values, _, scales, sizes = (*inputs, None, None)[:4]
+    height, width = values.shape[2:]
+    if sizes is not None and sizes.numel():
+        target = sizes.tolist()[-2:]
+    else:
+        target = [
+            round(side * scale)
+            for side, scale in zip((height, width), scales[2:].tolist(), strict=True)
+        ]
+    whole = target[0] % height == 0 and target[1] % width == 0
+    if attributes.get("mode", b"nearest") != b"nearest" or not whole:
+        raise GraphError(
+            "the quantised network",
+            "training with Resize other than to whole multiples by the "
+            "nearest neighbour is not supported",
+        )
+    return F.interpolate(values, size=tuple(target), mode="nearest")
+
+
+def _top_k(attributes: dict[str, Any], inputs: Sequence[Any]) -> tuple[Tensor, ...]:
+    values, count = inputs
+    return tuple(
+        torch.topk(
+            values, int(count), attributes.get("axis", -1), bool(attributes.get("largest", 1))
+        )
+    )
+
+
 def _clip(attributes: dict[str, Any], inputs: Sequence[Any]) -> Tensor:
     low, high = (*inputs[1:], None, None)[:2]
     return torch.clamp(inputs[0], low, high)
@@ -242,6 +293,7 @@ _OPERATIONS: dict[str, _Run] = {
     "Flatten": lambda attributes, inputs: inputs[0].flatten(attributes.get("axis", 1)),
     "Gemm": _gemm,
     "GlobalAveragePool": lambda attributes, inputs: inputs[0].mean(dim=(2, 3), keepdim=True),
+    "Greater": _plain(torch.gt),
     "HardSigmoid": lambda attributes, inputs: torch.clamp(
         attributes.get("alpha", 0.2) * inputs[0] + attributes.get("beta", 0.5), 0, 1
     ),
@@ -254,12 +306,18 @@ _OPERATIONS: dict[str, _Run] = {
     "Mul": _plain(torch.mul),
     "Neg": _plain(torch.neg),
     "ReduceMean": _reduce_mean,
+    "ReduceSum": _reduce_sum,
     "Relu": _plain(torch.relu),
     "Reshape": _reshape,
+    "Resize": _resize,
+    "Shape": _shape,
     "Sigmoid": _plain(torch.sigmoid),
     "Softmax": lambda attributes, inputs: inputs[0].softmax(attributes.get("axis", -1)),
     "Softplus": _plain(F.softplus),
     "Split": _split,
     "Sub": _plain(torch.sub),
+    "TopK": _top_k,
     "Transpose": lambda attributes, inputs: inputs[0].permute(attributes["perm"]),
+    "Unsqueeze": _unsqueeze,
+    "Where": _plain(torch.where),
 }

@@ -30,8 +30,8 @@ def test_what_is_for_int8_is_refused_elsewhere(precision, option, values):
         (("int4",), "--quantize is 'int4'; expected one of none, int8, int8-qat, fp16"),
         (("int8", "avx2"), "--target is 'avx2'; expected one of portable, avx512-vnni, arm64"),
         (
-            ("int8", None, "mse"),
-            "--calibration-method is 'mse'; expected one of auto, minmax, percentile, entropy",
+            ("int8", None, "best"),
+            "--calibration-method is 'best'; expected one of auto, minmax, percentile, entropy, mse",
         ),
     ],
 )

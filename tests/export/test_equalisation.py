@@ -1,0 +1,94 @@
+"""Equalised channels: the same answers, ranges that are more alike."""
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from edge_mri.labels import LabelSpace
+from edge_mri.preprocess import PreprocessSpec
+from edge_mri.progress import NoProgress
+from edge_mri_export.answers import graph_answers, memory_session
+from edge_mri_export.equalisation import equalised
+from edge_mri_export.graph import body_graph, with_pixel_input
+from edge_mri_export.qat import QatConfig, fine_tune
+from edge_mri_export.quantization import count_quantized, quantize
+from edge_mri_export.ranges import collect, normalised, with_outputs
+from edge_mri_export.recipe import TARGETS
+from edge_mri_export.simulation import QuantizedNetwork
+from edge_mri_train.architectures import build
+from edge_mri_train.checkpoint import Checkpoint
+
+
+@pytest.fixture(scope="module")
+def images(pixels):
+    return pixels(96)
+
+
+@pytest.fixture(scope="module")
+def body(images) -> onnx.ModelProto:
+    """An edge_net whose channels differ in range by far, as trained ones do."""
+    torch.manual_seed(0)
+    network = build("edge_net", 12, 96)
+    with torch.no_grad():
+        first = network.trunk.stem[0]
+        first[1].weight.copy_(torch.logspace(-1.5, 0.5, 16))
+        network.map.weight.mul_(8)
+        network.train()(torch.from_numpy(images).float() / 255)
+    return body_graph(Checkpoint("edge_net", LabelSpace(), PreprocessSpec(96), network.eval()))
+
+
+def test_the_answers_stay_and_the_channels_are_more_alike(body, images):
+    changed, groups = equalised(body, images)
+    assert groups == 7
+    before, after = (graph_answers(with_pixel_input(one), images) for one in (body, changed))
+    np.testing.assert_allclose(after.logits, before.logits, atol=1e-4)
+    np.testing.assert_allclose(after.lesion, before.lesion, atol=1e-5)
+    first = next(node.output[0] for node in body.graph.node if node.op_type == "Relu")
+
+    def spread(model: onnx.ModelProto) -> float:
+        session = memory_session(with_outputs(model, [first]))
+        (values,) = session.run([first], {"normalised": normalised(images)})
+        largest = values.max(axis=(0, 2, 3))
+        return float(largest.max() / largest[largest > 0].min())
+
+    assert spread(changed) < 0.5 * spread(body)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_lesion_network_is_quantised_up_to_its_map_and_can_be_fine_tuned(body, images, target):
+    limits = collect(body, images).limits("mse")
+    model = quantize(body, limits, TARGETS[target])
+    assert count_quantized(model) == (16, 18)
+    makers = {output: node for node in model.graph.node for output in node.output}
+    for node in model.graph.node:
+        inputs = [makers[name].op_type for name in node.input if name in makers]
+        if node.op_type == "Conv":
+            assert inputs[:2] == ["DequantizeLinear"] * 2
+        if node.op_type in ("Gemm", "Sigmoid", "TopK", "ReduceSum", "LogSoftmax"):
+            assert "DequantizeLinear" not in inputs
+    tuned = fine_tune(model, body, TARGETS[target], images, NoProgress(), QatConfig(epochs=1))
+    before, after = (graph_answers(one, images) for one in (model, tuned))
+    assert not np.array_equal(after.lesion, before.lesion)
+    onnx.checker.check_model(tuned, full_check=True)
+    network = QuantizedNetwork(model, body, TARGETS[target])
+    with torch.no_grad():
+        simulated = network.values(torch.from_numpy(images), {})
+    np.testing.assert_allclose(simulated["lesion"], before.lesion, atol=0.02)
+    np.testing.assert_allclose(simulated["logits"], before.logits, atol=0.05)
+
+
+def test_the_teacher_of_fine_tuning_is_the_float_network(body, images):
+    """Not the body whose biases were corrected: what is learned would be the correction."""
+    model = quantize(body, collect(body, images).limits("mse"), TARGETS["portable"])
+    wrong = onnx.ModelProto.FromString(body.SerializeToString())
+    with pytest.MonkeyPatch.context() as patch:
+        asked = []
+        patch.setattr(
+            "edge_mri_export.qat.memory_session",
+            lambda one: asked.append(one) or memory_session(one),
+        )
+        config = QatConfig(epochs=1)
+        fine_tune(model, wrong, TARGETS["portable"], images, NoProgress(), config, teacher=body)
+    assert asked == [body]
+    assert asked[0] is body

@@ -1,0 +1,37 @@
+"""Every architecture with a recipe: FP32 ONNX against PyTorch on 200 real images."""
+
+import numpy as np
+import pytest
+
+from edge_mri.images import ImageFiles
+from edge_mri.preprocess import PreprocessSpec
+from edge_mri_export.answers import checkpoint_answers, graph_answers
+from edge_mri_export.graph import body_graph, with_pixel_input
+from edge_mri_train.pixels import load_pixels
+
+SIZES = {"edge_net": 160, "mobilenet_v2": 96, "mobilenet_v2_lesion": 96, "artemis_cnn": 150}
+SIZES |= {"inception_v3": 80}
+
+
+@pytest.fixture(scope="module")
+def real(data_dir):
+    """Load 200 images of all folders of both sets at a size."""
+    folders = sorted((data_dir / "nickparvar" / "Testing").iterdir())
+    folders += sorted((data_dir / "artemis").glob("*/*"))
+    files = [sorted(ImageFiles([folder])) for folder in folders if folder.is_dir()]
+    some = [file for one in zip(*files, strict=False) for file in one][:200]
+    assert len(some) == 200
+    return lambda size: load_pixels(some, PreprocessSpec(size))
+
+
+@pytest.mark.parametrize(("name", "size"), SIZES.items())
+def test_fp32_onnx_gives_pytorchs_logits(real, lively, name, size):
+    pixels = real(size)
+    checkpoint = lively(name, size, pixels[:48])
+    expected = checkpoint_answers(checkpoint, pixels)
+    found = graph_answers(with_pixel_input(body_graph(checkpoint)), pixels)
+    assert np.abs(expected.logits).max() < 100
+    assert expected.logits.std(axis=0).max() > 0.1  # it tells images apart
+    assert np.abs(found.logits - expected.logits).max() <= 1e-4
+    if expected.lesion is not None:
+        np.testing.assert_allclose(found.lesion, expected.lesion, atol=1e-5)
