@@ -2,8 +2,8 @@
 
     python benchmarks/model_card.py MODEL.onnx --figures docs/figures --out docs/model-card.md
 
-The folder holds what `edge-mri evaluate --json` wrote, one file an image set, named as the set is to
-be called; `heatmaps.json` of `measure_heatmaps.py`, and `rejection.json` of `measure_rejection.py`.
+The folder holds what `edge-mri evaluate --json` wrote, one file an image set, named as the set is
+to be called; `heatmaps.json` of `measure_heatmaps.py`, and `rejection.json` of `measure_rejection.py`.
 What is not there is said to be missing. Texts are those of `model_card.md.jinja` beside this file.
 """
 
@@ -30,7 +30,7 @@ _OTHERS = ("heatmaps", "rejection")
 def percent(share: float | None, interval: list[float] | None = None) -> str:
     """Return `99.3 (98.7 to 99.6)`; a dash for what could not be measured."""
     if share is None:
-        return "–"
+        return "-"
     told = f"{100 * share:.1f}"
     if interval is None:
         return told
@@ -56,7 +56,7 @@ def rows(evaluations: dict[str, Any]) -> list[dict[str, str]]:
             "plane": _accuracy(part["plane"]),
             "sensitivity": percent(part["tumor"]["sensitivity"], part["tumor"]["sensitivity_ci95"]),
             "specificity": percent(part["tumor"]["specificity"], part["tumor"]["specificity_ci95"]),
-            "ece": percent(part["type"]["ece"]) if part["type"] else "–",
+            "ece": percent(part["type"]["ece"]) if part["type"] else "-",
         }
         for name, evaluation in evaluations.items()
         for reading, part in evaluation["subsets"].items()
