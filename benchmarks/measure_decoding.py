@@ -2,10 +2,10 @@
 
     python benchmarks/measure_decoding.py MODEL --data DIR [--json FILE]
 
-Every JPEG of a folder that `decode="reduced"` would touch (longer side at least twice the network's,
-both sides even) is answered twice, decoded in full and reduced. Where the folder's names are labels
-it also counts right types. The times are CPU milliseconds of decoding and preprocessing, the median
-of rounds over some of the images, the ways in turn.
+Every JPEG of a folder that `decode="reduced"` would touch (longer side at least twice the
+network's, both sides even) is answered twice, decoded in full and reduced. Where the folder's names
+are labels it also counts right types. The times are CPU milliseconds of decoding and preprocessing,
+the median of rounds over some of the images, the ways in turn.
 """
 
 import argparse
