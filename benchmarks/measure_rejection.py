@@ -9,7 +9,8 @@ images, text. Brain images turned upside down, cut to a quarter, inverted or tor
 measured beside these: still MR, so that they do not count in the AUROC of foreign images.
 
 For each group, with n and Wilson's 95 % interval: the share rejected as foreign at the model's
-threshold, and the AUROC of novelty against the brain images. For comparison the AUROC of one less
+threshold, and the AUROC of novelty against the brain images, for all foreign ones together with a
+bootstrap interval over images. For comparison the AUROC of one less
 the largest probability (Hendrycks & Gimpel 2017, "A baseline for detecting misclassified and
 out-of-distribution examples") and of the energy (Liu et al. 2020, "Energy-based
 out-of-distribution detection"), which every model has.
@@ -44,6 +45,7 @@ _BATCH = 32
 _DRAWN = 100
 _SIDE_PX = 224
 _ALTERED = 300  # brain images per kind of change
+_RESAMPLES = 500
 _SMALLEST_PX = 32  # of pydicom's files
 
 
@@ -212,11 +214,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
             results[name] = _shown(Path(name).name, outside[-1], inside, limit)
     joined = {key: np.concatenate([one[key] for one in outside]) for key in inside}
     results["all foreign"] = _shown("all foreign", joined, inside, limit)
+    if "novelty" in inside:
+        interval = bootstrap(inside["novelty"], joined["novelty"], rng)
+        results["all foreign"]["auroc novelty_ci95"] = interval
+        click.echo(f"{'  AUROC of novelty, 95 %':<56}{interval[0]:>13.4f}-{interval[1]:.4f}")
     for name, images in altered(everything, rng):
         label = f"brain, {name}"
         results[label] = _shown(label, scored(classifier, images), inside, limit)
     if options.json:
         options.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+
+
+def bootstrap(
+    inside: NDArray[np.float32], outside: NDArray[np.float32], rng: np.random.Generator
+) -> tuple[float, float]:
+    """Return the 95 % interval of the AUROC, images of either side drawn again with return."""
+    truth = np.repeat([False, True], [len(inside), len(outside)])
+    values = [
+        auroc(truth, np.concatenate([rng.choice(one, len(one)) for one in (inside, outside)]))
+        for _ in range(_RESAMPLES)
+    ]
+    low, high = np.quantile([value for value in values if value is not None], [0.025, 0.975])
+    return float(low), float(high)
 
 
 def _header() -> str:

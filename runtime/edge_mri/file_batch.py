@@ -8,7 +8,7 @@ from pathlib import Path
 from edge_mri.audit import Audit
 from edge_mri.classifier import Classifier, Finish
 from edge_mri.errors import ImageError
-from edge_mri.images import decode_frames, read_file
+from edge_mri.images import Limits, decode_frames, read_file
 from edge_mri.prediction import Prediction
 from edge_mri.prepared import Prepared
 
@@ -30,6 +30,7 @@ def predict_files(
     """
     spec = classifier.contract.preprocess
     begun = Audit.begin(classifier.model_sha256, spec, classifier.provider) if audit else None
+    limits = Limits.from_environment()
     answers: list[Prediction] = []  # an image that waits has its place here
     waiting: list[tuple[int, Prepared]] = []
 
@@ -43,9 +44,9 @@ def predict_files(
     for path in map(str, paths):
         origin = begun and begun.of(None)
         try:
-            data = read_file(Path(path))
+            data = read_file(Path(path), limits)
             origin = begun and begun.of(data)
-            for frame in decode_frames(data, reduce_to=spec.reduce_to):
+            for frame in decode_frames(data, limits, spec.reduce_to):
                 prepared = Prepared.of(frame, spec, keep=finish is not None)
                 waiting.append((len(answers), prepared))
                 answers.append(Prediction(path, "error", audit=origin))

@@ -92,8 +92,8 @@ def lesion_box(cells: Map, place: Placement, fraction: float = BOX_FRACTION) -> 
     if not top > 0:
         return None
     above = (fine >= fraction * top).astype(np.uint8)
-    _, numbers, stats, _ = cv2.connectedComponentsWithStats(above, connectivity=8)
-    x, y, width, height, _ = stats[numbers[row, column]].tolist()
+    # A fill from the peak takes a fraction of the time that numbering all components does.
+    _, _, _, (x, y, width, height) = cv2.floodFill(above, None, (column, row), 2, flags=8)
     x, y = x + place.left, y + place.top
     corners = np.array([[x, y], [x + width, y + height]], np.float64)
     limits = (place.width, place.height)

@@ -51,6 +51,8 @@ def test_the_shares_and_the_auroc_are_those_of_known_images(script, mapped, tmp_
     assert values["all brain"]["rejected"] == 0.25
     assert values["all foreign"]["rejected"] == 0.75
     assert values["all foreign"]["auroc novelty"] == 15 / 16
+    low, high = values["all foreign"]["auroc novelty_ci95"]
+    assert 0 <= low < 15 / 16 < high <= 1
     assert values["brain, inverted"]["rejected"] == 1
 
 
