@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 LIMIT_COLOUR = "#2e8b57"
+_MANY_DECADES = 300
 _COLOURS = {
     "ort": "#1768ac",
     "ort-fp32": "#7fb2dd",
@@ -43,7 +44,9 @@ def logarithmic(axes: Axes) -> None:
 
 
 def plain_numbers(axis: Any) -> None:
-    """Write 0.5 and 20, not powers of ten."""
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
+    """Write 0.5 and 20, not powers of ten; over many decades only 1, 10, 100, …."""
+    low, high = axis.get_view_interval()
+    subs = (1,) if high / low > _MANY_DECADES else (1, 2, 5)
+    axis.set_major_locator(LogLocator(subs=subs, numticks=12))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
     axis.set_minor_formatter(NullFormatter())

@@ -69,7 +69,7 @@ def machine() -> dict[str, Any]:
         "quota": _text(_QUOTA),
         "governor": _text(_GOVERNOR),
         "memory_bytes": _memory_bytes(),
-        "system": f"{platform.system()} {platform.release()}",
+        "system": f"{platform.system()} {platform.release().partition('-')[0]}",
         "hypervisor": "hypervisor" in listed,
     }
     identity = json.dumps([facts[name] for name in _IDENTITY])

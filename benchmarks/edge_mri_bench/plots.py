@@ -15,6 +15,7 @@ from edge_mri_bench.record import Record
 from edge_mri_bench.stages import END_TO_END
 
 _STEPS = {"decode": "#9fc5e8", "preprocess": "#f6c177", "inference": "#1768ac", "rest": "#cfd4da"}
+_FLAG: dict[str, Any] = {"fontsize": 8, "color": "#8a4b08"}
 _SHORT = {
     "pytorch": "PyTorch eager",
     "pytorch-best": "PyTorch at its best",
@@ -39,7 +40,11 @@ def figures(record: Record) -> dict[str, Figure]:
         "networks": by_network,
     }
     made = {name: make(record) for name, make in makers.items()}
-    return {name: figure for name, figure in made.items() if figure is not None}
+    found = {name: figure for name, figure in made.items() if figure is not None}
+    if (record["noise"] or {}).get("noisy"):
+        for figure in found.values():
+            figure.supxlabel("a noisy machine: times are not to be trusted", **_FLAG)
+    return found
 
 
 def name_of(row: dict[str, Any], *, alone: bool) -> str:

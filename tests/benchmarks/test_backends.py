@@ -58,6 +58,12 @@ def test_a_file_that_was_not_given_is_what_is_missing(network):
         open_backend("ort-fp32", network, Settings())
 
 
+def test_more_threads_are_workers_for_the_runtime(network):
+    assert open_backend("ort-int8", network, Settings()).note == ""
+    note = open_backend("ort-int8", network, Settings(threads=2)).note
+    assert note.endswith("2 workers of a folder use 2")
+
+
 def test_an_unknown_network_without_a_checkpoint_cannot_be_built():
     with pytest.raises(Skipped, match="no checkpoint was given, and nonsense is no known"):
         open_backend("pytorch", Network("nonsense", 64), Settings())

@@ -9,6 +9,7 @@ import pytest
 
 from edge_mri_bench.markdown import END, START, markdown, write_markdown
 from edge_mri_bench.page import write_benchmark_page, write_plots
+from edge_mri_bench.plots import figures
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 SORT = """
@@ -78,6 +79,15 @@ def test_the_page_stands_alone(scored, tmp_path):
     assert text.count("<svg") == 5  # accuracy, steps, folders, memory, networks
     for part in ("Goals: ", "Accuracy against latency", "Where the time goes", "All backends"):
         assert part in text
+
+
+def test_plots_of_a_noisy_run_say_so(scored):
+    flags = []
+    for noisy in (False, True):
+        scored["noise"]["noisy"] = noisy
+        flags.append([figure.get_supxlabel() for figure in figures(scored).values()])
+    assert set(flags[0]) == {""}
+    assert set(flags[1]) == {"a noisy machine: times are not to be trusted"}
 
 
 def test_plots_are_files_of_their_own(scored, tmp_path):

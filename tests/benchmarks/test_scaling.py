@@ -20,6 +20,17 @@ def test_cost_by_resolution_has_the_decode_beside_it(backend, tmp_path, monkeypa
     assert large["end_to_end_ms"]["min_ms"] > large["grey_decode_ms"]["min_ms"]
 
 
+def test_a_folder_that_would_take_too_long_is_left_out_and_told(tmp_path, phantoms):
+    files = sorted(phantoms.glob("*/*.png"))[:2]
+    rows, left_out = scaling.by_images(
+        SHIPPED_MODEL, files, (3, 1_000_000), tmp_path, NoProgress(), limit_s=5
+    )
+    assert [row["images"] for row in rows] == [3]
+    (reason,) = left_out
+    assert reason.startswith("a folder of 1,000,000 images: it would take about ")
+    assert reason.endswith(" s, the cap of this effort is 5 s")
+
+
 def test_cost_by_threads_stops_at_the_most(backend, phantoms):
     files = sorted(phantoms.glob("*/*.png"))[:4]
     rows = scaling.by_threads(backend, files, 1, 1)
