@@ -3,7 +3,8 @@
 The network is equalised first, where it can be. Recipes differ in how the ranges of activations are
 chosen, all from one calibration pass, and in whether biases are corrected; none costs anything at
 run time. If none passes, repairs follow that do: the worst layers in float, fine-tuning. Every
-trial is measured on the same check images and reported; the best is kept. Since it is chosen on them, its figures are slightly kind.
+trial is measured on the same check images and reported; the best is kept. Since it is chosen on
+them, its figures are slightly kind.
 """
 
 from collections.abc import Iterator
@@ -144,8 +145,8 @@ class Search:
             if method == AUTO:
                 self._corrected(trial, ranges)
         if self.config.precision == "int8-qat":
-            best = self.best
-            corrected = best if best.recipe.bias_corrected else self._corrected(best, ranges)
+            base = self.nearest
+            corrected = base if base.recipe.bias_corrected else self._corrected(base, ranges)
             return self._fine_tuned(corrected)
         for _ in self._repairs(ranges):
             if not self.best.losses:
@@ -157,10 +158,15 @@ class Search:
         """The best trial so far."""
         return min(self.trials, key=lambda trial: trial.rank)
 
+    @property
+    def nearest(self) -> Trial:
+        """The trial to mend: its logits are nearest on average, which no few near ties decide."""
+        return min(self.trials, key=lambda trial: trial.parity.mean_logit_difference)
+
     def _repairs(self, ranges: Ranges) -> Iterator[None]:
         """Repair step by step; asked for the next step only while nothing passes."""
         yield
-        first = self.best
+        first = self.nearest
         if not any(trial.recipe.bias_corrected for trial in self.trials):
             self._corrected(first, ranges)
             yield
@@ -172,7 +178,7 @@ class Search:
                 self._corrected(self._try(recipe, ranges, self.body), ranges)
                 yield
         try:
-            self._fine_tuned(self.best)
+            self._fine_tuned(self.nearest)
         except EdgeMriError as error:
             self._note(f"fine-tuning was not possible: {error}")
         yield

@@ -31,7 +31,8 @@ def test_what_is_for_int8_is_refused_elsewhere(precision, option, values):
         (("int8", "avx2"), "--target is 'avx2'; expected one of portable, avx512-vnni, arm64"),
         (
             ("int8", None, "best"),
-            "--calibration-method is 'best'; expected one of auto, minmax, percentile, entropy, mse",
+            "--calibration-method is 'best'; expected one of "
+            "auto, minmax, percentile, entropy, mse",
         ),
     ],
 )
