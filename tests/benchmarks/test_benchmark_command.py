@@ -141,13 +141,19 @@ def test_a_signal_ends_a_real_run_with_its_record(tmp_path, number):
     file = tmp_path / "record.json"
     arguments = ["benchmark", "--effort", "full", "--backend", "ort-int8", "--json", str(file)]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    with subprocess.Popen(
-        [sys.executable, "-m", "edge_mri", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-    ) as process:
+    # Under a shell that ignores Ctrl-C, as in the background, children would ignore it too.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        started = subprocess.Popen(
+            [sys.executable, "-m", "edge_mri", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with started as process:
         while not file.exists() and process.poll() is None:
             time.sleep(0.05)
         process.send_signal(number)
