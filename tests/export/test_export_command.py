@@ -129,9 +129,9 @@ def test_a_folder_that_may_not_be_written_is_exit_code_2(small, phantoms, tmp_pa
 
     monkeypatch.setattr(tempfile, "mkstemp", refused)  # root may write anywhere
     result = run(small.path, "--calibration", phantoms, "-o", tmp_path / "a.onnx")
-    assert (result.exit_code, result.stderr) == (
+    assert (result.exit_code, result.stderr.splitlines()[-1]) == (
         2,
-        f"Error: cannot write {tmp_path / 'a.onnx'}: Permission denied\n",
+        f"Error: cannot write {tmp_path / 'a.onnx'}: Permission denied",
     )
     assert list(tmp_path.iterdir()) == []
 
