@@ -48,9 +48,11 @@ def _infer(arguments: list[str]) -> None:
 
 if __name__ == "__main__":
     mode, *rest = sys.argv[1:]
-    if mode == "answer":
-        _answer(rest[0], rest[1:])
-    else:
-        _infer(rest)
-    sys.stdout.flush()
-    print(json.dumps({"peak_bytes": peak_bytes()}), file=sys.stderr)  # noqa: T201
+    try:
+        if mode == "answer":
+            _answer(rest[0], rest[1:])
+        else:
+            _infer(rest)  # ends with SystemExit
+    finally:
+        sys.stdout.flush()
+        print(json.dumps({"peak_bytes": peak_bytes()}), file=sys.stderr)  # noqa: T201

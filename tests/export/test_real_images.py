@@ -11,7 +11,8 @@ from edge_mri.contract import Contract
 from edge_mri.labels import LabelSpace
 from edge_mri.preprocess import PreprocessSpec
 from edge_mri.progress import NoProgress
-from edge_mri.session import open_session
+from edge_mri.onnx_file import OnnxFile
+from edge_mri.session import SessionConfig, open_session
 from edge_mri_export.exporting import ExportConfig, export
 from edge_mri_train.evaluation import EvaluationConfig, evaluate
 from edge_mri_train.folders import read_folders
@@ -61,7 +62,7 @@ def test_a_network_that_was_not_trained_answers_alike_in_onnx(few, lively, tmp_p
 
 
 def test_the_shipped_models_gate_knows_brain_mr_from_other_images(data_dir):
-    session = open_session(SHIPPED_MODEL, "cpu")
+    session = open_session(OnnxFile.read(SHIPPED_MODEL), SessionConfig(device="cpu"))
     contract = Contract.from_metadata(session.get_modelmeta().custom_metadata_map)
     if contract.rejection is None:
         pytest.skip("the shipped model has no rejection gate")

@@ -168,4 +168,6 @@ def command(providers: str | None, **options: Any) -> None:
     rejected image is no failure.
     """
     listed = tuple(name for name in (providers or "").split(",") if name)
-    raise SystemExit(infer(InferConfig(providers=listed, **options)))
+    code = infer(InferConfig(providers=listed, **options))
+    if code:
+        raise SystemExit(code)
