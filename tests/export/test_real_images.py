@@ -9,9 +9,9 @@ import pytest
 from edge_mri.classifier import SHIPPED_MODEL, Classifier
 from edge_mri.contract import Contract
 from edge_mri.labels import LabelSpace
+from edge_mri.onnx_file import OnnxFile
 from edge_mri.preprocess import PreprocessSpec
 from edge_mri.progress import NoProgress
-from edge_mri.onnx_file import OnnxFile
 from edge_mri.session import SessionConfig, open_session
 from edge_mri_export.exporting import ExportConfig, export
 from edge_mri_train.evaluation import EvaluationConfig, evaluate
