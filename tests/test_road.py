@@ -118,7 +118,7 @@ def test_each_step_says_what_a_user_must_know(road):
     lines = said["export"].stdout.splitlines()
     assert re.fullmatch(r"run/model.onnx  \d+\.\d\d MB  FP32", lines[0])
     assert re.fullmatch(
-        r"run/model_int8.onnx  \d+\.\d\d MB  INT8, 21 of 21 layers quantised", lines[2]
+        r"run/model_int8.onnx  \d+\.\d\d MB  INT8, 21 of 21 layers quantised \(.+\)", lines[2]
     )
     assert said["infer"].stdout == ""
     assert said["infer"].stderr.startswith("240 images in ")
@@ -133,6 +133,7 @@ def test_the_road_leaves_these_files_and_no_other(road):
         "checkpoint.pt",
         "config.json",
         "curves.png",
+        "history.csv",
         "history.json",
         "last.pt",
         "model.onnx",

@@ -277,8 +277,10 @@ def test_a_large_folder_costs_no_memory(monkeypatch):
             pass
 
     monkeypatch.setattr(os, "scandir", lambda _: Listing())
-    tracemalloc.start()
-    assert sum(1 for _ in ImageFiles([Path()], sort_up_to=1000)) == 100_000
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert peak < 6_000_000
+    peaks = {}
+    for held in (1_000_000, 1000):
+        tracemalloc.start()
+        assert sum(1 for _ in ImageFiles([Path()], sort_up_to=held)) == 100_000
+        _, peaks[held] = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert peaks[1000] < 0.75 * peaks[1_000_000]  # Python's own table of names may grow in either
