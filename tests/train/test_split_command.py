@@ -103,3 +103,24 @@ def test_keeping_a_test_folder_that_is_not_there_is_refused(head, save, tmp_path
     assert result.stderr.splitlines()[-1] == (
         "Error: --keep-test keeps test folders, and there is none; leave it out"
     )
+
+
+def test_ungrouped_deals_copies_apart_for_comparison(heads, tmp_path):
+    shutil.copytree(heads, tmp_path / "set")
+    for file in list((tmp_path / "set").rglob("*.png")):
+        shutil.copy(file, file.with_name(f"copy-{file.name}"))
+    grouped = run(tmp_path / "set", "--out", tmp_path / "grouped.csv")
+    random = run(tmp_path / "set", "--out", tmp_path / "random.csv", "--ungrouped")
+    assert sum(counts(grouped.stdout).values()) == sum(counts(random.stdout).values()) == 48
+
+    def leaks(manifest):
+        result = CliRunner().invoke(
+            main, ["audit", "--manifest", str(manifest), "--fail-on", "leakage"]
+        )
+        return result.exit_code == 1
+
+    assert not leaks(tmp_path / "grouped.csv")
+    assert leaks(tmp_path / "random.csv")
+    result = run(tmp_path / "set", "--out", tmp_path / "m.csv", "--ungrouped", "--keep-test")
+    assert result.exit_code == 2
+    assert "--keep-test drops duplicates, --ungrouped keeps them" in result.stderr

@@ -35,6 +35,8 @@ def partition(
 ) -> Partition:
     """Divide images so that neither a near-duplicate group nor a patient is on two sides.
 
+    With `config.grouped` off, each image is a group.
+
     The search looks at the best few candidates of each image. Where images were dropped it
     therefore looks again at those that are left, until it finds none across the border.
     """
@@ -42,7 +44,9 @@ def partition(
     labels = [sample.label for sample in samples]
     official = [sample.split for sample in samples]
     sets = [sample.root for sample in samples]
-    pairs = np.concatenate([id_pairs(ids.ids(samples)), _edges(prints, progress)])
+    pairs = np.empty((0, 2), np.int64)
+    if config.grouped:
+        pairs = np.concatenate([id_pairs(ids.ids(samples)), _edges(prints, progress)])
     while True:
         groups = connected_groups(len(samples), pairs)
         sides = np.array(divide(labels, groups.tolist(), official, sets, config))

@@ -30,14 +30,19 @@ class SplitConfig:
             what belongs to a group with one of them.
         as_published: With `keep_test`, leave each set's own division as it is, leaks included,
             and drop only what other sets would leak.
+        grouped: Keep near duplicates and patients together. Without it every image is dealt by
+            itself, as in published random splits: leaky, to compare with those alone.
     """
 
     fractions: Mapping[str, float] = field(default_factory=lambda: {TRAIN: 2 / 3, VAL: 1 / 3})
     seed: int = 0
     keep_test: bool = False
     as_published: bool = False
+    grouped: bool = True
 
     def __post_init__(self) -> None:
+        if self.keep_test and not self.grouped:
+            raise OptionError("--keep-test drops duplicates, --ungrouped keeps them; leave one out")
         if self.as_published and not self.keep_test:
             raise OptionError("--as-published is about test folders; give it with --keep-test")
         shares = list(self.fractions.values())

@@ -44,6 +44,12 @@ from edge_mri_train.split import TEST, TRAIN, VAL, SplitConfig
     help="With --keep-test: drop only what other sets would leak, and leave each set's own "
     "division as it is.",
 )
+@click.option(
+    "--ungrouped",
+    is_flag=True,
+    help="Deal every image by itself, near duplicates too: leaks, and only there to compare with "
+    "published random splits.",
+)
 @click.option("--seed", type=int, default=0, show_default=True)
 def command(
     data: tuple[Path, ...],
@@ -56,13 +62,18 @@ def command(
     folds: int | None,
     keep_test: bool,
     as_published: bool,
+    ungrouped: bool,
     seed: int,
 ) -> None:
     """Divide image sets by groups: near duplicates, and patients where they are known.
 
     Stratified by type and plane; the same images and seed give the same manifest.
     """
-    config = replace(_config(fractions, folds, keep_test, seed), as_published=as_published)
+    config = replace(
+        _config(fractions, folds, keep_test, seed),
+        as_published=as_published,
+        grouped=not ungrouped,
+    )
     progress = TerminalProgress()
     samples = read_folders(data, Layout.from_options(maps, index))
     if keep_test and not any(sample.split == TEST for sample in samples):
