@@ -100,7 +100,7 @@ def test_a_file_says_ids(tmp_path, column):
     ("content", "reason"),
     [
         (None, "No such file or directory"),
-        (b"", "columns path and group expected, got "),
+        (b"", "columns path and group expected, got none"),
         (b"file,group\n", "columns path and group expected, got file, group"),
         (b"path,group\nx.png,P1\n", "none of its paths is an image of the sets"),
         (b"path,group\n", "none of its paths is an image of the sets"),

@@ -121,7 +121,7 @@ def test_a_short_row_has_no_tags_and_a_long_one_no_others(tmp_path):
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "columns path and label expected, got "),
+        ("", "columns path and label expected, got none"),
         ("path,plane\na.png,axial\n", "columns path and label expected, got path, plane"),
         ("file,label\na.png,glioma\n", "columns path and label expected, got file, label"),
         (

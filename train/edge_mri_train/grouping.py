@@ -3,7 +3,6 @@
 Two images are in one group when an id, a duplicate or a chain of both connects them.
 """
 
-import csv
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_mri.errors import OptionError
+from edge_mri_train.csv_file import columns_of, open_csv
 from edge_mri_train.duplicates.components import connected_groups
 from edge_mri_train.duplicates.search import Duplicates
 from edge_mri_train.errors import IndexFileError
@@ -80,20 +80,12 @@ def _ids_from_pattern(samples: Sequence[Sample], pattern: str) -> list[str | Non
 
 def _ids_from_file(samples: Sequence[Sample], path: Path) -> list[str | None]:
     """Read ids from a CSV with the columns path and group (or patient)."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            columns = reader.fieldnames or []
-            column = next((name for name in GROUP_COLUMNS if name in columns), None)
-            if "path" not in columns or column is None:
-                raise IndexFileError(
-                    path, f"columns path and group expected, got {', '.join(columns)}"
-                )
-            ids = {Path(row["path"]): row[column] or None for row in reader if row["path"]}
-    except OSError as error:
-        raise IndexFileError(path, error.strerror or str(error)) from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise IndexFileError(path, str(error)) from error
+    with open_csv(path, IndexFileError) as reader:
+        columns = reader.fieldnames or []
+        column = next((name for name in GROUP_COLUMNS if name in columns), None)
+        if "path" not in columns or column is None:
+            raise IndexFileError(path, f"columns path and group expected, got {columns_of(reader)}")
+        ids = {Path(row["path"]): row[column] or None for row in reader if row["path"]}
     if not any(sample.path in ids for sample in samples):
         raise IndexFileError(path, "none of its paths is an image of the sets")
     return [ids.get(sample.path) for sample in samples]

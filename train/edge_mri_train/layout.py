@@ -4,7 +4,6 @@
 one. Both are read here; which images there are is `edge_mri_train.folders`.
 """
 
-import csv
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ import click
 
 from edge_mri.errors import OptionError
 from edge_mri.labels import Label, parse_folder_name
+from edge_mri_train.csv_file import columns_of, open_csv
 from edge_mri_train.errors import IndexFileError
 
 SKIP = "skip"
@@ -101,22 +101,16 @@ class Layout:
         """
         if self.index is None:
             return
-        try:
-            with self.index.open(newline="", encoding="utf-8-sig") as file:
-                reader = csv.DictReader(file)
-                columns = reader.fieldnames or []
-                label_column = next((name for name in _LABEL_COLUMNS if name in columns), None)
-                if "path" not in columns or label_column is None:
-                    raise IndexFileError(
-                        self.index, f"columns path and label expected, got {', '.join(columns)}"
-                    )
-                for row in reader:
-                    if not self.skips(row[label_column] or ""):
-                        yield self._row(row, label_column, reader.line_num)
-        except OSError as error:
-            raise IndexFileError(self.index, error.strerror or str(error)) from error
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise IndexFileError(self.index, str(error)) from error
+        with open_csv(self.index, IndexFileError) as reader:
+            columns = reader.fieldnames or []
+            label_column = next((name for name in _LABEL_COLUMNS if name in columns), None)
+            if "path" not in columns or label_column is None:
+                raise IndexFileError(
+                    self.index, f"columns path and label expected, got {columns_of(reader)}"
+                )
+            for row in reader:
+                if not self.skips(row[label_column] or ""):
+                    yield self._row(row, label_column, reader.line_num)
 
     def _row(self, row: dict[str, str], label_column: str, line: int) -> IndexRow:
         meaning, plane = row[label_column] or "", row.get("plane") or None

@@ -19,6 +19,7 @@ from edge_mri.errors import ImageReadError
 from edge_mri.labels import PLANES, TYPES, Label
 from edge_mri.progress import Progress
 from edge_mri.workers import available_threads
+from edge_mri_train.csv_file import columns_of, open_csv
 from edge_mri_train.errors import ManifestError
 from edge_mri_train.folders import Sample
 
@@ -83,20 +84,12 @@ def write_manifest(rows: Sequence[Row], path: Path) -> None:
 
 def read_manifest(path: Path) -> list[Row]:
     """Read a manifest; raises `ManifestError` when it is not there or no manifest."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig", errors=_UNDECODED) as file:
-            reader = csv.DictReader(file)
-            if tuple(reader.fieldnames or ()) != COLUMNS:
-                raise ManifestError(
-                    path,
-                    f"its columns are {', '.join(reader.fieldnames or ['none'])}, "
-                    f"expected {', '.join(COLUMNS)}",
-                )
-            rows = [_row(path, reader.line_num, values) for values in reader]
-    except OSError as error:
-        raise ManifestError(path, error.strerror or str(error)) from error
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise ManifestError(path, str(error)) from error
+    with open_csv(path, ManifestError, _UNDECODED) as reader:
+        if tuple(reader.fieldnames or ()) != COLUMNS:
+            raise ManifestError(
+                path, f"its columns are {columns_of(reader)}, expected {', '.join(COLUMNS)}"
+            )
+        rows = [_row(path, reader.line_num, values) for values in reader]
     if not rows:
         raise ManifestError(path, "it names no image")
     return rows
