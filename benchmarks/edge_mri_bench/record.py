@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from edge_mri.atomic import atomic_path
+from edge_mri.atomic import write_json
 from edge_mri.errors import FolderNotFoundError
 from edge_mri_bench.errors import BaselineError
 
@@ -17,8 +17,7 @@ Record = dict[str, Any]
 
 def write_record(record: Record, path: Path) -> None:
     """Write a record, whole or not at all."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    write_json(record, path, indent=1)
 
 
 def read_record(path: Path) -> Record:

@@ -1,11 +1,13 @@
 """Files that appear whole or not at all: write beside, then rename."""
 
 import errno
+import json
 import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from edge_mri.errors import EdgeMriError, OutputError
 
@@ -35,6 +37,12 @@ def atomic_path(path: Path) -> Iterator[Path]:
     finally:
         if temporary != target:
             temporary.unlink(missing_ok=True)
+
+
+def write_json(values: Any, path: Path, indent: int = 2) -> None:
+    """Write values as a JSON file, whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(values, indent=indent) + "\n", encoding="utf-8")
 
 
 def _beside(path: Path) -> tuple[Path, Path]:

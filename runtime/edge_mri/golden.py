@@ -12,7 +12,7 @@ from pathlib import Path
 
 import cv2
 
-from edge_mri.atomic import atomic_path
+from edge_mri.atomic import write_json
 from edge_mri.classifier import Classifier
 from edge_mri.errors import ModelFormatError, ModelNotFoundError
 from edge_mri.labels import LabelSpace
@@ -71,8 +71,7 @@ def write_golden(classifier: Classifier) -> Path:
         ],
     }
     path = golden_path(classifier.path)
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+    write_json(values, path, indent=1)
     return path
 
 

@@ -32,7 +32,7 @@ def test_every_option_of_infer_has_a_heading():
 def test_an_option_without_a_heading_comes_last(capsys):
     @click.command(cls=GroupedCommand)
     @click.option("--plain")
-    @grouped("Special", "--special")
+    @grouped("Special")("--special")
     def some() -> None:
         """Do nothing."""
 

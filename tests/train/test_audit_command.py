@@ -144,7 +144,7 @@ def test_names_that_are_no_text_do_no_harm(head, save, tmp_path):
         (("empty", "--index", "gone.csv"), "the index gone.csv cannot be used: No such file"),
         (("HEADS", "--groups", "gone.csv"), "the index gone.csv cannot be used: No such file"),
         (("HEADS", "--group-pattern", "("), "--group-pattern '(' is no regular expression"),
-        ((), "expected either folders or --manifest FILE.csv"),
+        ((), "expected either folders or --manifest MANIFEST"),
         (("--manifest", "gone.csv"), "the split manifest gone.csv cannot be used: No such file"),
         (("HEADS", "--json", "empty"), "cannot write empty: Is a directory"),
     ],

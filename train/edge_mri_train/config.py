@@ -5,7 +5,7 @@ import math
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
-from edge_mri.atomic import atomic_path
+from edge_mri.atomic import write_json
 from edge_mri.errors import EdgeMriError, OptionError
 from edge_mri_train.augmentation.pipeline import AugmentConfig
 from edge_mri_train.errors import RunError
@@ -114,8 +114,7 @@ class TrainConfig:
 
     def write(self, path: Path) -> None:
         """Write the configuration as JSON."""
-        with atomic_path(path) as temporary:
-            temporary.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+        write_json(asdict(self), path)
 
     @classmethod
     def read(cls, path: Path) -> "TrainConfig":

@@ -4,12 +4,10 @@ Two images are in one group when an id, a duplicate or a chain of both connects 
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
-import click
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,8 +18,6 @@ from edge_mri_train.duplicates.search import Duplicates
 from edge_mri_train.errors import IndexFileError
 from edge_mri_train.folders import Sample
 from edge_mri_train.layout import GROUP_COLUMNS
-
-_Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 def id_pairs(ids: Sequence[str | None]) -> NDArray[np.int64]:
@@ -89,19 +85,3 @@ def _ids_from_file(samples: Sequence[Sample], path: Path) -> list[str | None]:
     if not any(sample.path in ids for sample in samples):
         raise IndexFileError(path, "none of its paths is an image of the sets")
     return [ids.get(sample.path) for sample in samples]
-
-
-def id_options(command: _Command) -> _Command:
-    """Give a click command the options `--groups` and `--group-pattern`."""
-    file = click.option(
-        "--groups",
-        type=click.Path(path_type=Path),
-        metavar="FILE.csv",
-        help="Patients or other groups: columns path and group.",
-    )
-    pattern = click.option(
-        "--group-pattern",
-        metavar="REGEX",
-        help="Finds the patient in a path; its first group, or all of it.",
-    )
-    return file(pattern(command))

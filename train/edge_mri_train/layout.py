@@ -4,12 +4,9 @@
 one. Both are read here; which images there are is `edge_mri_train.folders`.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
-
-import click
 
 from edge_mri.errors import OptionError
 from edge_mri.labels import Label, parse_folder_name
@@ -29,8 +26,6 @@ _SPLIT_SPELLINGS = {
 _LABEL_COLUMNS = ("label", "type", "class")
 GROUP_COLUMNS = ("group", "patient", "patient_id")
 _KNOWN = ("path", "plane", "split", *_LABEL_COLUMNS, *GROUP_COLUMNS)
-
-_Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 def parse_split(name: str) -> str | None:
@@ -138,21 +133,3 @@ class Layout:
 
     def _wrong(self, line: int, reason: str) -> IndexFileError:
         return IndexFileError(self.index or Path(), f"line {line}: {reason}")
-
-
-def layout_options(command: _Command) -> _Command:
-    """Give a click command the options `--map` and `--index`."""
-    maps = click.option(
-        "--map",
-        "maps",
-        multiple=True,
-        metavar="FOLDER=LABEL",
-        help="What a folder's name means; FOLDER=skip leaves it out. May be given several times.",
-    )
-    index = click.option(
-        "--index",
-        type=click.Path(path_type=Path),
-        metavar="FILE.csv",
-        help="Names the images: columns path and label, and any of plane, group, split, tags.",
-    )
-    return maps(index(command))

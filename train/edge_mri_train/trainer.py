@@ -1,7 +1,6 @@
 """One run's network, images and state: the epochs, and what is kept after each."""
 
 import csv
-import json
 import math
 import time
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ import torch
 from torch import nn
 
 from edge_mri import __version__
-from edge_mri.atomic import atomic_path
+from edge_mri.atomic import atomic_path, write_json
 from edge_mri.errors import DeviceError
 from edge_mri.preprocess import PreprocessSpec
 from edge_mri.progress import Progress
@@ -229,8 +228,7 @@ class Trainer:
 
     def _save_progress(self) -> None:
         """Write history and curves, then the state: what is killed between is done again."""
-        with atomic_path(self.out / "history.json") as temporary:
-            temporary.write_text(json.dumps(self.history, indent=2) + "\n", encoding="utf-8")
+        write_json(self.history, self.out / "history.json")
         with (
             atomic_path(self.out / "history.csv") as temporary,
             temporary.open("w", newline="", encoding="utf-8") as file,

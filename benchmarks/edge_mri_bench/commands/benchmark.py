@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from edge_mri.commands.options import PATH, path_option, seed_option
 from edge_mri.progress import TerminalProgress
 from edge_mri_bench.backends import KINDS
 from edge_mri_bench.benchmark import benchmark
@@ -20,25 +21,21 @@ from edge_mri_bench.record import PARTIAL, Record, read_record, write_record
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
-_FILE = click.Path(path_type=Path)
-
 
 @click.command("benchmark")
-@click.argument("models", nargs=-1, type=_FILE, metavar="[MODEL]…")
-@click.option(
+@click.argument("models", nargs=-1, type=PATH, metavar="[MODEL]…")
+@path_option(
     "--checkpoint",
     "checkpoints",
     multiple=True,
-    type=_FILE,
-    metavar="CKPT",
-    help="The PyTorch original of a model; may be given several times. Needs the extra train.",
+    help="The PyTorch original of a model; may be given several times. Needs the extra [train].",
 )
-@click.option(
+@path_option(
     "--data",
     multiple=True,
-    type=_FILE,
     metavar="DIR",
-    help="Images, in class folders where they have labels.  [default: phantoms, speed alone]",
+    help="Images, in class folders where they have labels; may be given several times.  "
+    "[default: phantoms, speed alone]",
 )
 @click.option(
     "--time-phantoms", is_flag=True, help="Time 512 px phantoms; --data then only scores answers."
@@ -50,40 +47,46 @@ _FILE = click.Path(path_type=Path)
     type=click.Choice(list(KINDS)),
     help="One of them; may be given several times.  [default: all]",
 )
-@click.option("--effort", type=click.Choice(list(EFFORTS)), default="normal", show_default=True)
 @click.option(
-    "--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads of one call."
+    "--effort",
+    type=click.Choice(list(EFFORTS)),
+    default="normal",
+    show_default=True,
+    help="How much is measured.",
 )
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--json", "json_file", type=_FILE, metavar="FILE", help="The record.")
 @click.option(
+    "--threads",
+    type=click.IntRange(1),
+    default=1,
+    metavar="N",
+    show_default=True,
+    help="Threads of one call.",
+)
+@seed_option("Seed of the order of the calls.")
+@path_option("--json", "json_file", help="The record.")
+@path_option(
     "--markdown",
     "markdown_file",
-    type=_FILE,
-    metavar="FILE",
     help="Tables; a file with the marks <!-- benchmark: start --> and end keeps the rest.",
 )
-@click.option("--html", "html_file", type=_FILE, metavar="FILE", help="One page with plots.")
-@click.option("--plots", type=_FILE, metavar="DIR", help="The plots as SVG files.")
-@click.option(
+@path_option("--html", "html_file", help="One page with plots.")
+@path_option("--plots", metavar="DIR", help="The plots as SVG files.")
+@path_option(
     "--compare",
     "baseline_file",
-    type=_FILE,
-    metavar="BASELINE.json",
     help="An earlier record; absolute times are compared only on the same machine.",
 )
-@click.option(
+@path_option(
     "--from-record",
     "source",
-    type=_FILE,
-    metavar="FILE",
     help="Measure nothing: write the outputs of this record again.",
 )
 @click.option(
     "--floor",
     type=click.FloatRange(min=0, min_open=True),
     metavar="X",
-    help="Exit 1 if INT8 is surely less than X times as fast end to end as eager MobileNetV2.",
+    help="Exit with 1 when INT8 is surely less than X times as fast end to end as eager "
+    "MobileNetV2.",
 )
 def command(
     models: tuple[Path, ...],

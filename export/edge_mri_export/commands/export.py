@@ -1,12 +1,11 @@
 """`edge-mri export`: a checkpoint as ONNX, FP32 and quantised."""
 
-import json
 from pathlib import Path
-from typing import Any
 
 import click
 
-from edge_mri.atomic import atomic_path
+from edge_mri.atomic import write_json
+from edge_mri.commands.options import PATH, path_option
 from edge_mri.progress import TerminalProgress
 from edge_mri_export.errors import ParityError
 from edge_mri_export.exporting import ExportConfig, export
@@ -17,7 +16,7 @@ from edge_mri_train.runs import CHECKPOINT, newest_run
 
 
 @click.command("export")
-@click.argument("checkpoint", required=False, type=click.Path(path_type=Path))
+@click.argument("checkpoint", required=False, type=PATH)
 @click.option(
     "--quantize",
     type=click.Choice(PRECISIONS),
@@ -33,9 +32,8 @@ from edge_mri_train.runs import CHECKPOINT, newest_run
     help="CPUs the INT8 file is for; avx512-vnni is finer, and wrong elsewhere.  "
     "[default: portable]",
 )
-@click.option(
+@path_option(
     "--calibration",
-    type=click.Path(path_type=Path),
     metavar="DIR",
     help="Class folders to calibrate and compare with, no test images.  [default: the run's own]",
 )
@@ -54,23 +52,17 @@ from edge_mri_train.runs import CHECKPOINT, newest_run
     "--exclude",
     multiple=True,
     metavar="NODE",
-    help="Leave a graph node in float; may be repeated.",
+    help="Leave a graph node in float; may be given several times.",
 )
 @click.option(
     "--max-drop",
     type=float,
-    default=0.5,
+    default=ExportConfig.max_drop,
     show_default=True,
     metavar="PERCENT",
     help="Refuse a quantised file that changes more answers, or costs a class more sensitivity.",
 )
-@click.option(
-    "--json",
-    "json_file",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Write the whole report, flipped images and all that was tried.",
-)
+@path_option("--json", "json_file", help="The whole report, flipped images and all that was tried.")
 @click.option(
     "--outputs",
     default="",
@@ -78,13 +70,7 @@ from edge_mri_train.runs import CHECKPOINT, newest_run
     help="More outputs, comma-separated: embedding, cam.",
 )
 @click.option("--licence", default="", metavar="TEXT", help="Licence of the weights, such as MIT.")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="The FP32 file.  [default: model.onnx beside the checkpoint]",
-)
+@path_option("-o", "--output", help="The FP32 file.  [default: model.onnx beside the checkpoint]")
 def command(
     checkpoint: Path | None,
     quantize: str,
@@ -123,14 +109,9 @@ def command(
         exported = export(config, TerminalProgress())
     except ParityError as error:
         if json_file is not None and error.report is not None:
-            _write_report([error.report], json_file)
+            write_json([error.report], json_file)
         raise
     for one in exported:
         click.echo("\n".join(lines(one)))
     if json_file is not None:
-        _write_report([one.to_report() for one in exported], json_file)
-
-
-def _write_report(report: list[dict[str, Any]], path: Path) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        write_json([one.to_report() for one in exported], json_file)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from edge_mri.commands.options import PATH, path_option
 from edge_mri.progress import TerminalProgress
 from edge_mri_export.verification import VerifyConfig, verify
 
@@ -12,23 +13,17 @@ _WORDS = {True: "ok", False: "FAILED", None: "skipped"}
 
 
 @click.command("verify")
-@click.argument("model", type=click.Path(path_type=Path))
-@click.option(
-    "--checkpoint",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Compare with this checkpoint's network, as the export did.",
-)
-@click.option(
+@click.argument("model", type=PATH)
+@path_option("--checkpoint", help="Compare with this checkpoint's network, as the export did.")
+@path_option(
     "--data",
-    type=click.Path(path_type=Path),
     metavar="DIR",
     help="Class folders to compare on.  [default: the validation images of the checkpoint's run]",
 )
 @click.option(
     "--max-drop",
     type=float,
-    default=0.5,
+    default=VerifyConfig.max_drop,
     show_default=True,
     metavar="PERCENT",
     help="What the comparison allows.",
@@ -45,7 +40,7 @@ def command(
 ) -> None:
     """Check MODEL: its contract, whether its weights were edited, its graph, its answers.
 
-    Exit code: 0; 1 when a check failed; 2 on wrong use.
+    Exit code: 0; 1 when a check fails; 2 on wrong use.
     """
     found = verify(VerifyConfig(model, checkpoint, data, max_drop), TerminalProgress())
     if as_json:

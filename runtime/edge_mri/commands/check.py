@@ -7,25 +7,21 @@ import click
 
 from edge_mri.check import Checked, check
 from edge_mri.classifier import Classifier
+from edge_mri.commands.options import PATH, device_option
 from edge_mri.golden import read_golden, write_golden
-from edge_mri.providers import DEVICES
 
 FAILED = 1
 
 
 @click.command("check")
-@click.argument("model", required=False, type=click.Path(path_type=Path))
-@click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True)
+@click.argument("model", required=False, type=PATH)
+@device_option()
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
-@click.option(
-    "--write",
-    is_flag=True,
-    help="Write golden values beside MODEL, compare with none.",
-)
+@click.option("--write", is_flag=True, help="Write golden values beside MODEL, compare with none.")
 def command(model: Path | None, device: str, as_json: bool, write: bool) -> None:
     """Ask MODEL golden images and compare with golden values; without MODEL, the one that ships.
 
-    Exit code: 0 when it passes, 1 when it fails, 2 when it cannot be tried.
+    Exit code: 0 when it passes; 1 when it fails; 2 when it cannot be tried.
     """
     classifier = Classifier.load(model, device=device)
     if write:

@@ -1,134 +1,97 @@
 """`edge-mri infer`: classify files and folders of images. What it does is `edge_mri.inference`."""
 
-from pathlib import Path
 from typing import Any
 
 import click
 
 from edge_mri.commands.option_groups import GroupedCommand, grouped
+from edge_mri.commands.options import PATH, device_option
 from edge_mri.images import Limits
 from edge_mri.images.limits import BYTES_VARIABLE, PIXELS_VARIABLE
 from edge_mri.inference import ENGINES, InferConfig, infer
 from edge_mri.output import WRITERS
-from edge_mri.providers import DEVICES
 
-_FILE = click.Path(path_type=Path)
-_ANSWERS, _OUTPUT, _WORK, _LIMITS = "Answers", "What is written", "How it runs", "Limits"
+_answer, _write, _work, _limit = (
+    grouped(heading) for heading in ("Answers", "What is written", "How it runs", "Limits")
+)
 
 
 @click.command("infer", cls=GroupedCommand)
-@click.argument("paths", nargs=-1, required=True, type=_FILE, metavar="PATH…")
-@grouped(
-    _ANSWERS,
-    "--model",
-    type=_FILE,
-    metavar="FILE",
-    help="An ONNX file.  [default: the shipped one]",
-)
-@grouped(
-    _ANSWERS,
+@click.argument("paths", nargs=-1, required=True, type=PATH, metavar="PATH…")
+@_answer("--model", type=PATH, metavar="MODEL", help="An ONNX file.  [default: the shipped one]")
+@_answer(
     "--no-reject",
     "reject",
     flag_value=False,
     default=True,
     help="Answer every image, also those the model would rather not.",
 )
-@grouped(
-    _OUTPUT,
+@_write(
     "--format",
-    "format",
     type=click.Choice(list(WRITERS)),
     default="table",
     show_default=True,
-    help="Of the records.",
+    help="Format of the records.",
 )
-@grouped(
-    _OUTPUT,
+@_write(
     "-o",
     "--output",
-    type=_FILE,
+    type=PATH,
     metavar="FILE",
     help="Where the records go.  [default: stdout]",
 )
-@grouped(
-    _OUTPUT,
+@_write(
     "--resume",
     is_flag=True,
     help="Go on with the --output of a run that ended early (jsonl, csv).",
 )
-@grouped(
-    _OUTPUT,
-    "--audit",
-    is_flag=True,
-    help="With each record hashes, versions, provider and time.",
-)
-@grouped(
-    _OUTPUT,
+@_write("--audit", is_flag=True, help="With each record hashes, versions, provider and time.")
+@_write(
     "--heatmaps",
-    type=_FILE,
+    type=PATH,
     metavar="DIR",
     help="Each image with the model's map over it: an explanation, not evidence.",
 )
-@grouped(
-    _OUTPUT,
+@_write(
     "--report",
-    "report",
-    type=_FILE,
-    metavar="FILE",
-    help="One HTML page for people: pictures, and a table to sort and filter.",
+    type=PATH,
+    metavar="FILE.html",
+    help="One page for people: pictures, and a table to sort and filter.",
 )
-@grouped(
-    _OUTPUT,
+@_write(
     "--volumes",
-    type=_FILE,
+    type=PATH,
     metavar="FILE",
     help="A summary of each volume and series, as JSON lines.",
 )
-@grouped(
-    _WORK,
-    "--device",
-    type=click.Choice(DEVICES),
-    default="auto",
-    show_default=True,
-    help="auto: CUDA where it works.",
-)
-@grouped(
-    _WORK,
+@device_option(_work)
+@_work(
     "--providers",
     metavar="LIST",
     help="onnxruntime's execution providers in place of a device, such as openvino,cpu.",
 )
-@grouped(
-    _WORK,
-    "--low-power",
-    is_flag=True,
-    help="One thread, no spinning, no memory held in reserve.",
-)
-@grouped(
-    _WORK,
+@_work("--low-power", is_flag=True, help="One thread, no spinning, no memory held in reserve.")
+@_work(
     "--threads",
     type=click.IntRange(1),
     metavar="N",
     help="Threads that decode and infer.  [default: the cores this process has]",
 )
-@grouped(
-    _WORK,
+@_work(
     "--batch-size",
     type=click.IntRange(1),
     metavar="N",
     help="Files a thread, or a worker of --engine ray, takes at a time.  "
     "[default: what suits the device]",
 )
-@grouped(
-    _WORK,
+@_work(
     "--engine",
     type=click.Choice(ENGINES),
     default="local",
     show_default=True,
     help="What spreads the work; ray: over a cluster.",
 )
-@grouped(
-    _LIMITS,
+@_limit(
     "--max-pixels",
     type=click.IntRange(1),
     default=Limits.max_pixels,
@@ -138,8 +101,7 @@ _ANSWERS, _OUTPUT, _WORK, _LIMITS = "Answers", "What is written", "How it runs",
     show_envvar=True,
     help="Refuse an image or a volume of more pixels.",
 )
-@grouped(
-    _LIMITS,
+@_limit(
     "--max-bytes",
     type=click.IntRange(1),
     default=Limits.max_bytes,

@@ -7,10 +7,11 @@ from typing import Any
 import click
 
 from edge_mri.classifier import Classifier
+from edge_mri.commands.options import PATH
 
 
 @click.command("info")
-@click.argument("model", required=False, type=click.Path(path_type=Path))
+@click.argument("model", required=False, type=PATH)
 @click.option("--json", "as_json", is_flag=True, help="Print the contract as JSON.")
 def command(model: Path | None, as_json: bool) -> None:
     """Show what MODEL says about itself; without MODEL, the one that ships."""

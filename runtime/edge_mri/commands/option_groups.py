@@ -1,9 +1,12 @@
 """Options that `--help` lists under headings."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import click
+
+from edge_mri.commands.options import Decorator
 
 
 class GroupedOption(click.Option):
@@ -38,8 +41,6 @@ class GroupedCommand(click.Command):
                 formatter.write_dl(records)
 
 
-def grouped(
-    heading: str, *names: str, **settings: Any
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Declare an option under a heading, otherwise as `click.option` does."""
-    return click.option(*names, cls=GroupedOption, heading=heading, **settings)
+def grouped(heading: str) -> Callable[..., Decorator]:
+    """Return what declares an option under a heading, otherwise as `click.option` does."""
+    return partial(click.option, cls=GroupedOption, heading=heading)

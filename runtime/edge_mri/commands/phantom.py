@@ -4,21 +4,40 @@ from pathlib import Path
 
 import click
 
+from edge_mri.commands.options import PATH, seed_option
 from edge_mri.labels import LabelSpace
 from edge_mri.phantom import PhantomConfig, write_phantoms
 from edge_mri.progress import TerminalProgress
 
 
 @click.command("phantom")
-@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+@click.argument("folder", type=PATH, metavar="DIR")
 @click.option(
-    "--count", type=click.IntRange(1), default=10, show_default=True, help="Images per class."
+    "--count",
+    type=click.IntRange(1),
+    default=10,
+    metavar="N",
+    show_default=True,
+    help="Images per class.",
 )
-@click.option("--size", "size_px", type=int, default=512, show_default=True, help="Side in pixels.")
 @click.option(
-    "--format", "format_", type=click.Choice(["jpg", "png"]), default="jpg", show_default=True
+    "--size",
+    "size_px",
+    type=int,
+    default=512,
+    metavar="N",
+    show_default=True,
+    help="Side in pixels.",
 )
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["jpg", "png"]),
+    default="jpg",
+    show_default=True,
+    help="Format of the files.",
+)
+@seed_option("The same seed draws the same images.")
 def command(folder: Path, count: int, size_px: int, format_: str, seed: int) -> None:
     """Draw labelled head phantoms (four types x three planes) into DIR.
 

@@ -1,19 +1,20 @@
 """`edge-mri audit`: what is in labelled image sets, what repeats, what contradicts itself."""
 
-import json
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import click
 
-from edge_mri.atomic import atomic_path
+from edge_mri.atomic import write_json
+from edge_mri.commands.options import PATH, path_option
 from edge_mri.errors import OptionError
 from edge_mri.progress import TerminalProgress
 from edge_mri_train.audit import FINDINGS, AuditConfig, audit, findings
 from edge_mri_train.audit_page import write_audit_page
-from edge_mri_train.grouping import IdSource, id_options
-from edge_mri_train.layout import Layout, layout_options
+from edge_mri_train.commands.options import id_options, layout_options
+from edge_mri_train.grouping import IdSource
+from edge_mri_train.layout import Layout
 
 FOUND = 1
 
@@ -21,28 +22,25 @@ _LISTED = 10
 
 
 @click.command("audit")
-@click.argument("data", nargs=-1, type=click.Path(path_type=Path), metavar="DIR…")
-@click.option(
+@click.argument("data", nargs=-1, type=PATH, metavar="[DIR]…")
+@path_option(
     "--manifest",
-    type=click.Path(path_type=Path),
-    metavar="FILE.csv",
+    metavar="MANIFEST",
     help="Audit what `edge-mri split` wrote, instead of folders.",
 )
 @layout_options
 @id_options
-@click.option("--json", "json_file", type=click.Path(path_type=Path), metavar="FILE")
-@click.option(
+@path_option("--json", "json_file", help="Everything that was found.")
+@path_option(
     "--html",
     "html_file",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
     help="One page with the pictures of duplicates and conflicts side by side.",
 )
 @click.option(
     "--fail-on",
     multiple=True,
     type=click.Choice(FINDINGS),
-    help="Exit with 1 when this was found. May be given several times.",
+    help="Exit with 1 when this was found; may be given several times.",
 )
 def command(
     data: tuple[Path, ...],
@@ -60,16 +58,17 @@ def command(
     Finds exact and near duplicates (re-encoded, resized, cropped, flipped, turned by 90 degrees,
     changed in contrast), contradicting labels, unusable files, and how far the classes can be
     told apart without looking at the tumour.
+
+    Exit code: 0; 1 when --fail-on names what was found; 2 on wrong use.
     """
     if bool(data) == bool(manifest):
-        raise OptionError("expected either folders or --manifest FILE.csv")
+        raise OptionError("expected either folders or --manifest MANIFEST")
     config = AuditConfig(
         data, Layout.from_options(maps, index), manifest, IdSource(groups, group_pattern)
     )
     result = audit(config, TerminalProgress())
     if json_file:
-        with atomic_path(json_file) as temporary:
-            temporary.write_text(json.dumps(result.report, indent=2) + "\n", encoding="utf-8")
+        write_json(result.report, json_file)
     if html_file:
         write_audit_page(result, html_file)
     click.echo(_text(result.report))

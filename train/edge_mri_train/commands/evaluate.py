@@ -1,42 +1,34 @@
 """`edge-mri evaluate`: a model's figures on labelled images."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 
-from edge_mri.atomic import atomic_path
+from edge_mri.atomic import write_json
+from edge_mri.commands.options import PATH, path_option
 from edge_mri.progress import TerminalProgress
+from edge_mri_train.commands.options import data_option, layout_options
 from edge_mri_train.evaluation import READINGS, EvaluationConfig, evaluate
-from edge_mri_train.layout import Layout, layout_options
+from edge_mri_train.layout import Layout
 
 
 @click.command("evaluate")
-@click.argument("model", required=False, type=click.Path(path_type=Path), metavar="[MODEL]")
-@click.option(
-    "--data",
-    multiple=True,
-    required=True,
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="A folder with class folders; may be given several times.",
-)
+@click.argument("model", required=False, type=PATH)
+@data_option(required=True)
 @layout_options
-@click.option(
+@path_option(
     "--against",
-    type=click.Path(path_type=Path),
     metavar="MANIFEST",
     help="The images it was trained on.  [default: what the model remembers]",
 )
-@click.option("--by", multiple=True, metavar="TAG", help="Figures per value of an index's column.")
 @click.option(
-    "--compare",
-    "other",
-    type=click.Path(path_type=Path),
-    metavar="MODEL",
-    help="Another model, image by image.",
+    "--by",
+    multiple=True,
+    metavar="TAG",
+    help="Figures per value of an index's column; may be given several times.",
 )
+@path_option("--compare", "other", metavar="MODEL", help="Another model, image by image.")
 @click.option(
     "--no-reject",
     "reject",
@@ -44,12 +36,10 @@ from edge_mri_train.layout import Layout, layout_options
     default=True,
     help="Count every image, also those that the model rejects.",
 )
-@click.option("--json", "json_file", type=click.Path(path_type=Path), metavar="FILE")
-@click.option(
+@path_option("--json", "json_file", help="All figures.")
+@path_option(
     "--html",
     "html_file",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
     help="One page with curves, confusion matrices and the worst errors as pictures.",
 )
 def command(
@@ -66,7 +56,7 @@ def command(
 ) -> None:
     """Measure MODEL, a checkpoint or an ONNX file; without it, the model that ships.
 
-    Reads the answers three times: on all images, without those that also occur in training, and
+    The answers are read three times: on all images, without those that also occur in training, and
     without the near-duplicate groups that touch training. Where folders hold training and test
     folders, only the test images count. What the model rejects is counted as coverage and left
     out of the figures.
@@ -82,8 +72,7 @@ def command(
     )
     result = evaluate(config, TerminalProgress())
     if json_file:
-        with atomic_path(json_file) as temporary:
-            temporary.write_text(json.dumps(result.report, indent=2) + "\n", encoding="utf-8")
+        write_json(result.report, json_file)
     if html_file:
         from edge_mri_train.evaluation_page import write_evaluation_page
 

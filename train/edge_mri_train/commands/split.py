@@ -6,33 +6,31 @@ from pathlib import Path
 
 import click
 
+from edge_mri.commands.options import PATH, path_option, seed_option
 from edge_mri.errors import OptionError
 from edge_mri.progress import TerminalProgress
+from edge_mri_train.commands.options import id_options, layout_options
 from edge_mri_train.folders import read_folders
-from edge_mri_train.grouping import IdSource, id_options
-from edge_mri_train.layout import Layout, layout_options
+from edge_mri_train.grouping import IdSource
+from edge_mri_train.layout import Layout
 from edge_mri_train.manifest import Row, write_manifest
 from edge_mri_train.partition import partition
 from edge_mri_train.split import TEST, TRAIN, VAL, SplitConfig
 
 
 @click.command("split")
-@click.argument("data", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DIR…")
+@click.argument("data", nargs=-1, required=True, type=PATH, metavar="DIR…")
 @layout_options
 @id_options
-@click.option(
-    "--out",
-    required=True,
-    type=click.Path(path_type=Path),
-    metavar="FILE.csv",
-    help="The manifest.",
-)
+@path_option("--out", required=True, metavar="FILE.csv", help="The manifest.")
 @click.option(
     "--fractions",
     metavar="TRAIN,VAL[,TEST]",
     help="Shares that sum to 1.  [default: 2/3 and 1/3]",
 )
-@click.option("--folds", type=click.IntRange(2), help="Divide into so many folds instead.")
+@click.option(
+    "--folds", type=click.IntRange(2), metavar="N", help="Divide into so many folds instead."
+)
 @click.option(
     "--keep-test",
     is_flag=True,
@@ -50,7 +48,7 @@ from edge_mri_train.split import TEST, TRAIN, VAL, SplitConfig
     help="Deal every image by itself, near duplicates too: leaks, and only there to compare with "
     "published random splits.",
 )
-@click.option("--seed", type=int, default=0, show_default=True)
+@seed_option("Seed of the division.")
 def command(
     data: tuple[Path, ...],
     maps: tuple[str, ...],

@@ -10,34 +10,30 @@ import click
 from click.core import ParameterSource
 
 from edge_mri.cli import INTERRUPTED
+from edge_mri.commands.options import device_option, path_option, seed_option
 from edge_mri.errors import OptionError
 from edge_mri.labels import TASKS
 from edge_mri.progress import TerminalProgress
-from edge_mri.providers import DEVICES
 from edge_mri_train.architectures import recipe
 from edge_mri_train.augmentation.pipeline import AugmentConfig
+from edge_mri_train.commands.options import data_option, layout_options
 from edge_mri_train.config import CLASS_WEIGHTS, SAMPLERS, TrainConfig
-from edge_mri_train.layout import layout_options
 from edge_mri_train.recipe_files import read_recipe, recipe_names
 from edge_mri_train.runs import CONFIG, RUNS, newest_run
 from edge_mri_train.training import resume, show_augmentation, train
 
 
 @click.command("train")
-@click.option(
-    "--data",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    help="A folder with class folders; may be given several times.",
-)
+@data_option()
 @layout_options
-@click.option(
+@path_option(
     "--split",
-    type=click.Path(path_type=Path),
     metavar="MANIFEST",
     help="Train on what a manifest of `edge-mri split` says, instead of --data.",
 )
-@click.option("--fold", type=click.IntRange(0), help="Which fold of the manifest validates.")
+@click.option(
+    "--fold", type=click.IntRange(0), metavar="N", help="Which fold of the manifest validates."
+)
 @click.option(
     "--class-weights",
     type=click.Choice(CLASS_WEIGHTS),
@@ -50,7 +46,7 @@ from edge_mri_train.training import resume, show_augmentation, train
     type=click.Choice(SAMPLERS),
     default="shuffle",
     show_default=True,
-    help="weighted draws classes equally often.",
+    help="How images are drawn; weighted: all classes equally often.",
 )
 @click.option(
     "--task",
@@ -69,8 +65,9 @@ from edge_mri_train.training import resume, show_augmentation, train
 @click.option(
     "--arch",
     default="mobilenet_v2",
+    metavar="NAME",
     show_default=True,
-    help="edge_net, artemis_cnn, a torchvision classifier by its name, or NAME_lesion.",
+    help="Network: edge_net, artemis_cnn, a torchvision classifier by its name, or NAME_lesion.",
 )
 @click.option(
     "--init-weights",
@@ -79,11 +76,35 @@ from edge_mri_train.training import resume, show_augmentation, train
     metavar="imagenet|FILE|none",
     help="Weights to start from; edge_net and artemis_cnn know only FILE and none.",
 )
-@click.option("--epochs", type=click.IntRange(1), help="[default: the network's own, 12 or more]")
-@click.option("--batch-size", type=click.IntRange(2), default=32, show_default=True)
-@click.option("--learning-rate", type=float, help="Peak.  [default: the network's own]")
-@click.option("--image-size", type=int, help="Input side in pixels.  [default: the network's own]")
-@click.option("--augment/--no-augment", default=True, show_default=True)
+@click.option(
+    "--epochs",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Passes over the images.  [default: the network's own, 12 or more]",
+)
+@click.option(
+    "--batch-size",
+    type=click.IntRange(2),
+    default=32,
+    metavar="N",
+    show_default=True,
+    help="Images of one step.",
+)
+@click.option(
+    "--learning-rate",
+    type=float,
+    metavar="RATE",
+    help="At its peak.  [default: the network's own]",
+)
+@click.option(
+    "--image-size",
+    type=int,
+    metavar="N",
+    help="Input side in pixels.  [default: the network's own]",
+)
+@click.option(
+    "--augment/--no-augment", default=True, show_default=True, help="Change the training images."
+)
 @click.option(
     "--augment-with",
     "switches",
@@ -92,16 +113,14 @@ from edge_mri_train.training import resume, show_augmentation, train
     help="How often a change is made, 0 to 1; may be given several times. Changes: "
     f"{', '.join(asdict(AugmentConfig()))}.",
 )
-@click.option(
+@path_option(
     "--contact-sheet",
-    type=click.Path(path_type=Path),
     metavar="FILE.png",
     help="Draw what the augmentation makes of some training images, and stop.",
 )
-@click.option(
+@path_option(
     "--distill",
     multiple=True,
-    type=click.Path(path_type=Path),
     metavar="CHECKPOINT",
     help="A teacher whose answers are learned too; may be given several times.",
 )
@@ -110,16 +129,12 @@ from edge_mri_train.training import resume, show_augmentation, train
     "--val-fraction",
     type=float,
     default=1 / 3,
-    show_default="1/3",
-    help="Share of the images held out for validation.",
+    metavar="SHARE",
+    help="Share of the images held out for validation.  [default: 1/3]",
 )
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True)
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    help="The run's folder.  [default: runs/ARCH-DATE-TIME]",
-)
+@seed_option("Seed of division, initial weights, order and augmentation.")
+@device_option()
+@path_option("--out", metavar="DIR", help="The run's folder.  [default: runs/ARCH-DATE-TIME]")
 @click.option(
     "--resume",
     "go_on",
@@ -137,8 +152,10 @@ def command(
 ) -> None:
     """Train a classifier on class folders and keep its best checkpoint.
 
-    Images below a folder named like a test split are left out. Writes checkpoint, configuration,
-    split manifest, history and curves into the run's folder.
+    Images below a folder named like a test split are left out. The run's folder gets checkpoint,
+    configuration, split manifest, history and curves.
+
+    Exit code: 0; 2 on wrong use; 130 when interrupted, with what --resume goes on from.
     """
     progress = TerminalProgress()
     if go_on:

@@ -1,0 +1,51 @@
+"""Options that say which labelled images a command takes, and how they are laid out."""
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from edge_mri.commands.options import Decorator, path_option
+
+
+def data_option(**settings: Any) -> Decorator:
+    """Declare `--data`."""
+    return path_option(
+        "--data",
+        multiple=True,
+        metavar="DIR",
+        help="A folder with class folders; may be given several times.",
+        **settings,
+    )
+
+
+def layout_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a click command the options `--map` and `--index`."""
+    maps = click.option(
+        "--map",
+        "maps",
+        multiple=True,
+        metavar="FOLDER=LABEL",
+        help="What a folder's name means; FOLDER=skip leaves it out; may be given several times.",
+    )
+    index = path_option(
+        "--index",
+        metavar="FILE.csv",
+        help="Names the images: columns path and label, and any of plane, group, split, tags.",
+    )
+    return maps(index(command))
+
+
+def id_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a click command the options `--groups` and `--group-pattern`."""
+    file = path_option(
+        "--groups",
+        metavar="FILE.csv",
+        help="Patients or other groups: columns path and group.",
+    )
+    pattern = click.option(
+        "--group-pattern",
+        metavar="REGEX",
+        help="Finds the patient in a path; its first group, or all of it.",
+    )
+    return file(pattern(command))
