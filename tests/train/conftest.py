@@ -1,5 +1,6 @@
 """What the tests of training share: small sets, a small configuration, one finished run."""
 
+import json
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from torch import nn
 
 from edge_mri.labels import LabelSpace, parse_folder_name
 from edge_mri.phantom import draw_phantom
+from edge_mri_train.checkpoint import load_state
 from edge_mri_train.config import TrainConfig
 from edge_mri_train.training import train
 
@@ -81,6 +83,47 @@ def finished(tiny: Callable[..., TrainConfig], tmp_path_factory: pytest.TempPath
     train(tiny(), folder, recorder)
     (folder / "said.txt").write_text("\n".join(recorder.lines))
     return folder
+
+
+@pytest.fixture(scope="session")
+def run_files() -> list[str]:
+    """The names of what a run leaves."""
+    return [
+        "checkpoint.pt",
+        "config.json",
+        "curves.png",
+        "history.csv",
+        "history.json",
+        "last.pt",
+        "seen.bin",
+        "split.csv",
+    ]
+
+
+@pytest.fixture(scope="session")
+def history() -> Callable[[Path], list[dict[str, Any]]]:
+    """Read what a run says of its epochs, without the time they took."""
+
+    def read(folder: Path) -> list[dict[str, Any]]:
+        entries = json.loads((folder / "history.json").read_text())
+        return [{key: entry[key] for key in entry if key != "seconds"} for entry in entries]
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def same_run(history: Callable[[Path], list[dict[str, Any]]]) -> Callable[[Path, Path], None]:
+    """Assert that two runs came to the same weights in the same way."""
+
+    def compare(one: Path, other: Path) -> None:
+        for file, key in (("checkpoint.pt", "state"), ("last.pt", "network")):
+            states = [load_state(folder / file)[key] for folder in (one, other)]
+            torch.testing.assert_close(*states, rtol=0, atol=0)
+        assert history(one) == history(other)
+        for file in ("config.json", "split.csv"):
+            assert (one / file).read_text() == (other / file).read_text()
+
+    return compare
 
 
 @pytest.fixture(scope="session")

@@ -56,3 +56,11 @@ def test_a_value_out_of_range_in_the_file_is_refused_as_such(tiny, tmp_path):
     path.write_text(json.dumps(asdict(tiny()) | {"epochs": 0}))
     with pytest.raises(OptionError, match=r"^epochs, batch size"):
         TrainConfig.read(path)
+
+
+def test_a_configuration_is_frozen(tiny):
+    config: TrainConfig = tiny()
+    with pytest.raises(AttributeError):
+        config.epochs = 3
+    with pytest.raises(OptionError):
+        tiny(epochs=0)

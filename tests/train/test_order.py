@@ -1,0 +1,64 @@
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_mri.labels import Label
+from edge_mri.progress import NoProgress
+from edge_mri_train.order import Order
+from edge_mri_train.training import resume, train
+
+
+def uneven(phantoms: Path, folder: Path) -> Path:
+    """The phantoms without half of the gliomas of two planes."""
+    shutil.copytree(phantoms, folder)
+    for name in ("glioma_axial", "glioma_coronal"):
+        for file in sorted((folder / name).iterdir())[:2]:
+            file.unlink()
+    return folder
+
+
+def drawn(order: Order, epoch: int) -> list[int]:
+    return np.concatenate(list(order.batches(epoch))).tolist()
+
+
+def test_the_weighted_sampler_draws_classes_equally_often(tiny):
+    labels = [Label("glioma", "axial")] * 5 + [Label("pituitary")] * 12 + [Label("no_tumor")] * 23
+    order = Order(labels, tiny(sampler="weighted"))
+    counts: Counter[Label] = Counter()
+    for epoch in range(400):
+        positions = drawn(order, epoch)
+        assert len(positions) == order.steps * 8 == len(labels)
+        counts.update(labels[position] for position in positions)
+    mean = counts.total() / 3
+    assert all(abs(counts[label] - mean) < 5 * mean**0.5 for label in set(labels))
+
+
+def test_shuffling_draws_each_image_once(tiny):
+    positions = drawn(Order([Label("glioma")] * 32, tiny()), 1)
+    assert sorted(positions) == list(range(32))
+    assert positions != sorted(positions)
+
+
+def test_half_of_the_images_drawn_are_free_of_tumour_where_it_was_asked_for(tiny):
+    labels = [Label("glioma")] * 90 + [Label("no_tumor")] * 10
+    order = Order(labels, tiny(tumor_free=0.5))
+    positions = np.array([drawn(order, epoch) for epoch in range(40)])
+    assert abs((positions >= 90).mean() - 0.5) < 0.03
+
+
+@pytest.mark.parametrize("option", [{"class_weights": "balanced"}, {"sampler": "weighted"}])
+def test_balancing_changes_what_is_learned_from_uneven_classes_alone(
+    tiny, tmp_path, phantoms, option, history, same_run
+):
+    data = (str(uneven(phantoms, tmp_path / "set")),)
+    for name, values in (("plain", {}), ("balanced", option)):
+        train(tiny(data=data, epochs=1, **values), tmp_path / name, NoProgress())
+    plain, balanced = (history(tmp_path / name)[0] for name in ("plain", "balanced"))
+    assert plain["train_loss"] != balanced["train_loss"]
+    shutil.copytree(tmp_path / "balanced", tmp_path / "again")
+    (tmp_path / "again" / "last.pt").unlink()
+    resume(tmp_path / "again", NoProgress())
+    same_run(tmp_path / "balanced", tmp_path / "again")

@@ -1,0 +1,87 @@
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from edge_mri.progress import NoProgress
+from edge_mri_train import trainer
+from edge_mri_train.errors import RunError
+from edge_mri_train.training import resume, train
+
+
+class InterruptAt(NoProgress):
+    """Presses Ctrl-C at a step of a bar."""
+
+    def __init__(self, label: str, step: int) -> None:
+        self.label, self.step = label, step
+
+    @contextmanager
+    def bar(self, label: str, length: int) -> Iterator[Callable[[], None]]:
+        steps = 0
+
+        def step() -> None:
+            nonlocal steps
+            steps += 1
+            if label == self.label and steps == self.step:
+                raise KeyboardInterrupt
+
+        yield step
+
+
+@pytest.mark.parametrize(("label", "step"), [("epoch 1/3", 2), ("epoch 2/3", 3), ("epoch 3/3", 4)])
+def test_a_run_killed_within_an_epoch_ends_as_if_it_had_not_been(
+    tiny, tmp_path, finished, label, step, same_run, run_files
+):
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny(), tmp_path / "run", InterruptAt(label, step))
+    resume(tmp_path / "run", NoProgress())
+    same_run(finished, tmp_path / "run")
+    assert sorted(file.name for file in (tmp_path / "run").iterdir()) == run_files
+
+
+@pytest.mark.parametrize("epoch", [2, 3])
+def test_a_run_killed_while_it_writes_ends_as_if_it_had_not_been(
+    tiny, tmp_path, finished, monkeypatch, epoch, same_run, run_files
+):
+    def interrupted(history, path):
+        if len(history) == epoch:
+            raise KeyboardInterrupt
+        draw(history, path)
+
+    draw = trainer.draw_curves
+    monkeypatch.setattr(trainer, "draw_curves", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny(), tmp_path / "run", NoProgress())
+    monkeypatch.undo()
+    resume(tmp_path / "run", NoProgress())
+    same_run(finished, tmp_path / "run")
+    assert sorted(file.name for file in (tmp_path / "run").iterdir()) == run_files
+
+
+def test_a_run_killed_before_it_began_leaves_nothing(tiny, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny(), tmp_path / "run", InterruptAt("training images", 3))
+    assert not (tmp_path / "run").exists()
+
+
+def test_resuming_a_finished_run_changes_nothing(finished, tmp_path, run_files):
+    shutil.copytree(finished, tmp_path / "run")
+    before = {name: (tmp_path / "run" / name).read_bytes() for name in run_files}
+    assert resume(tmp_path / "run", NoProgress()) == tmp_path / "run" / "checkpoint.pt"
+    assert {name: (tmp_path / "run" / name).read_bytes() for name in run_files} == before
+
+
+def test_resuming_what_is_no_run_says_so(tmp_path):
+    with pytest.raises(RunError, match=f"^{tmp_path}/config.json is no configuration of a run: "):
+        resume(tmp_path, NoProgress())
+
+
+def test_a_run_without_its_memory_cannot_be_resumed(finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "run")
+    (tmp_path / "run" / "seen.bin").unlink()
+    with pytest.raises(RunError) as caught:
+        resume(tmp_path / "run", NoProgress())
+    assert str(caught.value) == (
+        f"{tmp_path}/run/seen.bin cannot be read: No such file or directory; start a new run"
+    )
