@@ -78,3 +78,17 @@ def picture(tmp_path: Path) -> Path:
     path.parent.mkdir()
     cv2.imwrite(str(path), pixels)
     return path
+
+
+@pytest.fixture
+def mixed(phantoms: Path, tmp_path: Path) -> Path:
+    """A folder with two images, two files that are none, and one of another kind."""
+    folder = tmp_path / "mixed"
+    (folder / "sub").mkdir(parents=True)
+    first, second = sorted(phantoms.rglob("*.png"))[:2]
+    (folder / "a.png").write_bytes(first.read_bytes())
+    (folder / "b.jpg").touch()
+    (folder / "sub/c.PNG").write_bytes(second.read_bytes())
+    (folder / "sub/d.png").write_bytes(second.read_bytes()[:-50])
+    (folder / "sub/notes.txt").write_text("not an image")
+    return folder

@@ -1,0 +1,189 @@
+"""How a run of `edge-mri infer` ends early, what it leaves, and how another goes on from it."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from edge_mri.errors import EdgeMriError
+
+
+def started(environment, *arguments) -> subprocess.Popen[str]:
+    """`edge-mri infer` as a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "edge_mri", "infer", *map(str, arguments)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for_records(path: Path, count: int) -> None:
+    for _ in range(2000):
+        if path.exists() and path.read_bytes().count(b"\n") >= count:
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"no {count} records in {path}")
+
+
+@pytest.fixture
+def many(phantoms, tmp_path) -> list[Path]:
+    """500 names of 48 images, of which one cannot be read."""
+    files = sorted(phantoms.rglob("*.png"))
+    return [tmp_path / "missing-not.png", *(files[n % 48] for n in range(499))]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
+@pytest.mark.parametrize("format_", ["jsonl", "csv"])
+def test_a_stopped_and_killed_run_goes_on_to_the_same_records(
+    command, many, tmp_path, environment, format_
+):
+    many[0].write_bytes(b"no image")
+    whole, output = tmp_path / "whole", tmp_path / "records"
+    assert command("infer", *many, "--format", format_, "-o", whole).code == 1
+    options = ["--format", format_, "-o", output, "--resume"]
+    for end, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)):
+        had = output.read_bytes().count(b"\n") if output.exists() else 0
+        run = started(environment, *many, *options)
+        wait_for_records(output, had + 20)
+        run.send_signal(end)
+        _, errors = run.communicate(timeout=60)
+        assert run.returncode == code
+        written = output.read_bytes()
+        assert whole.read_bytes().startswith(written)
+        assert written.endswith(b"\n")
+        assert had + 20 <= written.count(b"\n") < 501
+        if end != signal.SIGKILL:
+            assert " images in " in errors
+            assert errors.endswith(f"Stopped by {end.name}; --resume goes on.\n")
+    with output.open("ab") as file:
+        file.write(b'{"path": "cut o' if format_ == "jsonl" else b'"cut, o')
+    assert command("infer", *many, *options).code in (0, 1)
+    assert output.read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_finishes_a_document(picture, tmp_path, environment, end):
+    output = tmp_path / "out.json"
+    run = started(environment, *[picture] * 5000, "--format", "json", "-o", output)
+    for _ in range(2000):  # until records are on their way
+        if any(path.stat().st_size for path in tmp_path.glob(".out.json.*")):
+            break
+        time.sleep(0.01)
+    run.send_signal(end)
+    _, errors = run.communicate(timeout=60)
+    assert run.returncode == 128 + end
+    assert errors.endswith(f"Stopped by {end.name}.\n")
+    assert 0 < len(json.loads(output.read_text())) < 5000
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.json", "pictures"]
+
+
+def test_a_file_that_is_done_has_nothing_to_go_on_with(command, phantoms, tmp_path):
+    output = tmp_path / "out.csv"
+    command("infer", phantoms, "--format", "csv", "-o", output)
+    written = output.read_bytes()
+    ended = command("infer", phantoms, "--format", "csv", "-o", output, "--resume")
+    assert ended.code == 0
+    assert ended.err.startswith("0 images in ")
+    assert output.read_bytes() == written
+
+
+@pytest.mark.parametrize("options", [[], ["--format", "jsonl"], ["--format", "json", "-o", "x"]])
+def test_only_lines_in_a_file_can_go_on(command, picture, options):
+    ended = command("infer", picture, *options, "--resume")
+    assert ended == (*(2, "", "Error: --resume needs --output FILE and --format jsonl or csv\n"),)
+
+
+def test_a_file_of_other_records_is_not_gone_on_with(command, phantoms, tmp_path):
+    output = tmp_path / "out.jsonl"
+    command("infer", phantoms, "--format", "jsonl", "-o", output)
+    before = output.read_bytes()
+    ended = command("infer", phantoms, "--format", "jsonl", "-o", output, "--resume", "--audit")
+    assert ended.code == 2
+    assert ended.err.startswith(f"Error: cannot write {output}: line 1 is no record such as this")
+    assert output.read_bytes() == before
+
+
+def test_an_audited_file_of_another_model_is_not_gone_on_with(command, phantoms, tmp_path):
+    output = tmp_path / "out.csv"
+    options = ["--format", "csv", "-o", output, "--audit"]
+    command("infer", phantoms, *options)
+    sha256 = next(csv.DictReader(output.read_text().splitlines()))["model_sha256"]
+    output.write_text(output.read_text().replace(sha256, "0" * 64))
+    ended = command("infer", phantoms, *options, "--resume")
+    assert ended.code == 2
+    assert ended.err.endswith("its records are by another model; write to another file\n")
+
+
+def test_a_run_that_breaks_leaves_the_old_file(command, picture, tmp_path, monkeypatch):
+    class BrokenError(EdgeMriError):
+        pass
+
+    def stream(*_: object, **__: object):
+        raise BrokenError("in the middle")
+
+    output = tmp_path / "out.json"
+    output.write_text("old")
+    monkeypatch.setattr("edge_mri.classifier.Classifier.stream", stream)
+    assert command("infer", picture, "-o", output) == (2, "", "Error: in the middle\n")
+    assert output.read_text() == "old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.json", "pictures"]
+
+
+def test_a_full_disk_keeps_what_was_written_whole(process, phantoms, tmp_path):
+    output = tmp_path / "out.jsonl"
+    script = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000));"
+        "from edge_mri.cli import main; main(sys.argv[1:], prog_name='edge-mri')"
+    )
+    (tmp_path / "empty").mkdir()
+    arguments = ["infer", phantoms, "--format", "jsonl", "-o", output]
+    ended = process("-c", script, *arguments)
+    assert ended.code == 2
+    assert ended.err == f"Error: cannot write {output}: File too large\n"
+    lines = output.read_text().splitlines(keepends=True)
+    assert 5 < len(lines) < 48
+    assert all(json.loads(line)["status"] == "ok" for line in lines)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_behind_stdout_is_one_line(process, picture):
+    with Path("/dev/full").open("w") as full:
+        ended = process("-m", "edge_mri", "infer", picture, stdout=full)
+    assert ended.code == 2
+    assert ended.err == "Error: cannot write stdout: No space left on device\n"
+
+
+def test_a_reader_that_leaves_early_sees_no_traceback(picture, environment):
+    run = started(environment, *[picture] * 500, "--format", "json")
+    run.stdout.readline()
+    run.stdout.close()
+    errors = run.stderr.read()
+    run.stderr.close()
+    run.wait(timeout=60)
+    assert "Traceback" not in errors
+    assert "Exception" not in errors
+
+
+def test_a_model_that_fails_while_it_runs_ends_the_run_with_its_reason(
+    command, picture, monkeypatch
+):
+    def failing(names, batch):
+        raise RuntimeError("Failed to allocate memory\nand much more")
+
+    monkeypatch.setattr("edge_mri.graph.runner", lambda session: failing)
+    ended = command("infer", picture, "--format", "jsonl")
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.splitlines()[-1] == (
+        "Error: onnxruntime failed on cpu with 1 images at a time: Failed to allocate memory; "
+        "where memory ran out, try a smaller --batch-size or --device cpu"
+    )
