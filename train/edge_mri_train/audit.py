@@ -2,7 +2,8 @@
 
 Counts images and files that cannot be used; finds exact and near duplicates inside and across sets
 and splits; lists contradicting labels; and lets a plain classifier try to solve the set without
-looking at the tumour. The page that shows it is `edge_mri_train.audit_page`.
+looking at the tumour. What pairs mean is `edge_mri_train.pairs`, the page that shows it all
+`edge_mri_train.audit_page`.
 """
 
 from collections import Counter, defaultdict
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_mri.errors import ImageError
 from edge_mri.progress import Progress
@@ -22,9 +24,9 @@ from edge_mri_train.folders import Listing, Sample, list_folders
 from edge_mri_train.grouping import IdSource, group_numbers
 from edge_mri_train.layout import Layout
 from edge_mri_train.manifest import DROPPED, check_manifest, read_manifest
+from edge_mri_train.pairs import Pair, all_pairs, conflicts, is_held_out, leaks, repeats
 from edge_mri_train.scan import ScannedFile, scan_files
 from edge_mri_train.shortcuts import control_shortcuts
-from edge_mri_train.split import TRAIN
 
 FINDINGS = ("leakage", "conflicts", "unreadable")
 
@@ -60,23 +62,6 @@ class AuditConfig:
 
 
 @dataclass(frozen=True)
-class Pair:
-    """Two images that are the same or nearly.
-
-    Attributes:
-        first: The one that comes first; in a leak, the one that is held out.
-        second: The other.
-        score: 1 for the same pixels, else the agreement of detail after registration.
-        kind: `exact`, `near` or `related`.
-    """
-
-    first: Sample
-    second: Sample
-    score: float
-    kind: str
-
-
-@dataclass(frozen=True)
 class Audit:
     """What an audit found.
 
@@ -108,19 +93,15 @@ def audit(config: AuditConfig, progress: Progress) -> Audit:
     if not listing.samples:
         raise listing.refusal(config.data, config.layout)
     scans = scan_files([sample.file for sample in listing.samples], progress)
-    usable = [
-        (sample, scan)
-        for sample, scan in zip(listing.samples, scans, strict=True)
-        if isinstance(scan, ScannedFile)
-    ]
+    scanned = list(zip(listing.samples, scans, strict=True))
+    usable = [(sample, scan) for sample, scan in scanned if isinstance(scan, ScannedFile)]
+    faulty = [(sample, scan) for sample, scan in scanned if isinstance(scan, ImageError)]
     if not usable:
-        reason = next(scan for scan in scans if isinstance(scan, ImageError))
-        raise NoUsableImagesError(len(scans), listing.samples[0].file, reason)
+        raise NoUsableImagesError(len(scans), faulty[0][0].file, faulty[0][1])
     samples = [sample for sample, _ in usable]
     duplicates = find_duplicates([scan.fingerprint for _, scan in usable], progress)
     neighbours = Neighbours(duplicates)
-    roots = list(dict.fromkeys(sample.root for sample in samples))
-    names = set_names(roots)
+    names = set_names(list(dict.fromkeys(sample.root for sample in samples)))
     parts = [f"{names[sample.root]} {sample.split or 'all'}" for sample in samples]
     groups = group_numbers(samples, duplicates, config.ids)
     progress.say("trying a plain classifier on hand-made statistics")
@@ -130,21 +111,17 @@ def audit(config: AuditConfig, progress: Progress) -> Audit:
         groups.tolist(),
         config.seed,
     )
-    leaks = _leaks(samples, neighbours)
-    conflicts = _conflicts(samples, neighbours)
-    unreadable = [
-        {"path": str(sample.file), "reason": str(scan)}
-        for sample, scan in zip(listing.samples, scans, strict=True)
-        if isinstance(scan, ImageError)
-    ]
-    sizes = np.bincount(groups)
+    leaked = leaks(samples, neighbours)
+    contradicting = conflicts(samples, neighbours)
     report = {
         "images": len(samples),
         "sets": list(names.values()),
         "breakdown": _breakdown(samples, names),
         "imbalance": _imbalance(samples),
         "files": _files([scan for _, scan in usable]),
-        "unreadable": unreadable,
+        "unreadable": [
+            {"path": str(sample.file), "reason": str(error)} for sample, error in faulty
+        ],
         "unknown_folders": {str(folder): count for folder, count in listing.unknown.items()},
         "missing": [str(path) for path in listing.missing],
         "overlap": {
@@ -152,27 +129,14 @@ def audit(config: AuditConfig, progress: Progress) -> Audit:
             "near": _overlap(parts, duplicates, ("exact", "near")),
         },
         "unique_images": len({scan.fingerprint.pixel_hash for _, scan in usable}),
-        "leakage": {
-            "exact": sum(pair.kind == "exact" for pair in leaks),
-            "near": sum(pair.kind != "exact" for pair in leaks),
-            "patients": _divided_ids(samples, config.ids.ids(samples)),
-            "held_out": sum(_is_held_out(sample) for sample in samples),
-            "pairs": [_as_json(pair) for pair in leaks],
-        },
-        "conflicts": [_as_json(pair) for pair in conflicts],
-        "duplicates": [
-            _as_json(Pair(samples[edge.a], samples[edge.b], edge.score, edge.kind))
-            for edge in duplicates.edges
-        ],
-        "groups": {
-            "count": int(groups.max()) + 1,
-            "singletons": int((sizes == 1).sum()),
-            "largest": sorted(sizes.tolist(), reverse=True)[:_LARGEST_GROUPS],
-        },
+        "leakage": _leakage(samples, leaked, config.ids),
+        "conflicts": [pair.to_dict() for pair in contradicting],
+        "duplicates": [pair.to_dict() for pair in all_pairs(samples, duplicates)],
+        "groups": _groups(groups),
         "shortcut": asdict(shortcut) if shortcut else None,
         "operating_point": {"near": NEAR, "related": RELATED, "measured": _MEASURED},
     }
-    return Audit(report, leaks, _repeats(samples, parts, duplicates), conflicts)
+    return Audit(report, leaked, repeats(samples, parts, duplicates), contradicting)
 
 
 def _listing(config: AuditConfig, progress: Progress) -> Listing:
@@ -214,7 +178,7 @@ def _breakdown(samples: Sequence[Sample], names: dict[Path, str]) -> list[dict[s
 
 def _imbalance(samples: Sequence[Sample]) -> dict[str, Any] | None:
     """Return the largest and smallest class where they are far apart, and the remedy."""
-    counts = Counter(str(sample.label) for sample in samples if not _is_held_out(sample))
+    counts = Counter(str(sample.label) for sample in samples if not is_held_out(sample))
     if len(counts) < 2:
         return None
     (largest, most), (smallest, least) = counts.most_common()[0], counts.most_common()[-1]
@@ -255,17 +219,23 @@ def _overlap(
     }
 
 
-def _leaks(samples: Sequence[Sample], neighbours: Neighbours) -> list[Pair]:
-    """Pair each held-out image with its best duplicate outside its own split."""
-    leaks = []
-    for position, sample in enumerate(samples):
-        if not _is_held_out(sample):
-            continue
-        others = neighbours.of(position)
-        partner = next((one for one in others if samples[one.position].split != sample.split), None)
-        if partner is not None:
-            leaks.append(Pair(sample, samples[partner.position], partner.score, partner.kind))
-    return sorted(leaks, key=lambda pair: (pair.kind != "exact", -pair.score))
+def _leakage(samples: Sequence[Sample], leaked: Sequence[Pair], ids: IdSource) -> dict[str, Any]:
+    return {
+        "exact": sum(pair.kind == "exact" for pair in leaked),
+        "near": sum(pair.kind != "exact" for pair in leaked),
+        "patients": _divided_ids(samples, ids.ids(samples)),
+        "held_out": sum(is_held_out(sample) for sample in samples),
+        "pairs": [pair.to_dict() for pair in leaked],
+    }
+
+
+def _groups(numbers: NDArray[np.int64]) -> dict[str, Any]:
+    sizes = np.bincount(numbers)
+    return {
+        "count": len(sizes),
+        "singletons": int((sizes == 1).sum()),
+        "largest": sorted(sizes.tolist(), reverse=True)[:_LARGEST_GROUPS],
+    }
 
 
 def _divided_ids(samples: Sequence[Sample], ids: Sequence[str | None]) -> int:
@@ -275,50 +245,6 @@ def _divided_ids(samples: Sequence[Sample], ids: Sequence[str | None]) -> int:
         if one is not None and sample.split is not None:
             splits[one].add(sample.split)
     return sum(
-        _is_held_out(sample) and one is not None and len(splits[one]) > 1
+        is_held_out(sample) and one is not None and len(splits[one]) > 1
         for sample, one in zip(samples, ids, strict=True)
     )
-
-
-def _is_held_out(sample: Sample) -> bool:
-    return sample.split not in (None, TRAIN)
-
-
-def _repeats(samples: Sequence[Sample], parts: Sequence[str], duplicates: Duplicates) -> list[Pair]:
-    return [
-        Pair(samples[edge.a], samples[edge.b], edge.score, edge.kind)
-        for edge in duplicates.edges
-        if edge.kind != "related" and parts[edge.a] == parts[edge.b]
-    ]
-
-
-def _conflicts(samples: Sequence[Sample], neighbours: Neighbours) -> list[Pair]:
-    """Pair images whose labels contradict each other, one pair for each two labels of a group."""
-    seen = set()
-    found = []
-    for position, sample in enumerate(samples):
-        for one in neighbours.of(position):
-            other = samples[one.position]
-            key = (
-                frozenset((neighbours.first(position), neighbours.first(one.position))),
-                frozenset((sample.label, other.label)),
-            )
-            if one.position > position and _contradict(sample, other) and key not in seen:
-                seen.add(key)
-                found.append(Pair(sample, other, one.score, one.kind))
-    return sorted(found, key=lambda pair: (pair.kind != "exact", -pair.score))
-
-
-def _contradict(first: Sample, second: Sample) -> bool:
-    one, other = first.label, second.label
-    planes_differ = None not in (one.plane, other.plane) and one.plane != other.plane
-    return one.type != other.type or planes_differ
-
-
-def _as_json(pair: Pair) -> dict[str, Any]:
-    return {
-        "kind": pair.kind,
-        "score": round(pair.score, 4),
-        "paths": [str(pair.first.file), str(pair.second.file)],
-        "labels": [str(pair.first.label), str(pair.second.label)],
-    }

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from edge_mri.images import read_image
-from edge_mri_train.audit import Audit, Pair
+from edge_mri_train.audit import Audit
 from edge_mri_train.pages import picture, write_page
+from edge_mri_train.pairs import Pair
 
 _CONFLICTS = 60
 _LEAKS = 60
