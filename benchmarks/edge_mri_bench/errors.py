@@ -17,17 +17,17 @@ from edge_mri.errors import DataError, EdgeMriError, ModelError, OptionError
 
 
 class BaselineError(DataError, ValueError):
-    """A file is no record of a benchmark that can be compared with."""
+    """A file is no record of a benchmark."""
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(
-            f"{path} is no benchmark record that can be compared with: {reason}; "
+            f"{path} is no benchmark record that can be used: {reason}; "
             "expected a file written by `edge-mri benchmark --json`"
         )
 
 
 class BackendError(OptionError, LookupError):
-    """Backends were asked for and none of them can be measured, or their names are not known."""
+    """Backends were asked for whose names are not known."""
 
     def __init__(self, names: Sequence[str], known: Sequence[str]) -> None:
         super().__init__(
@@ -37,15 +37,12 @@ class BackendError(OptionError, LookupError):
 
 
 class FloorError(ModelError, ValueError):
-    """A ratio within one run lies below the floor that was asked for."""
+    """A ratio within one run lies below the floor that was asked for, or was not measured."""
 
     exit_code = 1
 
-    def __init__(self, what: str, ratio: float, interval: Sequence[float], floor: float) -> None:
-        super().__init__(
-            f"{what}: {ratio:.1f} times as fast (95 % interval {interval[0]:.1f} to "
-            f"{interval[1]:.1f}), the floor is {floor:g}"
-        )
+    def __init__(self, outcome: str, floor: float) -> None:
+        super().__init__(f"{outcome}, the floor is {floor:g}")
 
 
 class ChildError(EdgeMriError, RuntimeError):

@@ -29,7 +29,9 @@ def require_floor(record: Record, floor: float, progress: Progress) -> None:
         and one["against"] == REFERENCE
     ]
     if not found:
-        raise FloorError(f"no INT8 file was measured against {REFERENCE}", 0, (0, 0), floor)
+        raise FloorError(
+            f"no INT8 file was measured against {REFERENCE} (--backend ort-int8, pytorch)", floor
+        )
     shortest = {
         row["row"]: row["stages"][END_TO_END]["min_ms"]
         for row in record["rows"]
@@ -38,10 +40,14 @@ def require_floor(record: Record, floor: float, progress: Progress) -> None:
     for one in found:
         row, ratio = one["row"], one["ratio"]
         best = shortest[REFERENCE] / shortest[row]
-        if max(one["ci95"][1], best) < floor:
-            raise FloorError(f"{row} end to end", ratio, one["ci95"], floor)
+        low, high = one["ci95"]
+        if max(high, best) < floor:
+            raise FloorError(
+                f"{row} end to end: {ratio:.1f} times as fast (95 % interval {low:.1f} to "
+                f"{high:.1f})",
+                floor,
+            )
         doubt = ""
         if ratio < floor:
-            low, high = one["ci95"]
             doubt = f" (interval {low:.1f} to {high:.1f}, the shortest times {best:.1f}: not sure)"
         progress.say(f"{row}: {ratio:.1f} times, floor {floor:g}: kept{doubt}.")

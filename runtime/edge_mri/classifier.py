@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_mri.decision import Answers
-from edge_mri.errors import ContractError, ImageDecodeError
+from edge_mri.errors import ImageDecodeError, ModelFormatError
 from edge_mri.graph import Graph
 from edge_mri.images import Frame, decode_frames, grey_array, read_file
 from edge_mri.location import maps
@@ -239,5 +239,7 @@ class Classifier:
 def _reopen(path: Path, config: SessionConfig, reject: bool, model_sha256: str) -> Classifier:
     classifier = Classifier(path, config, reject=reject)
     if classifier.model_sha256 != model_sha256:
-        raise ContractError(f"{path} is another file than when it was sent to this process")
+        raise ModelFormatError(
+            path, "the model that was sent to this process", "it was written again meanwhile"
+        )
     return classifier

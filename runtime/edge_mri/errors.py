@@ -12,7 +12,8 @@ what was expected, what came, what to do next.
     ├── ModelError                        a model file
     │   ├── ModelNotFoundError(FileNotFoundError)
     │   ├── ModelFormatError(ValueError)
-    │   └── ContractError(ValueError)
+    │   ├── ContractError(ValueError)
+    │   └── GoldenValuesError(ValueError)
     ├── DataError                         a folder of images
     │   ├── FolderNotFoundError(FileNotFoundError)
     │   ├── NoImagesError(ValueError)
@@ -23,7 +24,7 @@ what was expected, what came, what to do next.
     ├── RunError(RuntimeError)            onnxruntime failed while it ran a model
     └── MissingExtraError(ImportError)    an optional dependency that is not installed
 
-`edge_mri_train` and `edge_mri_export` add leaves of their own to the same tree.
+`edge_mri_train`, `edge_mri_export` and `edge_mri_bench` add leaves of their own to the same tree.
 """
 
 from collections.abc import Sequence
@@ -100,6 +101,16 @@ class ContractError(ModelError, ValueError):
         )
 
 
+class GoldenValuesError(ModelError, ValueError):
+    """The golden values of a model are not there, or something else."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(
+            f"the golden values {path} cannot be used: {reason}; "
+            "write them with `edge-mri check MODEL --write`"
+        )
+
+
 class DataError(EdgeMriError):
     """A folder of images cannot be used."""
 
@@ -128,7 +139,8 @@ class UnknownClassError(DataError, ValueError):
         super().__init__(
             f"class folders that match no label: {shown}{more}; expected a tumour type "
             "(glioma, meningioma, pituitary, no_tumor), alone or with a plane "
-            "(axial, coronal, sagittal), such as glioma_axial"
+            "(axial, coronal, sagittal), such as glioma_axial; where a command has --map, "
+            "--map FOLDER=LABEL says what another name means"
         )
 
 

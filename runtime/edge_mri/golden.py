@@ -14,7 +14,7 @@ import cv2
 
 from edge_mri.atomic import write_json
 from edge_mri.classifier import Classifier
-from edge_mri.errors import ModelFormatError, ModelNotFoundError
+from edge_mri.errors import GoldenValuesError
 from edge_mri.labels import LabelSpace
 from edge_mri.phantom import draw_phantom
 
@@ -79,8 +79,7 @@ def read_golden(model: Path) -> Golden:
     """Read the golden values of a model file.
 
     Raises:
-        ModelNotFoundError: There are none.
-        ModelFormatError: The file holds something else.
+        GoldenValuesError: There are none, or the file holds something else.
     """
     path = golden_path(model)
     try:
@@ -90,10 +89,10 @@ def read_golden(model: Path) -> Golden:
             for image in values["images"]
         )
         return Golden(values["model_sha256"], images)
-    except FileNotFoundError as error:
-        raise ModelNotFoundError(path) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelFormatError(path, "a file of golden values", repr(error)) from error
+    except OSError as error:
+        raise GoldenValuesError(path, error.strerror or str(error)) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise GoldenValuesError(path, f"they are something else ({error!r})") from error
 
 
 def answers_by_name(classifier: Classifier, data: bytes) -> dict[str, float]:

@@ -114,7 +114,11 @@ def _on_providers(
         ) from error
     missing = [short_name(name) for name in providers if name not in session.get_providers()]
     if missing:
-        raise DeviceError(f"onnxruntime did not start {', '.join(missing)} though asked to")
+        names = ",".join(missing)
+        raise DeviceError(
+            f"onnxruntime did not start {names} though asked to; check its libraries, or leave it "
+            "out of --providers"
+        )
     return session
 
 

@@ -71,7 +71,11 @@ def test_golden_values_are_written_beside_a_model(command, copied):
     expected = golden_path(copied).read_text()
     golden_path(copied).unlink()
     ended = command("check", copied)
-    assert ended == (2, "", f"Error: model file not found: {golden_path(copied)}\n")
+    assert ended.code == 2
+    assert ended.err == (
+        f"Error: the golden values {golden_path(copied)} cannot be used: No such file or "
+        "directory; write them with `edge-mri check MODEL --write`\n"
+    )
     assert command("check", copied, "--write").code == 0
     written, shipped = json.loads(golden_path(copied).read_text()), json.loads(expected)
     assert [image["name"] for image in written["images"]] == [
@@ -85,7 +89,9 @@ def test_golden_values_that_are_none_are_refused(command, copied, text):
     golden_path(copied).write_text(text)
     ended = command("check", copied)
     assert ended.code == 2
-    assert ended.err.startswith(f"Error: {golden_path(copied)} is not a file of golden values: ")
+    assert ended.err.startswith(
+        f"Error: the golden values {golden_path(copied)} cannot be used: they are something else ("
+    )
 
 
 def test_a_machine_that_says_nothing_of_its_cpu_is_enough(monkeypatch, classifier):

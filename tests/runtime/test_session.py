@@ -182,7 +182,10 @@ def test_a_provider_that_is_silently_left_out_is_refused(shipped, offered, monke
     monkeypatch.setattr(Started, "get_providers", lambda _: [CPU])
     with pytest.raises(DeviceError) as refusal:
         open_session(shipped, SessionConfig(providers=("openvino",)))
-    assert str(refusal.value) == "onnxruntime did not start openvino though asked to"
+    assert str(refusal.value) == (
+        "onnxruntime did not start openvino though asked to; check its libraries, or leave it "
+        "out of --providers"
+    )
 
 
 def test_a_device_and_providers_together_are_refused():

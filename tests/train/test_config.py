@@ -5,7 +5,7 @@ import pytest
 
 from edge_mri.errors import OptionError
 from edge_mri_train.config import TrainConfig
-from edge_mri_train.errors import RunError
+from edge_mri_train.errors import RunFolderError
 
 
 def test_comes_back_as_it_was_written(tiny, tmp_path):
@@ -38,7 +38,7 @@ def test_a_seed_out_of_range_is_refused(tiny, seed):
 def test_unknown_settings_are_named(tiny, tmp_path):
     path = tmp_path / "config.json"
     path.write_text(json.dumps(asdict(tiny()) | {"speed": 3, "colour": 1}))
-    with pytest.raises(RunError) as caught:
+    with pytest.raises(RunFolderError) as caught:
         TrainConfig.read(path)
     assert str(caught.value) == f"{path}: unknown settings colour, speed"
 
@@ -47,7 +47,7 @@ def test_unknown_settings_are_named(tiny, tmp_path):
 def test_what_is_no_configuration_is_refused(tmp_path, content):
     path = tmp_path / "config.json"
     path.write_bytes(content)
-    with pytest.raises(RunError, match=f"^{path} is no configuration of a run: "):
+    with pytest.raises(RunFolderError, match=f"^{path} is no configuration of a run: "):
         TrainConfig.read(path)
 
 

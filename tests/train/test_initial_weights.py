@@ -220,13 +220,15 @@ def test_an_odd_stem_is_refused_as_another_architecture(tmp_path, images):
 
 def test_a_missing_file_is_named(tmp_path, images):
     assert refusal("squeezenet1_1", tmp_path / "gone.pth", images) == (
-        f"starting weights {tmp_path}/gone.pth cannot be read: No such file or directory"
+        f"starting weights {tmp_path}/gone.pth cannot be read: No such file or directory; "
+        "expected imagenet, none or a file"
     )
 
 
 def test_a_folder_is_refused(tmp_path, images):
     assert refusal("squeezenet1_1", tmp_path, images) == (
-        f"starting weights {tmp_path} cannot be read: Is a directory"
+        f"starting weights {tmp_path} cannot be read: Is a directory; "
+        "expected imagenet, none or a file"
     )
 
 

@@ -171,21 +171,24 @@ def test_what_is_no_manifest_is_refused(tmp_path, content, expected):
 
 
 @pytest.mark.parametrize(
-    "row",
+    ("row", "came"),
     [
-        "set,a.png,00,cat,axial,g0,train\n",
-        "set,a.png,00,,axial,g0,train\n",
-        "set,a.png,00,glioma,above,g0,train\n",
-        "set,a.png,00,glioma,axial,g0,\n",
-        "set,a.png,00,glioma,axial,g0,valid\n",
-        "set,a.png,00,glioma,axial,g0,fold-\n",
-        "set,a.png,00,glioma,axial,g0,fold-x\n",
-        "set,a.png\n",
+        ("set,a.png,00,cat,axial,g0,train\n", "type 'cat', plane 'axial', split 'train'"),
+        ("set,a.png,00,,axial,g0,train\n", "type '', plane 'axial', split 'train'"),
+        ("set,a.png,00,glioma,above,g0,train\n", "type 'glioma', plane 'above', split 'train'"),
+        ("set,a.png,00,glioma,axial,g0,\n", "type 'glioma', plane 'axial', split ''"),
+        ("set,a.png,00,glioma,axial,g0,valid\n", "type 'glioma', plane 'axial', split 'valid'"),
+        ("set,a.png,00,glioma,axial,g0,fold-\n", "type 'glioma', plane 'axial', split 'fold-'"),
+        ("set,a.png,00,glioma,axial,g0,fold-x\n", "type 'glioma', plane 'axial', split 'fold-x'"),
+        ("set,a.png\n", "type None, plane None, split None"),
     ],
 )
-def test_a_damaged_row_is_named_with_its_line(tmp_path, row):
+def test_a_damaged_row_is_named_with_its_line(tmp_path, row, came):
     (tmp_path / "m.csv").write_text(HEADER + ROW + row)
-    assert refusal(tmp_path / "m.csv") == "line 3 is no image with type, plane and split"
+    assert refusal(tmp_path / "m.csv") == (
+        f"line 3 has {came}; expected a type of glioma, meningioma, pituitary, no_tumor, a plane "
+        "of axial, coronal, sagittal or none, and train, val, test, fold-N or dropped"
+    )
 
 
 def test_a_row_may_change_sides(tmp_path):

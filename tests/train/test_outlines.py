@@ -65,7 +65,7 @@ def test_an_outline_that_is_none_is_refused_by_name(glioma, corners):
 
 def test_outlines_that_are_no_json_are_refused(glioma):
     (glioma.root / "outlines.json").write_text("{")
-    with pytest.raises(OutlineError, match="cannot be used: Expecting property name"):
+    with pytest.raises(OutlineError, match=r"cannot be used: it is no JSON \(Expecting property"):
         lesion_mask(glioma, SPEC)
 
 

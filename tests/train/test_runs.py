@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from edge_mri_train.errors import RunError
+from edge_mri_train.errors import RunFolderError
 from edge_mri_train.runs import newest_run
 
 
@@ -19,7 +19,7 @@ def test_the_newest_is_the_one_whose_file_is_newest(tmp_path, monkeypatch):
 
 def test_without_a_run_it_says_how_to_start_one(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(RunError) as caught:
+    with pytest.raises(RunFolderError) as caught:
         newest_run("checkpoint.pt")
     assert str(caught.value) == (
         "no runs/*/checkpoint.pt here; start with `edge-mri train --data DIR`"

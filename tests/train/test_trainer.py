@@ -14,7 +14,7 @@ from edge_mri_train import trainer, validation
 from edge_mri_train.augmentation.pipeline import AugmentConfig
 from edge_mri_train.checkpoint import Checkpoint, load_state
 from edge_mri_train.config import TrainConfig
-from edge_mri_train.errors import RunError
+from edge_mri_train.errors import RunFolderError
 from edge_mri_train.trainer import resolve_device
 from edge_mri_train.training import resume, show_augmentation, train
 
@@ -152,7 +152,7 @@ def test_cuda_that_is_not_there_is_refused(monkeypatch):
 
 
 def test_a_loss_that_explodes_ends_the_run_with_what_to_do(tiny, tmp_path):
-    with pytest.raises(RunError) as caught:
+    with pytest.raises(RunFolderError) as caught:
         train(
             tiny(arch="squeezenet1_1", image_size=32, learning_rate=1e30, epochs=2),
             tmp_path / "run",

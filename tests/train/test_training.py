@@ -10,7 +10,7 @@ from edge_mri.progress import NoProgress
 from edge_mri_train.checkpoint import Checkpoint
 from edge_mri_train.duplicates.fingerprint import fingerprint_pixels
 from edge_mri_train.duplicates.seen import SeenImages
-from edge_mri_train.errors import RunError
+from edge_mri_train.errors import RunFolderError
 from edge_mri_train.manifest import read_manifest
 from edge_mri_train.scan import fingerprint_files
 from edge_mri_train.training import train
@@ -70,7 +70,7 @@ def test_the_seed_decides_everything(tiny, tmp_path, finished, history, same_run
 
 
 def test_a_run_is_not_overwritten(tiny, finished):
-    with pytest.raises(RunError) as caught:
+    with pytest.raises(RunFolderError) as caught:
         train(tiny(), finished, NoProgress())
     assert str(caught.value) == (
         f"{finished} holds a run already; continue it with --resume, or choose another"

@@ -8,7 +8,7 @@ from pathlib import Path
 from edge_mri.atomic import write_json
 from edge_mri.errors import EdgeMriError, OptionError
 from edge_mri_train.augmentation.pipeline import AugmentConfig
-from edge_mri_train.errors import RunError
+from edge_mri_train.errors import RunFolderError
 
 CLASS_WEIGHTS = ("none", "balanced")
 SAMPLERS = ("shuffle", "weighted")
@@ -100,9 +100,9 @@ class TrainConfig:
                 f"{' or '.join(CLASS_WEIGHTS)}, and {' or '.join(SAMPLERS)}"
             )
         shares = {
-            "--ema": self.ema,
-            "--warm-up": self.warm_up,
-            "--tumor-free": 0.5 if self.tumor_free is None else self.tumor_free,
+            "ema": self.ema,
+            "warm_up": self.warm_up,
+            "tumor_free": 0.5 if self.tumor_free is None else self.tumor_free,
         }
         for name, share in shares.items():
             if not 0 <= share < 1:
@@ -125,7 +125,7 @@ class TrainConfig:
             if not isinstance(values, dict):
                 raise TypeError(f"expected an object, got {type(values).__name__}")
             if unknown := set(values) - known:
-                raise RunError(f"{path}: unknown settings {', '.join(sorted(unknown))}")
+                raise RunFolderError(f"{path}: unknown settings {', '.join(sorted(unknown))}")
             lists = {
                 name: tuple(values[name]) for name in ("data", "maps", "distill") if name in values
             }
@@ -133,5 +133,10 @@ class TrainConfig:
             return cls(**values | lists | {"augment": augment})
         except EdgeMriError:
             raise
-        except (OSError, ValueError, KeyError, TypeError) as error:  # ValueError: JSON, UTF-8
-            raise RunError(f"{path} is no configuration of a run: {error}") from error
+        except OSError as error:
+            raise RunFolderError(
+                f"{path} cannot be read: {error.strerror}; expected in a folder that "
+                "`edge-mri train` wrote"
+            ) from error
+        except (ValueError, KeyError, TypeError) as error:  # ValueError: JSON, UTF-8
+            raise RunFolderError(f"{path} is no configuration of a run: {error}") from error

@@ -9,10 +9,11 @@ DataError
 └── LabelsMissingError(ValueError)
 ModelError
 ├── CheckpointError(ValueError)
-└── InitialWeightsError(ValueError)
+├── InitialWeightsError(ValueError)
+└── SeenImagesError(ValueError)
 OptionError
 ├── ArchitectureError(LookupError)
-└── RunError(ValueError)
+└── RunFolderError
 """
 
 from collections.abc import Sequence
@@ -85,20 +86,21 @@ class InitialWeightsError(ModelError, ValueError):
     """Starting weights are not there or do not fit the architecture."""
 
 
+class SeenImagesError(ModelError, ValueError):
+    """Bytes are no memory of training images, or one that this version does not understand."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the memory of training images cannot be used: {reason}")
+
+
 class ArchitectureError(OptionError, LookupError):
     """An architecture that is not known."""
 
     def __init__(self, name: str, close: Sequence[str]) -> None:
-        hint = f"did you mean {' or '.join(close)}?" if close else "expected"
-        super().__init__(
-            f"unknown architecture {name!r}; {hint}"
-            + (
-                ""
-                if close
-                else " edge_net, artemis_cnn or a torchvision classifier such as mobilenet_v2"
-            )
-        )
+        known = "expected edge_net, artemis_cnn or a torchvision classifier such as mobilenet_v2"
+        hint = f"did you mean {' or '.join(close)}?" if close else known
+        super().__init__(f"unknown architecture {name!r}; {hint}")
 
 
-class RunError(OptionError):
-    """A run folder that cannot be started or continued."""
+class RunFolderError(OptionError):
+    """A run that cannot be started, found or continued."""

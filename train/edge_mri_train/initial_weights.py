@@ -114,7 +114,8 @@ def _file_state(path: Path) -> dict[str, torch.Tensor]:
         loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise InitialWeightsError(
-            f"starting weights {path} cannot be read: {error.strerror}"
+            f"starting weights {path} cannot be read: {error.strerror}; "
+            "expected imagenet, none or a file"
         ) from error
     except pickle.UnpicklingError as error:
         raise InitialWeightsError(

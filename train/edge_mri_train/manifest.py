@@ -125,7 +125,12 @@ def _row(path: Path, line: int, values: dict[str, str]) -> Row:
         or label.plane not in (*PLANES, None)
         or not _SIDES.fullmatch(values["split"])
     ):
-        raise ManifestError(path, f"line {line} is no image with type, plane and split")
+        came = ", ".join(f"{name} {values[name]!r}" for name in ("type", "plane", "split"))
+        raise ManifestError(
+            path,
+            f"line {line} has {came}; expected a type of {', '.join(TYPES)}, a plane of "
+            f"{', '.join(PLANES)} or none, and train, val, test, fold-N or {DROPPED}",
+        )
     root = Path(os.path.normpath(path.parent / values["set"]))  # an absolute set stays as it is
     sample = Sample(root, Path(values["path"]), label, values["split"], values["group"])
     return Row(sample, values["sha256"], values["group"])

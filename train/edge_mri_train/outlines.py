@@ -69,8 +69,10 @@ def _outlines(root: Path) -> dict[str, list[list[float]]]:
         return {}
     try:
         outlines = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise OutlineError(file, str(error)) from error
+    except OSError as error:
+        raise OutlineError(file, error.strerror or str(error)) from error
+    except ValueError as error:  # JSON, UTF-8
+        raise OutlineError(file, f"it is no JSON ({error})") from error
     if not isinstance(outlines, dict):
         raise OutlineError(file, "expected an object of image path to corners")
     return outlines

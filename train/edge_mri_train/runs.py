@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from edge_mri_train.errors import RunError
+from edge_mri_train.errors import RunFolderError
 
 RUNS = Path("runs")
 CONFIG = "config.json"
@@ -16,5 +16,5 @@ def newest_run(having: str = CONFIG) -> Path:
     """Return the folder below `runs/` whose file `having` is the newest."""
     marks = sorted(RUNS.glob(f"*/{having}"), key=lambda mark: mark.stat().st_mtime)
     if not marks:
-        raise RunError(f"no {RUNS}/*/{having} here; start with `edge-mri train --data DIR`")
+        raise RunFolderError(f"no {RUNS}/*/{having} here; start with `edge-mri train --data DIR`")
     return marks[-1].parent

@@ -27,7 +27,7 @@ from edge_mri_train.config import TrainConfig
 from edge_mri_train.curves import draw_curves
 from edge_mri_train.distillation import load_teachers
 from edge_mri_train.dividing import label_space, require_all_types
-from edge_mri_train.errors import RunError
+from edge_mri_train.errors import RunFolderError
 from edge_mri_train.folders import Sample
 from edge_mri_train.initial_weights import load_initial_weights
 from edge_mri_train.objective import Objective, Weights
@@ -186,7 +186,7 @@ class Trainer:
                 total += loss.item()
                 step()
         if not math.isfinite(total):
-            raise RunError(
+            raise RunFolderError(
                 f"the loss is no longer finite in epoch {epoch}; start again with a lower "
                 f"--learning-rate than {config.learning_rate:g}"
             )

@@ -27,7 +27,7 @@ from edge_mri_train.checkpoint import load_state
 from edge_mri_train.config import TrainConfig
 from edge_mri_train.dividing import divided
 from edge_mri_train.duplicates.seen import SeenImages
-from edge_mri_train.errors import RunError
+from edge_mri_train.errors import RunFolderError
 from edge_mri_train.manifest import check_manifest, read_manifest, write_manifest
 from edge_mri_train.ranks import Ranks, joined
 from edge_mri_train.runs import CONFIG, LAST, MANIFEST, SEEN
@@ -51,7 +51,9 @@ def train(config: TrainConfig, out: Path, progress: Progress) -> Path:
         The path of the best checkpoint.
     """
     if (out / CONFIG).exists():
-        raise RunError(f"{out} holds a run already; continue it with --resume, or choose another")
+        raise RunFolderError(
+            f"{out} holds a run already; continue it with --resume, or choose another"
+        )
     with joined() as ranks:
         progress = _of_first(ranks, progress)
         parts = divided(config, progress)
@@ -104,4 +106,6 @@ def _remembered(out: Path) -> bytes:
     try:
         return (out / SEEN).read_bytes()
     except OSError as error:
-        raise RunError(f"{out / SEEN} cannot be read: {error.strerror}; start a new run") from error
+        raise RunFolderError(
+            f"{out / SEEN} cannot be read: {error.strerror}; start a new run"
+        ) from error

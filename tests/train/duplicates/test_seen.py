@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from edge_mri_train.duplicates.descriptors import turn
 from edge_mri_train.duplicates.fingerprint import content_box, fingerprint_pixels
-from edge_mri_train.duplicates.seen import SeenImages, SeenImagesError
+from edge_mri_train.duplicates.seen import SeenImages
+from edge_mri_train.errors import SeenImagesError
 
 
 def cropped(image, part):

@@ -17,7 +17,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_mri.errors import ModelError
 from edge_mri.progress import NoProgress, Progress
 from edge_mri_train.duplicates.candidates import Candidates, Layer, search_pool, strongest
 from edge_mri_train.duplicates.descriptors import (
@@ -30,6 +29,7 @@ from edge_mri_train.duplicates.descriptors import (
 from edge_mri_train.duplicates.fingerprint import Fingerprint
 from edge_mri_train.duplicates.registration import COARSE_PX, coarse_map, view_warp
 from edge_mri_train.duplicates.sketch import COEFFICIENTS, SKETCH_BYTES, Sketches
+from edge_mri_train.errors import SeenImagesError
 
 SEEN = 0.80
 """Agreement from which an image counts as seen.
@@ -48,13 +48,6 @@ _MAGIC = b"emriseen"
 _VERSION = 1
 _HEADER = struct.Struct("<8sHII")  # magic, version, hashes, sketches
 _MOST = 10_000_000  # images; bytes that claim more are not unpacked
-
-
-class SeenImagesError(ModelError, ValueError):
-    """Bytes are no memory of training images, or one that this version does not understand."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(f"the memory of training images cannot be used: {reason}")
 
 
 class _Index(NamedTuple):
