@@ -21,7 +21,6 @@ from edge_mri.protobuf import BrokenError, fields, message
 
 # What onnxruntime's own builds run; a domain that is not here needs code from somewhere else.
 DOMAINS = frozenset(("", "ai.onnx", "ai.onnx.ml", "com.microsoft"))
-MAX_BYTES = 2**31 - 1  # of a protobuf message
 
 _AN_ONNX_MODEL = "an ONNX model"
 _MODEL_IR_VERSION, _MODEL_GRAPH, _MODEL_OPSET, _MODEL_METADATA, _MODEL_FUNCTION = 1, 7, 8, 14, 25

@@ -10,7 +10,6 @@ import os
 from io import TextIOBase
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from edge_mri.errors import OutputError
 
@@ -86,11 +85,6 @@ class RecordFile(TextIOBase):
                 os.ftruncate(self._handle, self._good_bytes)
             except OSError:  # the first error is the one to tell
                 return
-
-    def writelines(self, lines: Any) -> None:
-        """Append several records."""
-        for line in lines:
-            self.write(line)
 
 
 _BINARY = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)

@@ -7,7 +7,6 @@ contrasts of a slice).
 """
 
 import json
-from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -55,11 +54,6 @@ def lesion_mask(sample: Sample, spec: PreprocessSpec) -> Mask | None:
         mask = _read(file)
     fitted = preprocess(mask, spec)[0]
     return np.where(fitted >= 128, 255, 0).astype(np.uint8)
-
-
-def lesion_masks(samples: Sequence[Sample], spec: PreprocessSpec) -> list[Mask | None]:
-    """Return the mask of each image; see `lesion_mask`."""
-    return [lesion_mask(sample, spec) for sample in samples]
 
 
 @cache
