@@ -40,10 +40,8 @@ _FREEZE = {"freezing": True}  # folds BatchNorm and packs the weights, as the ot
 Forward = Callable[[torch.Tensor], torch.Tensor]
 
 
-class EagerBackend(Backend):
-    """PIL, torchvision transforms, eager."""
-
-    distributions = ("torch", "torchvision", "pillow", "numpy")
+class _CheckpointBackend(Backend):
+    """What runs a checkpoint's network."""
 
     def __init__(self, checkpoint: Checkpoint, network: Network) -> None:
         super().__init__(
@@ -53,6 +51,15 @@ class EagerBackend(Backend):
             model_bytes=_bytes(network),
             answers=network.checkpoint is not None,
         )
+
+
+class EagerBackend(_CheckpointBackend):
+    """PIL, torchvision transforms, eager."""
+
+    distributions = ("torch", "torchvision", "pillow", "numpy")
+
+    def __init__(self, checkpoint: Checkpoint, network: Network) -> None:
+        super().__init__(checkpoint, network)
         side = checkpoint.preprocess.size
         self._transform = v2.Compose(
             [v2.Resize((side, side)), v2.ToImage(), v2.ToDtype(torch.float32, scale=True)]
@@ -80,19 +87,13 @@ class EagerBackend(Backend):
         return logits
 
 
-class BestBackend(Backend):
+class BestBackend(_CheckpointBackend):
     """OpenCV preprocessing, and the fastest mode."""
 
     distributions = ("torch", "numpy", "opencv-python-headless")
 
     def __init__(self, checkpoint: Checkpoint, network: Network, settings: Settings) -> None:
-        super().__init__(
-            checkpoint.labels,
-            checkpoint.preprocess,
-            temperature=checkpoint.temperature,
-            model_bytes=_bytes(network),
-            answers=network.checkpoint is not None,
-        )
+        super().__init__(checkpoint, network)
         self._forward, self.variant, times = _fastest(checkpoint, settings)
         parts = [f"chosen: {self.variant}", *times, _weights_note(network)]
         self.note = "; ".join(part for part in parts if part)

@@ -78,26 +78,15 @@ def divide(
         sets: N folders of the sets they belong to.
         config: How to divide.
     """
+    sides: list[str] = [DROPPED] * len(labels)
     members: dict[int, list[int]] = defaultdict(list)
     for position, group in enumerate(groups):
         members[group].append(position)
-    sides: list[str] = [DROPPED] * len(labels)
     if config.keep_test:
-        for group in list(members):
-            tested = {sets[one] for one in members[group] if official[one] == TEST}
-            for position in members[group]:
-                if official[position] == TEST:
-                    sides[position] = TEST
-            if tested:
-                members[group] = [
-                    position
-                    for position in members[group]
-                    if config.as_published
-                    and official[position] != TEST
-                    and tested == {sets[position]}
-                ]
-            if not members[group]:
-                del members[group]
+        for position, split in enumerate(official):
+            if split == TEST:
+                sides[position] = TEST
+        members = _beside_tests(members, official, sets, config)
     dealt = list(members)
     random.Random(config.seed).shuffle(dealt)
     dealt.sort(key=lambda group: -len(members[group]))
@@ -116,6 +105,27 @@ def divide(
         for label, count in contents.items():
             lacking[side][label] -= count
     return sides
+
+
+def _beside_tests(
+    members: Mapping[int, Sequence[int]],
+    official: Sequence[str | None],
+    sets: Sequence[Path],
+    config: SplitConfig,
+) -> dict[int, list[int]]:
+    """Return what is left of each group to deal where test folders keep their images.
+
+    A group with a test image is dropped; as published, what is of that image's own set stays.
+    """
+    left = {}
+    for group, positions in members.items():
+        tested = {sets[one] for one in positions if official[one] == TEST}
+        others = [one for one in positions if official[one] != TEST]
+        if tested:
+            others = [one for one in others if config.as_published and tested == {sets[one]}]
+        if others:
+            left[group] = others
+    return left
 
 
 def _need(

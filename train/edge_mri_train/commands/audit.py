@@ -18,7 +18,7 @@ from edge_mri_train.layout import Layout
 
 FOUND = 1
 
-_LISTED = 10
+_LISTED, _SHOWN = 10, 5
 
 
 @click.command("audit")
@@ -79,64 +79,96 @@ def command(
 
 
 def _text(report: dict[str, Any]) -> str:
-    lines = [f"{report['images']} images of {', '.join(report['sets'])}", "", *_breakdown(report)]
-    if report["imbalance"]:
-        largest, smallest = report["imbalance"]["largest"], report["imbalance"]["smallest"]
-        lines.append(
-            f"warning: imbalanced, {largest[1]} images of {largest[0]} and {smallest[1]} of "
-            f"{smallest[0]}; {report['imbalance']['remedy']}"
-        )
-    lines += [
-        "",
-        "formats: " + _counts(report["files"]["formats"]),
-        "channels: " + _counts(report["files"]["channels"]),
-        "bits: " + _counts(report["files"]["bit_depths"]),
-        f"sizes: {report['files']['sizes']}, the most common "
+    parts = (
+        (f"{report['images']} images of {', '.join(report['sets'])}",),
+        (*_breakdown(report), *_imbalance(report["imbalance"])),
+        (*_files(report["files"]), *_warnings(report)),
+        (
+            *_groups(report),
+            *_overlap("same pixels", report["overlap"]["exact"]),
+            *_overlap("same pixels or near", report["overlap"]["near"]),
+        ),
+        (_leakage(report["leakage"]), *_conflicts(report), *_shortcut(report["shortcut"])),
+    )
+    return "\n\n".join("\n".join(lines) for lines in parts)
+
+
+def _imbalance(found: dict[str, Any] | None) -> list[str]:
+    if not found:
+        return []
+    (largest, most), (smallest, least) = found["largest"], found["smallest"]
+    return [
+        f"warning: imbalanced, {most} images of {largest} and {least} of {smallest}; "
+        f"{found['remedy']}"
+    ]
+
+
+def _files(files: dict[str, Any]) -> list[str]:
+    return [
+        "formats: " + _counts(files["formats"]),
+        "channels: " + _counts(files["channels"]),
+        "bits: " + _counts(files["bit_depths"]),
+        f"sizes: {files['sizes']}, the most common "
         + ", ".join(
             f"{one['width_px']} x {one['height_px']} ({one['images']})"
-            for one in report["files"]["common_sizes"]
+            for one in files["common_sizes"]
         ),
     ]
-    unknown = report["unknown_folders"]
-    for folder, count in islice(unknown.items(), _LISTED):
-        lines.append(f"warning: {folder} matches no label ({count} images); use --map")
+
+
+def _warnings(report: dict[str, Any]) -> list[str]:
+    unknown, unreadable = report["unknown_folders"], report["unreadable"]
+    lines = [
+        f"warning: {folder} matches no label ({count} images); use --map"
+        for folder, count in islice(unknown.items(), _LISTED)
+    ]
     if len(unknown) > _LISTED:
         lines.append(f"warning: {len(unknown) - _LISTED} more folders match no label, see --json")
     if report["missing"]:
         lines.append(f"warning: {len(report['missing'])} files of the index are not there")
-    for one in report["unreadable"][:_LISTED]:
-        lines.append(f"unusable: {one['path']}: {one['reason']}")
-    if len(report["unreadable"]) > _LISTED:
-        lines.append(f"unusable: {len(report['unreadable']) - _LISTED} more, see --json")
+    lines += [f"unusable: {one['path']}: {one['reason']}" for one in unreadable[:_LISTED]]
+    if len(unreadable) > _LISTED:
+        lines.append(f"unusable: {len(unreadable) - _LISTED} more, see --json")
+    return lines
+
+
+def _groups(report: dict[str, Any]) -> list[str]:
     groups = report["groups"]
-    lines += [
-        "",
+    return [
         f"unique images: {report['unique_images']}",
         f"groups: {groups['count']}, {groups['singletons']} of them single images, the largest "
-        + ", ".join(str(size) for size in groups["largest"][:5]),
-        *_overlap("same pixels", report["overlap"]["exact"]),
-        *_overlap("same pixels or near", report["overlap"]["near"]),
-        "",
-        f"leakage: of {report['leakage']['held_out']} held-out images "
-        f"{report['leakage']['exact']} have the same pixels outside their split, "
-        f"{report['leakage']['near']} more a near duplicate, "
-        f"{report['leakage']['patients']} a patient or known group there",
-        f"contradicting labels: {len(report['conflicts'])} pairs",
+        + ", ".join(str(size) for size in groups["largest"][:_SHOWN]),
     ]
-    for one in report["conflicts"][:5]:
-        lines.append(
+
+
+def _leakage(leakage: dict[str, Any]) -> str:
+    return (
+        f"leakage: of {leakage['held_out']} held-out images {leakage['exact']} have the same "
+        f"pixels outside their split, {leakage['near']} more a near duplicate, "
+        f"{leakage['patients']} a patient or known group there"
+    )
+
+
+def _conflicts(report: dict[str, Any]) -> list[str]:
+    return [
+        f"contradicting labels: {len(report['conflicts'])} pairs",
+        *(
             f"  {one['kind']}: {one['labels'][0]} {one['paths'][0]} / "
             f"{one['labels'][1]} {one['paths'][1]}"
-        )
-    shortcut = report["shortcut"]
-    if shortcut:
-        telling = ", ".join(name for name, _ in shortcut["telling"][:3])
-        lines.append(
-            f"shortcut control: a plain classifier that never looks at the tumour reaches "
-            f"{100 * shortcut['balanced_accuracy']:.1f} % balanced accuracy (chance "
-            f"{100 * shortcut['chance']:.0f} %, n = {shortcut['n']}), mostly by {telling}"
-        )
-    return "\n".join(lines)
+            for one in report["conflicts"][:_SHOWN]
+        ),
+    ]
+
+
+def _shortcut(found: dict[str, Any] | None) -> list[str]:
+    if not found:
+        return []
+    telling = ", ".join(name for name, _ in found["telling"][:3])
+    return [
+        f"shortcut control: a plain classifier that never looks at the tumour reaches "
+        f"{100 * found['balanced_accuracy']:.1f} % balanced accuracy (chance "
+        f"{100 * found['chance']:.0f} %, n = {found['n']}), mostly by {telling}"
+    ]
 
 
 def _breakdown(report: dict[str, Any]) -> list[str]:
