@@ -1,4 +1,4 @@
-"""Options that `--help` lists under headings."""
+"""Options that `--help` lists under headings; what commands declare alike is in `options`."""
 
 from collections.abc import Callable
 from functools import partial
