@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edge_mri.errors import ImageDecodeError, ImageSizeError, ImageSupportError
-from edge_mri.images import ImageFiles, Limits, decode_frames, read_frames, read_image
+from edge_mri.images import Limits, decode_frames, read_frames, read_image
 
 pydicom = pytest.importorskip("pydicom", reason="needs the extra [dicom]")
 from pydicom.dataset import Dataset, FileMetaDataset  # noqa: E402
@@ -362,42 +362,3 @@ def test_nothing_of_the_patient_is_told(command, tmp_path, caplog):
     told = ended.out + ended.err + caplog.text + (tmp_path / "volumes").read_text()
     for secret in ("Secret", "Name", "4711", "1999"):
         assert secret not in told
-
-
-def test_a_dicomdir_stands_for_the_files_it_lists():
-    found = list(ImageFiles([FILES / "dicomdirtests/DICOMDIR"], volumes=True))
-    assert len(found) == 31
-    assert all(min(next(read_frames(path)).pixels.shape) == 16 for path in found)
-
-
-def test_a_folder_with_a_dicomdir_gives_each_of_its_files_once():
-    found = [path.name for path in ImageFiles([FILES / "dicomdirtests"], volumes=True)]
-    assert "DICOMDIR" not in found
-    assert found.count("4678") == 1
-
-
-@pytest.mark.parametrize("content", [b"", b"\0" * 128 + b"DICM", b"no DICOMDIR"])
-def test_a_dicomdir_that_cannot_be_read_comes_itself(tmp_path, content):
-    path = tmp_path / "DICOMDIR"
-    path.write_bytes(content)
-    assert list(ImageFiles([path], volumes=True)) == [path]
-
-
-@pytest.mark.filterwarnings("ignore:Invalid value for VR CS")
-def test_a_dicomdir_leads_nowhere_outside_its_folder(tmp_path):
-    records = []
-    for parts in (["..", "A"], ["/etc/passwd"], ["SUB", "IM1"], ["..\\A"]):
-        record = Dataset()
-        record.DirectoryRecordType, record.ReferencedFileID = "IMAGE", parts
-        records.append(record)
-    header = Dataset()
-    header.file_meta = FileMetaDataset()
-    header.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    header.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.1.3.10"
-    header.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
-    header.DirectoryRecordSequence = Sequence(records)
-    pydicom.dcmwrite(tmp_path / "DICOMDIR", header, enforce_file_format=True)
-    found = list(ImageFiles([tmp_path / "DICOMDIR"], volumes=True))
-    assert tmp_path / "SUB/IM1" in found
-    assert all(path.is_relative_to(tmp_path) and ".." not in path.parts for path in found)
-    assert Path("/etc/passwd") not in found

@@ -1,9 +1,5 @@
-import errno
-import os
-import stat
 import struct
 import zlib
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,10 +7,9 @@ import pytest
 
 from edge_mri.errors import (
     ImageDecodeError,
-    ImageReadError,
     ImageSizeError,
 )
-from edge_mri.images import ImageFiles, Limits, decode_image, grey_array, read_image
+from edge_mri.images import Limits, decode_image, grey_array
 
 UNKNOWN = "not an image in a known format, or damaged"
 TOO_LARGE = (
@@ -22,10 +17,6 @@ TOO_LARGE = (
 )
 
 LOSSLESS = [".png", ".bmp", ".tif", ".tiff"]
-
-needs_rights = pytest.mark.skipif(
-    os.name != "posix" or os.geteuid() == 0, reason="root may read everything"
-)
 
 
 def noise(*shape: int) -> np.ndarray:
@@ -359,88 +350,6 @@ def test_damaged_files_leave_no_noise_on_stderr(process, tmp_path):
     )
     names = "".join(f"cut{suffix}\n" for suffix in (".jpg", ".png", ".tif", ".webp"))
     assert ended == (0, "", names + "after\nand by itself")
-
-
-def test_a_file_too_large_is_not_read(tmp_path):
-    path = tmp_path / "large.png"
-    path.write_bytes(encoded(noise(40, 60), ".png"))
-    size = path.stat().st_size
-    assert read_image(path, Limits(max_bytes=size)).shape == (40, 60)
-    with pytest.raises(ImageSizeError) as refusal:
-        read_image(path, Limits(max_bytes=size - 1))
-    assert str(refusal.value) == (
-        f"image too large: {size:,} bytes, the limit is {size - 1:,} bytes (--max-bytes)"
-    )
-
-
-@pytest.mark.parametrize("change", [-1, 1])
-def test_a_file_whose_length_changes_while_it_is_read_is_refused(picture, monkeypatch, change):
-    fstat = os.fstat
-
-    def changing(descriptor: int) -> os.stat_result:
-        os.truncate(picture, picture.stat().st_size + change)
-        status = list(fstat(descriptor))
-        status[stat.ST_SIZE] -= change
-        return os.stat_result(status)
-
-    monkeypatch.setattr(os, "fstat", changing)
-    with pytest.raises(ImageReadError) as refusal:
-        read_image(picture)
-    assert str(refusal.value) == "cannot read the file: it changed while it was read"
-
-
-def test_a_file_that_is_gone_is_a_read_error(tmp_path):
-    with pytest.raises(ImageReadError) as refusal:
-        read_image(tmp_path / "gone.jpg")
-    assert str(refusal.value) == "cannot read the file: No such file or directory"
-
-
-def test_a_folder_is_no_image(tmp_path):
-    with pytest.raises(ImageReadError) as refusal:
-        read_image(tmp_path)
-    assert str(refusal.value) == "cannot read the file: Is a directory"
-
-
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
-def test_a_pipe_is_no_image_and_nobody_waits_for_it(tmp_path):
-    os.mkfifo(tmp_path / "pipe.jpg")
-    with pytest.raises(ImageReadError) as refusal:
-        read_image(tmp_path / "pipe.jpg")
-    assert str(refusal.value) == "cannot read the file: it is not a regular file"
-
-
-@needs_rights
-def test_a_file_without_rights_is_a_read_error(picture):
-    picture.chmod(0)
-    with pytest.raises(ImageReadError) as refusal:
-        read_image(picture)
-    assert str(refusal.value) == "cannot read the file: Permission denied"
-
-
-def test_a_file_that_fails_while_it_is_read_is_a_read_error(picture, monkeypatch):
-    def fail(*_: object) -> None:
-        raise OSError(errno.EIO, os.strerror(errno.EIO))
-
-    monkeypatch.setattr(os, "fdopen", fail)
-    with pytest.raises(ImageReadError) as refusal:
-        read_image(picture)
-    assert str(refusal.value) == "cannot read the file: Input/output error"
-
-
-def test_a_name_that_no_file_can_have_is_a_read_error():
-    with pytest.raises(ImageReadError) as refusal:
-        read_image(Path("a\0b.png"))
-    assert str(refusal.value) == "cannot read the file: embedded null byte"
-
-
-@pytest.mark.parametrize(
-    "name", ["with space.png", "line\nbreak.png", "Schädel-脑.png", "quote'\".png", "-o.png"]
-)
-def test_a_file_is_read_whatever_its_name(tmp_path, name):
-    (tmp_path / name).write_bytes(encoded(noise(40, 60), ".png"))
-    (path,) = ImageFiles([tmp_path])
-    assert path == tmp_path / name
-    assert read_image(path).shape == (40, 60)
 
 
 @pytest.mark.parametrize(
