@@ -99,44 +99,18 @@ def evaluate(config: EvaluationConfig, progress: Progress) -> Evaluation:
             f"{predictor.name} rejects all {len(samples)} images, nothing is left to measure; "
             "--no-reject measures them all the same"
         )
-    labels = [sample.label for sample in samples]
-
-    def measured(chosen: NDArray[np.bool_]) -> dict[str, Any] | None:
-        """Return the figures of those of the images that have an answer; None of none."""
-        rows = np.flatnonzero(chosen & decisions.accepted)
-        if not len(rows):
-            return None
-        return _coverage(chosen, decisions) | figures(
-            answers.probabilities[rows],
-            [labels[row] for row in rows],
-            predictor.labels,
-            leakage.groups[rows],
-            decisions.at(rows),
-            predictor.tumor_threshold,
-        )
-
-    def reading(chosen: NDArray[np.bool_]) -> dict[str, Any] | None:
-        """Return the figures of some of the images, and those by tag; None of none."""
-        whole = measured(chosen)
-        return whole and whole | {
-            "by": {
-                tag: {
-                    value: measured(chosen & having)
-                    for value, having in _by_value(samples, tag).items()
-                }
-                for tag in config.by
-            }
-        }
-
-    everything = reading(np.ones(len(samples), bool)) or {}
+    asked = _Asked(predictor, samples, answers, decisions, leakage.groups)
+    everything = asked.reading(np.ones(len(samples), bool), config.by) or {}
     report = {
         "model": predictor.name,
         "training_images": leakage.source,
         **everything,
         "subsets": {
             "all": everything,
-            "duplicate_free": reading(leakage.duplicate_free),
-            "group_clean": None if leakage.source is None else reading(leakage.group_clean),
+            "duplicate_free": asked.reading(leakage.duplicate_free, config.by),
+            "group_clean": None
+            if leakage.source is None
+            else asked.reading(leakage.group_clean, config.by),
         },
     }
     if config.other is not None:
@@ -147,6 +121,44 @@ def evaluate(config: EvaluationConfig, progress: Progress) -> Evaluation:
             samples,
         )
     return Evaluation(report, samples, answers.probabilities, decisions, predictor.labels, leakage)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """N images and a model's answers to them, any part of which can be measured."""
+
+    predictor: Predictor
+    samples: list[Sample]
+    answers: Answers
+    decisions: Decisions
+    groups: NDArray[np.int64]
+
+    def reading(self, chosen: NDArray[np.bool_], tags: Sequence[str]) -> dict[str, Any] | None:
+        """Return the figures of some of the images, and those by tag; None of none."""
+        whole = self.measured(chosen)
+        return whole and whole | {
+            "by": {
+                tag: {
+                    value: self.measured(chosen & having)
+                    for value, having in _by_value(self.samples, tag).items()
+                }
+                for tag in tags
+            }
+        }
+
+    def measured(self, chosen: NDArray[np.bool_]) -> dict[str, Any] | None:
+        """Return the figures of those of the images that have an answer; None of none."""
+        rows = np.flatnonzero(chosen & self.decisions.accepted)
+        if not len(rows):
+            return None
+        return _coverage(chosen, self.decisions) | figures(
+            self.answers.probabilities[rows],
+            [self.samples[row].label for row in rows],
+            self.predictor.labels,
+            self.groups[rows],
+            self.decisions.at(rows),
+            self.predictor.tumor_threshold,
+        )
 
 
 def figures(
