@@ -129,6 +129,7 @@ def export(config: ExportConfig, progress: Progress) -> list[Exported]:
         labels=checkpoint.labels,
         preprocess=checkpoint.preprocess,
         temperature=checkpoint.temperature,
+        tumor_threshold=checkpoint.tumor_threshold,
         training=checkpoint.training,
         licence=config.licence,
         toolkit_version=__version__,

@@ -39,7 +39,7 @@ def records(ended) -> list[dict]:
 def test_a_list_on_stdin_is_what_is_classified(process, picture, environment, separator):
     listed = separator.join([str(picture), str(picture.parent / "gone.png"), str(picture.parent)])
     ended = subprocess.run(
-        [sys.executable, "-m", "edge_mri", "infer", "-", "--format", "jsonl"],
+        [sys.executable, "-m", "edge_mri", "infer", "-", "--no-reject", "--format", "jsonl"],
         input=listed.encode(),
         capture_output=True,
         env=environment,

@@ -99,7 +99,7 @@ class Started:
     def __init__(self, data, options, providers, provider_options, **_):
         self.providers, self.options = dict(zip(providers, provider_options, strict=True)), options
         self.cpu = START(data, providers=[CPU])
-        self.bound = []
+        self.bound, self.wanted = [], []
 
     def get_providers(self):
         return list(self.providers)
@@ -117,13 +117,14 @@ class Started:
         self.bound = [(name, array)]
 
     def bind_output(self, name):
-        self.wanted = [name]
+        self.wanted.append(name)
 
     def run_with_iobinding(self, binding):
         assert binding is self
 
     def copy_outputs_to_cpu(self):
-        return self.cpu.run(self.wanted, dict(self.bound))
+        wanted, self.wanted = self.wanted, []
+        return self.cpu.run(wanted, dict(self.bound))
 
 
 @pytest.fixture

@@ -37,6 +37,7 @@ def checkpoint() -> Checkpoint:
         PreprocessSpec(32),
         build("squeezenet1_1", 4, 32).eval(),
         temperature=1.5,
+        tumor_threshold=0.3,
         training={"data": ["set/Training"], "validation": {"epoch": 3, "score": 0.5}},
     )
 
@@ -54,7 +55,14 @@ def pixels(count: int) -> np.ndarray:
 def test_a_checkpoint_comes_back_with_all_it_knows(checkpoint, tmp_path):
     checkpoint.save(tmp_path / "checkpoint.pt")
     back = Checkpoint.load(tmp_path / "checkpoint.pt")
-    for name in ("architecture", "labels", "preprocess", "temperature", "training"):
+    for name in (
+        "architecture",
+        "labels",
+        "preprocess",
+        "temperature",
+        "tumor_threshold",
+        "training",
+    ):
         assert getattr(back, name) == getattr(checkpoint, name)
     assert not back.network.training
     images = pixels(70)  # more than a batch

@@ -56,6 +56,31 @@ def test_a_run_with_everything_on_resumes_to_the_same_weights(lesion_run, tmp_pa
         torch.testing.assert_close(one, other, rtol=0, atol=0)
 
 
+def test_the_last_layers_are_fitted_at_the_end_once(lesion_run, history):
+    plain, fitted = lesion_run("plain", epochs=1), lesion_run("fitted", epochs=1, refit=True)
+    assert history(plain)[0]["val_loss"] == history(fitted)[0]["val_loss"]
+    before, after = (Checkpoint.load(one / "checkpoint.pt") for one in (plain, fitted))
+    told, best = after.training["validation"], before.training["validation"]
+    assert told["score"] >= best["score"]
+    assert (after.tumor_threshold, after.temperature) == (
+        told["tumor_threshold"],
+        told["temperature"],
+    )
+    if told.get("refit"):
+        weights = after.network.state_dict()
+        assert weights["appearance.weight"].any()
+        assert torch.equal(weights["map.weight"], before.network.state_dict()["map.weight"])
+    resume(fitted, NoProgress())
+    again = Checkpoint.load(fitted / "checkpoint.pt").network.state_dict()
+    torch.testing.assert_close(again, after.network.state_dict(), rtol=0, atol=0)
+
+
+def test_a_network_without_a_lesion_map_cannot_be_refitted(tiny, tmp_path):
+    with pytest.raises(OptionError, match="lesion map, and mobilenet_v2 has none; leave it out"):
+        train(tiny(refit=True), tmp_path / "run", NoProgress())
+    assert not (tmp_path / "run").exists()
+
+
 def test_the_averaged_weights_are_what_is_kept(tiny, tmp_path):
     train(tiny(ema=0.9, epochs=1), tmp_path / "run", NoProgress())
     last = load_state(tmp_path / "run" / "last.pt")

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from edge_mri.atomic import atomic_path
+from edge_mri.decision import TUMOR_THRESHOLD
 from edge_mri.errors import EdgeMriError, ModelNotFoundError
 from edge_mri.labels import LabelSpace
 from edge_mri.prediction import softmax
@@ -37,6 +38,7 @@ class Checkpoint:
         preprocess: What turns an image into its input.
         network: The network, in eval mode.
         temperature: The logits are divided by it before the softmax.
+        tumor_threshold: P(any tumour) from which it says tumour.
         training: What it was trained on and how, and its validation figures; JSON values.
         seen: What it remembers of its training images, hashes alone
             (`edge_mri_train.duplicates.seen`); None where that is not known.
@@ -47,6 +49,7 @@ class Checkpoint:
     preprocess: PreprocessSpec
     network: nn.Module
     temperature: float = 1.0
+    tumor_threshold: float = TUMOR_THRESHOLD
     training: dict[str, Any] = field(default_factory=dict)
     seen: bytes | None = None
 
@@ -60,6 +63,7 @@ class Checkpoint:
                 "labels": {"types": list(self.labels.types), "planes": list(self.labels.planes)},
                 "preprocess": asdict(self.preprocess),
                 "temperature": self.temperature,
+                "tumor_threshold": self.tumor_threshold,
                 "training": self.training,
                 "seen": self.seen and torch.frombuffer(bytearray(self.seen), dtype=torch.uint8),
                 "state": self.network.state_dict(),
@@ -90,6 +94,7 @@ class Checkpoint:
                 spec,
                 network.eval(),
                 values["temperature"],
+                values.get("tumor_threshold", TUMOR_THRESHOLD),
                 values["training"],
                 None if seen is None else seen.numpy().tobytes(),
             )

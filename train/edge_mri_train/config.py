@@ -48,6 +48,7 @@ class TrainConfig:
         warm_up: Share of the steps over which the learning rate rises.
         max_gradient_norm: Gradients are clipped to it.
         patience: Stop after so many epochs without a better score; None: never.
+        refit: Whether the last layers of a network with a lesion map are fitted anew at the end.
         compile: Whether `torch.compile` makes the training step.
         seed: Of split, initial weights, order and augmentation.
         device: `auto`, `cpu` or `cuda`.
@@ -80,6 +81,7 @@ class TrainConfig:
     warm_up: float = 0.2
     max_gradient_norm: float = 5.0
     patience: int | None = None
+    refit: bool = False
     compile: bool = False
     seed: int = 0
     device: str = "auto"

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from edge_mri.classifier import Classifier
 from edge_mri.contract import Rejection
-from edge_mri.decision import TUMOR_THRESHOLD, Answers, Decisions, decide
+from edge_mri.decision import Answers, Decisions, decide
 from edge_mri.labels import LabelSpace
 from edge_mri.preprocess import PreprocessSpec
 from edge_mri_train.duplicates.seen import SeenImages
@@ -59,7 +59,7 @@ def open_predictor(path: Path | None) -> Predictor:
             checkpoint.labels,
             checkpoint.preprocess,
             lambda pixels: Answers(checkpoint.probabilities(pixels)),
-            TUMOR_THRESHOLD,
+            checkpoint.tumor_threshold,
             None,
             SeenImages.from_bytes(checkpoint.seen) if checkpoint.seen else None,
         )

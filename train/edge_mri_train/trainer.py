@@ -14,7 +14,7 @@ from torch import nn
 
 from edge_mri import __version__
 from edge_mri.atomic import atomic_path, write_json
-from edge_mri.errors import DeviceError
+from edge_mri.errors import DeviceError, OptionError
 from edge_mri.preprocess import PreprocessSpec
 from edge_mri.progress import Progress
 from edge_mri_train.architectures import build, normalise
@@ -30,6 +30,8 @@ from edge_mri_train.dividing import label_space, require_all_types
 from edge_mri_train.errors import RunFolderError
 from edge_mri_train.folders import Sample
 from edge_mri_train.initial_weights import load_initial_weights
+from edge_mri_train.last_layers import refit_last_layers
+from edge_mri_train.networks.lesion_network import LesionNetwork
 from edge_mri_train.objective import Objective, Weights
 from edge_mri_train.order import Order
 from edge_mri_train.ranks import Ranks
@@ -90,27 +92,32 @@ class Trainer:
         require_all_types("validation", self.val_samples, self.space)
         torch.manual_seed(config.seed)
         self.network = build(config.arch, len(self.space.classes), config.image_size)
+        if config.refit and not isinstance(self.network, LesionNetwork):
+            raise OptionError(
+                f"refit fits the last layers of a network with a lesion map, and {config.arch} "
+                "has none; leave it out of the recipe"
+            )
         self.teachers = load_teachers(config.distill, self.space, self.spec)
         self.history: History = []
 
     def start(self, state: dict[str, Any] | None = None) -> None:
         """Load images and starting weights, or the state after an epoch."""
         config = self.config
-        slices = Slices.load(self.train_samples, self.spec, "training images", self.progress)
+        self.train = Slices.load(self.train_samples, self.spec, "training images", self.progress)
         self.val = Slices.load(self.val_samples, self.spec, "validation images", self.progress)
-        self.order = Order(slices.labels, config)
+        self.order = Order(self.train.labels, config)
         self.steps = self.order.steps
-        bank = LesionBank(slices.pixels[:, 0], slices.masks)
+        bank = LesionBank(self.train.pixels[:, 0], self.train.masks)
         self.batches = Batches(
-            slices,
+            self.train,
             self.space,
             Augmentation(config.augment, bank),
             self.order.loss_weights,
             config.seed,
         )
         if state is None:
-            every = max(len(slices) // _STATISTICS_IMAGES, 1)
-            some = normalise(torch.from_numpy(slices.pixels[::every]))
+            every = max(len(self.train) // _STATISTICS_IMAGES, 1)
+            some = normalise(torch.from_numpy(self.train.pixels[::every]))
             load_initial_weights(self.network, config.arch, config.init_weights, some)
         self.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         for teacher in self.teachers:
@@ -158,7 +165,27 @@ class Trainer:
             loss = self._train_epoch(epoch)
             if self.ranks.is_first:
                 self._finish_epoch(epoch, loss, started)
+        if self.config.refit and self.ranks.is_first:
+            self._refit()
         return self.out / CHECKPOINT
+
+    def _refit(self) -> None:
+        """Fit the last layers of the best epoch anew, and keep them where they score better.
+
+        Done a second time it finds the same: what it fits depends on the features alone.
+        """
+        best = Checkpoint.load(self.out / CHECKPOINT)
+        network, before = best.network.to(self.device), best.training["validation"]
+        assert isinstance(network, LesionNetwork)  # checked when the run began
+        refit_last_layers(network, self.train, self.device)
+        entry = {**before, **validate(network, self.val, self.space, self.device), "refit": True}
+        better = entry["score"] > before["score"]
+        self.progress.say(
+            f"last layers fitted anew: {_figures(entry)}"
+            + ("" if better else ", no better than before: left as they were")
+        )
+        if better:
+            self._save_checkpoint(entry, network)
 
     def _is_over(self) -> bool:
         scores = [entry["score"] for entry in self.history]
@@ -199,11 +226,11 @@ class Trainer:
         best = max((one["score"] for one in self.history), default=-math.inf)
         self.history.append(entry)
         if entry["score"] > best:
-            self._save_checkpoint(entry)
+            self._save_checkpoint(entry, self.kept)
         self._save_progress()
         self.progress.say(_line(entry, self.config.epochs, is_best=entry["score"] > best))
 
-    def _save_checkpoint(self, entry: dict[str, Any]) -> None:
+    def _save_checkpoint(self, entry: dict[str, Any], network: nn.Module) -> None:
         config = asdict(self.config)
         for private in _PRIVATE:
             del config[private]
@@ -220,8 +247,9 @@ class Trainer:
             self.config.arch,
             self.space,
             self.spec,
-            self.kept,
+            network,
             temperature=entry["temperature"],
+            tumor_threshold=entry["tumor_threshold"],
             training=training,
             seen=self.seen,
         ).save(self.out / CHECKPOINT)
@@ -262,12 +290,16 @@ def _parameter_groups(network: nn.Module, config: TrainConfig) -> list[dict[str,
 
 
 def _line(entry: dict[str, Any], epochs: int, *, is_best: bool) -> str:
-    plane, found = entry["plane_balanced_accuracy"], entry["lesions_found"]
     return (
         f"epoch {entry['epoch']:>3}/{epochs}  loss {entry['train_loss']:.3f}  "
-        f"val {entry['val_loss']:.3f}  type {100 * entry['type_balanced_accuracy']:.2f} %  "
-        + (f"plane {100 * plane:.2f} %  " if plane is not None else "")
-        + (f"lesions found {100 * found:.1f} %  " if found is not None else "")
-        + f"{entry['seconds']:.0f} s"
-        + ("  best" if is_best else "")
+        f"{_figures(entry)}  {entry['seconds']:.0f} s" + ("  best" if is_best else "")
+    )
+
+
+def _figures(entry: dict[str, Any]) -> str:
+    plane, found = entry["plane_balanced_accuracy"], entry["lesions_found"]
+    return (
+        f"val {entry['val_loss']:.3f}  type {100 * entry['type_balanced_accuracy']:.2f} %"
+        + (f"  plane {100 * plane:.2f} %" if plane is not None else "")
+        + (f"  lesions found {100 * found:.1f} %" if found is not None else "")
     )

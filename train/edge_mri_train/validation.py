@@ -4,15 +4,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
-from edge_mri.labels import LabelSpace
+from edge_mri.labels import NO_TUMOR, LabelSpace
 from edge_mri.prediction import softmax
 from edge_mri_train.architectures import normalise
 from edge_mri_train.evaluation import figures
 from edge_mri_train.loss import class_masks, marginal_loss
 from edge_mri_train.networks.lesion_network import STRIDE, LesionNetwork
+from edge_mri_train.operating_point import fit_threshold
 from edge_mri_train.slices import Slices
 from edge_mri_train.temperature import fit_temperature
 
@@ -38,14 +40,21 @@ def validate(
         for figure in ("n", "accuracy", "balanced_accuracy")
     }
     found = _found(peaks, slices) if peaks is not None else None
+    temperature = fit_temperature(logits, masks)
     scores = [axes["type_balanced_accuracy"], axes["plane_balanced_accuracy"], found]
     return {
         "val_loss": marginal_loss(logits, masks).item(),
         "score": float(np.mean([one for one in scores if one is not None])),
         **axes,
         "lesions_found": found,
-        "temperature": fit_temperature(logits, masks),
+        "temperature": temperature,
+        "tumor_threshold": _threshold(softmax(logits.numpy(), temperature), slices, space),
     }
+
+
+def _threshold(probabilities: NDArray[np.float32], slices: Slices, space: LabelSpace) -> float:
+    none = space.type_probabilities(probabilities)[:, space.types.index(NO_TUMOR)]
+    return fit_threshold(1 - none, np.array([one.type != NO_TUMOR for one in slices.labels]))
 
 
 def _answers(

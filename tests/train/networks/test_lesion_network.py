@@ -10,8 +10,9 @@ SPACE = LabelSpace()
 
 def answer(tumor: float, types: list[float], planes: list[float]) -> LesionAnswer:
     nothing = torch.zeros(1, 0)
+    evidence = torch.tensor([tumor])
     return LesionAnswer(
-        nothing, torch.tensor([tumor]), torch.tensor([types]), torch.tensor([planes]), nothing
+        nothing, evidence, evidence, torch.tensor([types]), torch.tensor([planes]), nothing
     )
 
 
@@ -55,6 +56,15 @@ def test_the_type_is_read_where_the_map_is_high_and_teaches_the_map_nothing():
     said.types.sum().backward()
     assert network.map.weight.grad is None
     assert network.smooth[0].weight.grad is not None
+
+
+def test_what_the_lesion_looks_like_says_nothing_until_it_is_fitted_and_learns_no_gradient():
+    network = build("edge_net", 12, 64).eval()
+    assert isinstance(network, LesionNetwork)
+    said = network.answer(torch.rand(2, 1, 64, 64))
+    torch.testing.assert_close(said.tumor, said.peak)
+    said.tumor.sum().backward()
+    assert network.appearance.weight.grad is None
 
 
 def test_edge_net_keeps_to_its_budget():

@@ -2,8 +2,9 @@
 
 Any trunk with features at strides 8, 16 and 32 takes the head: a small feature pyramid (Lin et al.
 2017, arXiv 1612.03144) to a lesion map at stride 8. The mean of the map's highest cells is the
-evidence for a tumour; the type is read from the features where the map is high, the plane from
-the whole image. The class probabilities are composed of the three.
+evidence for a tumour, to which `edge_mri_train.last_layers` may add what the features there look
+like; the type is read from those and the whole image, the plane from the whole image. The class
+probabilities are composed of the three.
 """
 
 from typing import NamedTuple
@@ -27,6 +28,7 @@ class LesionAnswer(NamedTuple):
 
     Attributes:
         lesion: `(N, 1, S/8, S/8)` log odds that a lesion covers the cell.
+        peak: `(N,)` mean of the map's highest cells.
         tumor: `(N,)` log odds of any tumour.
         types: `(N, T - 1)` logits of the type, given a tumour.
         planes: `(N, P)` logits of the plane; P = 0 for a network that knows no planes.
@@ -34,6 +36,7 @@ class LesionAnswer(NamedTuple):
     """
 
     lesion: torch.Tensor
+    peak: torch.Tensor
     tumor: torch.Tensor
     types: torch.Tensor
     planes: torch.Tensor
@@ -71,6 +74,7 @@ class LesionNetwork(nn.Module):
         self.map = nn.Conv2d(width, 1, 1)
         nn.init.constant_(self.map.bias, _RARE)  # type: ignore[arg-type]
         self.evidence = nn.Parameter(torch.tensor([1.0, 0.0]))  # gain and offset of the peak
+        self.appearance = _silent(nn.Linear(width + channels[1], 1))
         self.dropout = nn.Dropout(0.1)
         self.types = nn.Linear(width + channels[1] + channels[2], len(TYPES) - 1)
         self.planes = nn.Linear(channels[2], planes) if planes else None
@@ -97,21 +101,31 @@ class LesionNetwork(nn.Module):
         peak = lesion.flatten(1).topk(_PEAK_CELLS, dim=1).values.mean(dim=1)
         attention = lesion.detach().sigmoid()
         whole = coarse.mean(dim=(2, 3))
-        embedding = torch.cat(
+        near = torch.cat(
             [
                 _attended(pyramid, attention),
                 _attended(middle, functional.adaptive_avg_pool2d(attention, middle.shape[2:])),
-                whole,
             ],
             dim=1,
         )
+        embedding = torch.cat([near, whole], dim=1)
+        looks = self.appearance(near).squeeze(1)
         return LesionAnswer(
             lesion,
-            self.evidence[0] * peak + self.evidence[1],
+            peak,
+            self.evidence[0] * peak + self.evidence[1] + looks,
             self.types(self.dropout(embedding)),
             whole[:, :0] if self.planes is None else self.planes(self.dropout(whole)),
             embedding,
         )
+
+
+def _silent(layer: nn.Linear) -> nn.Linear:
+    """Return a layer that answers 0 and does not learn by gradients."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+        parameter.requires_grad_(False)
+    return layer
 
 
 def _enlarged(coarse: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
