@@ -31,6 +31,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 
+def listed(names: Sequence[object], most: int = 10, separator: str = ", ") -> str:
+    """Return the first names as a message tells them, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return separator.join(map(str, names[:most])) + more
+
+
 class EdgeMriError(Exception):
     """Base of all errors that edge-mri raises on purpose.
 
@@ -126,18 +132,15 @@ class NoImagesError(DataError, ValueError):
     """There is no image below the given paths."""
 
     def __init__(self, paths: Sequence[Path], suffixes: Sequence[str]) -> None:
-        places = ", ".join(str(path) for path in paths)
-        super().__init__(f"no images below {places}; looked for {', '.join(suffixes)}")
+        super().__init__(f"no images below {listed(paths)}; looked for {', '.join(suffixes)}")
 
 
 class UnknownClassError(DataError, ValueError):
     """Folders with images whose names match no label."""
 
     def __init__(self, folders: Sequence[Path]) -> None:
-        shown = ", ".join(str(folder) for folder in folders[:5])
-        more = f" and {len(folders) - 5} more" if len(folders) > 5 else ""
         super().__init__(
-            f"class folders that match no label: {shown}{more}; expected a tumour type "
+            f"class folders that match no label: {listed(folders, most=5)}; expected a tumour type "
             "(glioma, meningioma, pituitary, no_tumor), alone or with a plane "
             "(axial, coronal, sagittal), such as glioma_axial; where a command has --map, "
             "--map FOLDER=LABEL says what another name means"

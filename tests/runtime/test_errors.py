@@ -11,3 +11,8 @@ def test_a_long_list_of_unknown_folders_is_cut():
         "expected a tumour type (glioma, meningioma, pituitary, no_tumor)"
     )
     assert "more" not in str(errors.UnknownClassError(folders[:5]))
+
+
+def test_of_a_list_that_is_short_enough_nothing_is_left_out():
+    assert errors.listed(["a", "b"], most=2) == "a, b"
+    assert errors.listed(["a", "b", "c"], most=2, separator="; ") == "a; b and 1 more"

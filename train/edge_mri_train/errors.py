@@ -19,9 +19,7 @@ OptionError
 from collections.abc import Sequence
 from pathlib import Path
 
-from edge_mri.errors import DataError, ModelError, OptionError
-
-_LISTED = 10
+from edge_mri.errors import DataError, ModelError, OptionError, listed
 
 
 def first_line(error: Exception) -> str:
@@ -40,9 +38,8 @@ class UnusableImagesError(DataError, ValueError):
     """Images of a set cannot be used."""
 
     def __init__(self, reasons: Sequence[str]) -> None:
-        more = f" and {len(reasons) - _LISTED} more" if len(reasons) > _LISTED else ""
         super().__init__(
-            f"{len(reasons)} images cannot be used: {'; '.join(reasons[:_LISTED])}{more}; "
+            f"{len(reasons)} images cannot be used: {listed(reasons, separator='; ')}; "
             "repair or remove them (`edge-mri audit` lists all)"
         )
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge_mri.atomic import atomic_path
-from edge_mri.errors import ImageReadError
+from edge_mri.errors import ImageReadError, listed
 from edge_mri.labels import PLANES, TYPES, Label
 from edge_mri.progress import Progress
 from edge_mri.workers import available_threads
@@ -28,7 +28,6 @@ DROPPED = "dropped"
 """The split of an image that was left out, since it repeats one of a kept test folder."""
 
 _SIDES = re.compile(rf"train|val|test|fold-\d+|{DROPPED}")
-_LISTED = 10
 _UNDECODED = "surrogateescape"  # file names that are no UTF-8 come back as they were
 
 
@@ -104,11 +103,10 @@ def check_manifest(path: Path, rows: Sequence[Row], progress: Progress) -> None:
                 wrong.append(f"{row.sample.file} ({'changed' if digest else 'missing'})")
             step()
     if wrong:
-        more = f" and {len(wrong) - _LISTED} more" if len(wrong) > _LISTED else ""
         raise ManifestError(
             path,
             f"{len(wrong)} of its {len(rows)} files are not what they were: "
-            f"{', '.join(wrong[:_LISTED])}{more}; make a new one with `edge-mri split`",
+            f"{listed(wrong)}; make a new one with `edge-mri split`",
         )
 
 
