@@ -21,6 +21,7 @@ from edge_mri_export.finishing import Finish
 from edge_mri_export.graph import OPSET, body_graph, set_metadata, with_pixel_input
 from edge_mri_export.half import half
 from edge_mri_export.outputs import check_names
+from edge_mri_export.packing import packed
 from edge_mri_export.parity import Parity, compare
 from edge_mri_export.quantization import count_quantized
 from edge_mri_export.recipe import QuantizationConfig
@@ -201,7 +202,7 @@ def _export_int8(
     described = _described(trial, images, config.quantization) | {"trials": trials}
     try:
         written = _write(
-            trial.model,
+            packed(trial.model),
             replace(contract, precision="int8", quantization=described),
             images,
             expected,

@@ -1,11 +1,11 @@
 """How unlike the training images an image is: fitted at export, part of the graph.
 
 The score is the squared Mahalanobis distance (Lee et al. 2018, "A simple unified framework for
-detecting out-of-distribution samples") of one feature map's channel means to those of the training
-images. The map is the widest at an eighth of the image's side, before anything smaller: deep
-features forget what they need not tell apart, and separate brain MR from other images worse
-(`docs/decisions/0015-novelty.md` has the figures). Which scores are too high is
-`edge_mri_export.rejection`.
+detecting out-of-distribution samples") of one feature map's channel means, over its upper and over
+its lower half, to those of the training images. The map is the widest at an eighth of the image's
+side, before anything smaller: deep features forget what they need not tell apart, and separate
+brain MR from other images worse (`docs/decisions/0015-novelty.md` has the figures). Which scores
+are too high is `edge_mri_export.rejection`.
 """
 
 import math
@@ -24,7 +24,7 @@ from edge_mri_export.graph import PIXELS
 NOVELTY = "novelty"
 
 _REDUCTION = 8
-_DIMENSIONS = 64
+_DIMENSIONS = 96
 _SHRINKAGE = 1e-3
 _FEATURES = "novelty_features"
 _BATCH = 32
@@ -112,19 +112,27 @@ def add_novelty(
 
 
 def _add_features(graph: Graph) -> None:
-    """Add the channel means `(N, D)` of one feature map, of length 1."""
-    features = graph.as_float(_feature_map(graph))
+    """Add the channel means `(N, D)` of a feature map's halves together, of length 1.
+
+    A map with an odd number of cells is taken whole.
+    """
+    name = _feature_map(graph)
+    _, _, height, width = graph.shapes()[name]
+    halves = 1 if height * width % 2 else 2
     graph.add(
         [
+            helper.make_node("Reshape", [graph.as_float(name), "novelty_split"], ["novelty_parts"]),
             helper.make_node(
-                "ReduceMean", [features, "novelty_sides"], ["novelty_means"], keepdims=0
+                "ReduceMean", ["novelty_parts", "novelty_cells"], ["novelty_halves"], keepdims=0
             ),
+            helper.make_node("Flatten", ["novelty_halves"], ["novelty_means"]),
             helper.make_node("ReduceL2", ["novelty_means", "novelty_axis"], ["novelty_length"]),
             helper.make_node("Max", ["novelty_length", "novelty_tiny"], ["novelty_divisor"]),
             helper.make_node("Div", ["novelty_means", "novelty_divisor"], [_FEATURES]),
         ],
         {
-            "novelty_sides": np.array([2, 3], np.int64),
+            "novelty_split": np.array([0, 0, halves, -1], np.int64),
+            "novelty_cells": np.array([3], np.int64),
             "novelty_axis": np.array([1], np.int64),
             "novelty_tiny": np.array(1e-6, np.float32),
         },

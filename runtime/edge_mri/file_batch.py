@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
+from typing import NamedTuple
 
 from edge_mri.audit import Audit
 from edge_mri.classifier import Classifier, Finish
@@ -11,6 +12,17 @@ from edge_mri.errors import ImageError
 from edge_mri.images import Limits, decode_frames, read_file
 from edge_mri.prediction import Prediction
 from edge_mri.prepared import Prepared
+
+_NO_ANSWER_YET = Prediction("", "error")
+
+
+class _Waiting(NamedTuple):
+    """A frame that will be answered with others, and the place of its record among them."""
+
+    place: int
+    path: str
+    prepared: Prepared
+    audit: Audit | None
 
 
 def predict_files(
@@ -31,14 +43,14 @@ def predict_files(
     spec = classifier.contract.preprocess
     begun = Audit.begin(classifier.model_sha256, spec, classifier.provider) if audit else None
     limits = Limits.from_environment()
-    answers: list[Prediction] = []  # an image that waits has its place here
-    waiting: list[tuple[int, Prepared]] = []
+    answers: list[Prediction] = []
+    waiting: list[_Waiting] = []
 
     def answer_waiting() -> None:
-        names = [answers[place].path for place, _ in waiting]
-        records = classifier.records(names, [prepared for _, prepared in waiting], finish)
-        for (place, _), record in zip(waiting, records, strict=True):
-            answers[place] = replace(record, audit=answers[place].audit)
+        names = [one.path for one in waiting]
+        records = classifier.records(names, [one.prepared for one in waiting], finish)
+        for one, record in zip(waiting, records, strict=True):
+            answers[one.place] = record if one.audit is None else replace(record, audit=one.audit)
         waiting.clear()
 
     for path in map(str, paths):
@@ -48,8 +60,8 @@ def predict_files(
             origin = begun and begun.of(data)
             for frame in decode_frames(data, limits, spec.reduce_to):
                 prepared = Prepared.of(frame, spec, keep=finish is not None)
-                waiting.append((len(answers), prepared))
-                answers.append(Prediction(path, "error", audit=origin))
+                waiting.append(_Waiting(len(answers), path, prepared, origin))
+                answers.append(_NO_ANSWER_YET)
                 if len(waiting) >= classifier.batch_size:
                     answer_waiting()
         except ImageError as error:

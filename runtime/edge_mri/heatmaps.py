@@ -31,6 +31,7 @@ SCALES = {
 
 OPACITY = 0.6
 _NARROWEST_PX = 224  # a caption needs room
+_WIDE_PX = 448  # twice as wide a picture, as people see it, needs letters and lines twice as large
 _LINE_PX = 14
 _BAR_PX = 8
 _MARGIN_PX = 4
@@ -140,10 +141,16 @@ def coloured(heat: Map) -> Colours:
 def _draw_box(picture: Colours, box: tuple[int, int, int, int]) -> None:
     """Draw a box, light with a dark line inside, so that it is seen on any grey."""
     x, y, width, height = box
-    right, bottom = x + width - 1, y + height - 1
-    if min(width, height) > 4:
-        cv2.rectangle(picture, (x + 1, y + 1), (right - 1, bottom - 1), _BOX_SHADE, 1)
-    cv2.rectangle(picture, (x, y), (right, bottom), _BOX_INK, 1)
+    times = _enlargement(picture.shape[1])
+    inks = [_BOX_INK] * times + [_BOX_SHADE] * times
+    for inset, ink in enumerate(inks[: max(min(width, height) // 4, 1)]):
+        corner = (x + width - 1 - inset, y + height - 1 - inset)
+        cv2.rectangle(picture, (x + inset, y + inset), corner, ink, 1)
+
+
+def _enlargement(width: int) -> int:
+    """Return how many times its plain size writing and lines have in a picture of a width."""
+    return max(round(width / _WIDE_PX), 1)
 
 
 def _lines(record: Prediction) -> list[str]:
@@ -160,15 +167,16 @@ def _captioned(picture: Colours, lines: list[str], scale: str) -> Colours:
     """Put a strip with a colour scale and lines of text below a picture."""
     height, width = picture.shape[:2]
     wide = max(width, _NARROWEST_PX)
-    strip = 3 * _MARGIN_PX + _BAR_PX + _LINE_PX * (len(lines) + 1)
-    canvas = np.zeros((height + strip, wide, 3), np.uint8)
+    times = _enlargement(wide)
+    margin, bar, line = times * _MARGIN_PX, times * _BAR_PX, times * _LINE_PX
+    canvas = np.zeros((height + 3 * margin + bar + line * (len(lines) + 1), wide, 3), np.uint8)
     canvas[:height, :width] = picture
-    top = height + _MARGIN_PX
-    ramp = np.linspace(0, 1, _NARROWEST_PX - 2 * _MARGIN_PX, dtype=np.float32)
-    bar = coloured(np.repeat(ramp[np.newaxis], _BAR_PX, axis=0))
-    canvas[top : top + _BAR_PX, _MARGIN_PX : _MARGIN_PX + bar.shape[1]] = bar
-    base = top + _BAR_PX
-    for number, line in enumerate([scale, *lines], start=1):
-        place = (_MARGIN_PX, base + number * _LINE_PX)
-        cv2.putText(canvas, line, place, _FONT, _FONT_SCALE, _INK, 1, cv2.LINE_AA)
+    top = height + margin
+    ramp = np.linspace(0, 1, times * _NARROWEST_PX - 2 * margin, dtype=np.float32)
+    colours = coloured(np.repeat(ramp[np.newaxis], bar, axis=0))
+    canvas[top : top + bar, margin : margin + len(ramp)] = colours
+    for number, text in enumerate([scale, *lines], start=1):
+        place = (margin, top + bar + number * line)
+        size = times * _FONT_SCALE
+        cv2.putText(canvas, text, place, _FONT, size, _INK, times, cv2.LINE_AA)
     return canvas

@@ -3,6 +3,8 @@
 A map is an explanation of an answer, not evidence for it. Drawing it is `edge_mri.heatmaps`.
 """
 
+import math
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -86,20 +88,23 @@ def lesion_box(cells: Map, place: Placement, fraction: float = BOX_FRACTION) -> 
         nowhere above 0.
     """
     fine = _on_input(cells, place)
-    highest = int(fine.argmax())
-    row, column = divmod(highest, fine.shape[1])
-    top = fine[row, column]
+    row, column = divmod(int(fine.argmax()), fine.shape[1])
+    top = float(fine[row, column])
     if not top > 0:
         return None
-    above = (fine >= fraction * top).astype(np.uint8)
     # A fill from the peak takes a fraction of the time that numbering all components does.
-    _, _, _, (x, y, width, height) = cv2.floodFill(above, None, (column, row), 2, flags=8)
-    x, y = x + place.left, y + place.top
-    corners = np.array([[x, y], [x + width, y + height]], np.float64)
-    limits = (place.width, place.height)
-    (left, upper), (right, lower) = np.clip(place.to_image(corners), 0, limits)
-    x, y = int(np.floor(left)), int(np.floor(upper))
-    return x, y, int(np.ceil(right)) - x, int(np.ceil(lower)) - y
+    below = (1 - fraction) * top
+    flags = 8 | cv2.FLOODFILL_FIXED_RANGE
+    _, _, _, filled = cv2.floodFill(fine, None, (column, row), -1, below, 0, flags)
+    x, width = _in_pixels(filled[0], filled[2], place.width / place.fitted_width, place.width)
+    y, height = _in_pixels(filled[1], filled[3], place.height / place.fitted_height, place.height)
+    return x, y, width, height
+
+
+def _in_pixels(start: int, length: int, scale: float, limit: int) -> tuple[int, int]:
+    """Return the first of the image's pixels that pixels of the input cover, and how many."""
+    first = min(int(start * scale), limit - 1)
+    return first, min(math.ceil((start + length) * scale), limit) - first
 
 
 def _on_input(cells: Map, place: Placement) -> Map:

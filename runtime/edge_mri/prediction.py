@@ -113,14 +113,19 @@ def predictions(
     decisions = decide(
         answers, labels, contract.tumor_threshold, contract.rejection if reject else None
     )
-    types = labels.type_probabilities(answers.probabilities)
-    planes = labels.plane_probabilities(answers.probabilities)
+    # As lists: asking an array for one number after another takes longer than the numbers.
+    types = labels.type_probabilities(answers.probabilities).tolist()
+    by_plane = labels.plane_probabilities(answers.probabilities)
+    planes = None if by_plane is None else by_plane.tolist()
+    chosen, tumor = decisions.types.tolist(), decisions.tumor.tolist()
+    foreign, accepted = decisions.foreign.tolist(), decisions.accepted.tolist()
+    novelty = None if answers.novelty is None else answers.novelty.tolist()
     records = []
     for row, path in enumerate(paths):
         rejected: Reason | None = None
-        if not decisions.accepted[row]:
-            rejected = "foreign" if decisions.foreign[row] else "undecided"
-        said = labels.types[decisions.types[row]]
+        if not accepted[row]:
+            rejected = "foreign" if foreign[row] else "undecided"
+        said = labels.types[chosen[row]]
         box: Box | None = None
         suspected = said != NO_TUMOR and rejected != "foreign"
         if suspected and places is not None and answers.lesion is not None:
@@ -130,13 +135,13 @@ def predictions(
                 path=path,
                 status="rejected" if rejected else "ok",
                 type=said,
-                plane=None if planes is None else labels.planes[planes[row].argmax()],
+                plane=None if planes is None else _highest(labels.planes, planes[row]),
                 type_probabilities=_named(labels.types, types[row]),
                 plane_probabilities=(
                     None if planes is None else _named(labels.planes, planes[row])
                 ),
-                tumor_probability=_number(decisions.tumor[row]),
-                novelty=None if answers.novelty is None else _number(answers.novelty[row]),
+                tumor_probability=_number(tumor[row]),
+                novelty=None if novelty is None else _number(novelty[row]),
                 box=box,
                 rejected=rejected,
             )
@@ -144,10 +149,14 @@ def predictions(
     return records
 
 
-def _named(names: tuple[str, ...], values: NDArray[np.float32]) -> dict[str, float]:
-    return {name: round(float(value), 6) for name, value in zip(names, values, strict=True)}
+def _highest(names: tuple[str, ...], values: list[float]) -> str:
+    return names[values.index(max(values))]
 
 
-def _number(value: np.float32) -> float | None:
+def _named(names: tuple[str, ...], values: list[float]) -> dict[str, float]:
+    return {name: round(value, 6) for name, value in zip(names, values, strict=True)}
+
+
+def _number(value: float) -> float | None:
     """Return a JSON number; None for what JSON has none for."""
-    return round(float(value), 6) if math.isfinite(value) else None
+    return round(value, 6) if math.isfinite(value) else None

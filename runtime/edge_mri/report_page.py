@@ -104,7 +104,7 @@ def _facts(contract: Contract, model: str) -> str:
         )
     facts |= {
         "Weights": contract.weights_sha256[:16] or "hash not stated",
-        "Licence": contract.licence,
+        "Licence": contract.licence or "not stated",
         "Intended use": contract.intended_use,
     }
     return "\n".join(

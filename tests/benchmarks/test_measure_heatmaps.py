@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
+from edge_mri_bench.outlined import chance, distance, iou, outline_box
+
 SCRIPTS = Path(__file__).parents[2] / "benchmarks"
 
 
@@ -28,21 +30,21 @@ SQUARE = np.float32([[10, 20], [30, 20], [30, 40], [10, 40]])
 @pytest.mark.parametrize(
     ("point", "expected"), [((20.0, 30.0), -10), ((10.0, 30.0), 0), ((33.0, 44.0), 5)]
 )
-def test_the_distance_to_an_outline_is_negative_inside(script, point, expected):
-    assert script.distance(SQUARE, point) == pytest.approx(expected)
+def test_the_distance_to_an_outline_is_negative_inside(point, expected):
+    assert distance(SQUARE, point) == pytest.approx(expected)
 
 
-def test_boxes_are_compared_by_intersection_over_union(script):
-    assert script.outline_box(SQUARE) == (10, 20, 20, 20)
-    assert script.iou((0, 0, 10, 10), (0, 0, 10, 10)) == 1
-    assert script.iou((0, 0, 10, 10), (5, 0, 10, 10)) == pytest.approx(50 / 150)
-    assert script.iou((0, 0, 10, 10), (20, 20, 5, 5)) == 0
+def test_boxes_are_compared_by_intersection_over_union():
+    assert outline_box(SQUARE) == (10, 20, 20, 20)
+    assert iou((0, 0, 10, 10), (0, 0, 10, 10)) == 1
+    assert iou((0, 0, 10, 10), (5, 0, 10, 10)) == pytest.approx(50 / 150)
+    assert iou((0, 0, 10, 10), (20, 20, 5, 5)) == 0
 
 
-def test_chance_is_the_share_of_the_head_inside_the_outline(script):
+def test_chance_is_the_share_of_the_head_inside_the_outline():
     image = np.zeros((100, 100), np.uint8)
     image[:50] = 200
-    inside, near = script.chance(SQUARE, image)
+    inside, near = chance(SQUARE, image)
     assert inside == pytest.approx(21 * 21 / 5000)
     assert near > inside
 
@@ -71,7 +73,8 @@ def test_a_model_is_scored_where_the_answer_is_known(script, squares, mapped, tm
         [str(mapped()), "--data", str(squares), "--all", "--networks", "1", "--json", str(found)]
     )
     values = json.loads(found.read_text())
-    assert (values["map"], values["images"], values["left_out"]) == ("lesion", 3, 0)
+    assert (values["which"], values["map"]) == ("all", "lesion")
+    assert (values["images"], values["left_out"]) == (3, 0)
     assert values["all"]["n"] == values["glioma"]["n"] == 3
     assert values["all"]["peak_0px"] == values["all"]["peak_5px"] == pytest.approx(2 / 3)
     assert values["all"]["box"] == pytest.approx(2 / 3)
@@ -90,7 +93,7 @@ def test_images_that_a_manifest_gives_to_validation_are_kept(script, squares, ma
     asked = [str(mapped()), "--data", str(squares), "--manifest", str(manifest)]
     script.main([*asked, "--fractions", "--networks", "1", "--json", str(found)])
     values = json.loads(found.read_text())
-    assert (values["all"]["n"], values["left_out"]) == (2, 1)
+    assert (values["which"], values["all"]["n"], values["left_out"]) == ("validation", 2, 1)
     # Of the two kept, one has its outline elsewhere: no height makes that box right.
     assert max(values["fractions"]["shares"].values()) == pytest.approx(1 / 2)
     assert len(values["fractions"]["chosen_by_halves"]) == 2

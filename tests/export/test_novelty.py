@@ -23,7 +23,7 @@ def varied(pixels: np.ndarray, count: int, seed: int) -> np.ndarray:
     return np.clip(np.stack(moved) * gains, 0, 255).astype(np.uint8)
 
 
-@pytest.mark.parametrize("width", [3, 60, 100])
+@pytest.mark.parametrize("width", [3, 60, 150])
 def test_the_distance_is_mahalanobis_up_to_what_is_alike(width):
     """Beside numpy's own: k directions have their variance, the others share one."""
     rng = np.random.default_rng(width)
@@ -33,7 +33,7 @@ def test_the_distance_is_mahalanobis_up_to_what_is_alike(width):
     mine = (deviations**2).sum(axis=1) / fit.rest - ((deviations @ fit.directions) ** 2).sum(axis=1)
     values, axes = np.linalg.eigh(np.cov(features.T, bias=True))
     kept = fit.directions.shape[1]
-    assert kept == min(64, width - 1)
+    assert kept == min(96, width - 1)
     values[: width - kept] = values[: width - kept].mean()
     expected = ((deviations @ axes) ** 2 / values).sum(axis=1)
     np.testing.assert_allclose(mine, expected, rtol=0.05)
@@ -68,10 +68,25 @@ def test_an_image_alone_is_as_novel_as_among_others(small):
 
 
 def test_the_map_is_looked_for_at_an_eighth_of_the_side(road):
-    """MobileNetV2 at 64 px: 192 channels at 8 px, the last before 4 px."""
+    """MobileNetV2 at 64 px: 192 channels at 8 px, the last before 4 px; two halves of it."""
     model = add_novelty(onnx.load(road("mobilenet_v2").fp32), road("mobilenet_v2").pixels, "x")
     (mean,) = (one for one in model.graph.initializer if one.name == "novelty_mean")
-    assert list(mean.dims) == [192]
+    assert list(mean.dims) == [384]
+
+
+def upright(count: int, seed: int) -> np.ndarray:
+    """Noise that fades from top to bottom."""
+    rng = np.random.default_rng(seed)
+    fade = np.linspace(1, 0.2, 64)[:, np.newaxis] * rng.uniform(0.9, 1.1, (count, 1, 1, 1))
+    return (rng.integers(0, 220, (count, 1, 64, 64)) * fade).astype(np.uint8)
+
+
+def test_what_lies_above_and_what_below_makes_a_difference(road):
+    road = road("mobilenet_v2")
+    model = add_novelty(onnx.load(road.fp32), upright(300, 0), "mobilenet_v2")
+    others = upright(60, 1)
+    turned = np.ascontiguousarray(others[:, :, ::-1])
+    assert novelty(model, turned).min() > 2 * novelty(model, others).max()
 
 
 SPACE = LabelSpace.for_task("type")

@@ -16,15 +16,17 @@ from edge_mri_export.repair import worst_layers
 LAYERS = {"artemis_cnn": 8, "mobilenet_v2": 53}
 
 
-def test_only_a_dequantize_stands_between_the_pixels_and_the_first_convolution(each, nodes):
+def test_nothing_but_views_and_a_dequantize_lie_between_the_pixels_and_the_first_layer(each, nodes):
     graph, _, takers = nodes(each.int8)
     values = {one.name: numpy_helper.to_array(one) for one in graph.initializer}
-    (dequantize,) = takers["pixels"]
-    assert dequantize.op_type == "DequantizeLinear"
-    assert values[dequantize.input[1]] == np.float32(1 / 255)
-    assert values[dequantize.input[2]] == 0
-    assert values[dequantize.input[2]].dtype == np.uint8
-    (convolution,) = takers[dequantize.output[0]]
+    (node,) = takers["pixels"]
+    while node.op_type in ("Reshape", "Transpose"):  # the packing of neighbours
+        (node,) = takers[node.output[0]]
+    assert node.op_type == "DequantizeLinear"
+    assert values[node.input[1]] == np.float32(1 / 255)
+    assert values[node.input[2]] == 0
+    assert values[node.input[2]].dtype == np.uint8
+    (convolution,) = takers[node.output[0]]
     assert convolution.op_type == "Conv"
 
 

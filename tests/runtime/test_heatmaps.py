@@ -74,6 +74,24 @@ def test_a_caption_says_that_it_is_no_evidence(command, mapped, spots, tmp_path,
     assert re.fullmatch(r"rejected \(foreign\): glioma, P\(tumour\) 0\.\d\d", written[1])
 
 
+def test_writing_grows_with_the_picture(command, mapped, tmp_path):
+    strips = []
+    for side in (256, 1344):
+        image = np.full((side, side), 20, np.uint8)
+        image[side // 2 : side // 2 + side // 4, : side // 4] = 255
+        file, folder = tmp_path / f"{side}.png", tmp_path / str(side)
+        file.write_bytes(cv2.imencode(".png", image)[1].tobytes())
+        command("infer", file, "--model", mapped(), "--heatmaps", folder)
+        (written,) = folder.iterdir()
+        picture = cv2.imread(str(written))
+        assert picture.shape[1] == side
+        strips.append(picture[side:])
+    plain, large = strips
+    assert len(large) == 3 * len(plain)
+    tall = [np.ptp(np.flatnonzero(one.max(axis=(1, 2)) > 128)) for one in strips]
+    assert tall[1] == pytest.approx(3 * tall[0], abs=9)
+
+
 def test_class_activation_serves_a_model_without_a_lesion_map(command, mapped, spots, tmp_path):
     ended = command(
         *("infer", spots / "a", "--model", mapped("cam"), "--heatmaps", tmp_path),

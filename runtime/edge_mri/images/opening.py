@@ -23,9 +23,11 @@ def read_file(path: Path, limits: Limits | None = None) -> bytes:
         ImageSizeError: It has more bytes than `limits` allow.
     """
     allowed = limits or Limits.from_environment()
-    with open_regular(path) as (file, size):
+    with _opened(path) as (descriptor, size):
         allowed.check_bytes(size)
-        data = file.read(size + 1)
+        data = os.read(descriptor, size + 1)
+        while len(data) < size and (more := os.read(descriptor, size + 1 - len(data))):
+            data += more
     if len(data) != size:
         raise ImageReadError("it changed while it was read")
     return data
@@ -34,17 +36,27 @@ def read_file(path: Path, limits: Limits | None = None) -> bytes:
 @contextmanager
 def open_regular(path: Path) -> Iterator[tuple[BinaryIO, int]]:
     """Open a regular file; gives it and its size in bytes. Raises `ImageReadError`."""
+    with _opened(path) as (descriptor, size), os.fdopen(descriptor, "rb", closefd=False) as file:
+        yield file, size
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[int, int]]:
+    """Open a regular file; gives its descriptor and size: a file object asks the system more."""
+    descriptor = None
     try:
         _refuse_special(path.stat())  # some devices act when they are opened
         descriptor = os.open(path, os.O_RDONLY | _NO_WAITING)
-        with os.fdopen(descriptor, "rb") as file:
-            status = os.fstat(descriptor)
-            _refuse_special(status)
-            yield file, status.st_size
+        status = os.fstat(descriptor)
+        _refuse_special(status)
+        yield descriptor, status.st_size
     except ImageError:
         raise
     except (OSError, ValueError) as error:  # ValueError: a name with a null character
         raise ImageReadError(getattr(error, "strerror", None) or str(error)) from error
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def _refuse_special(status: os.stat_result) -> None:

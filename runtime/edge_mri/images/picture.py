@@ -83,7 +83,8 @@ def _check(data: bytes, kind: Format, limits: Limits) -> tuple[int, int]:
     width, height = picture_size(data, kind)
     limits.check_pixels(width, height)
     if kind == "jpeg":
-        if data.rfind(_JPEG_END) < data.rfind(_JPEG_SCAN):
+        end = data.rfind(_JPEG_END)
+        if data.find(_JPEG_SCAN, max(end, 0)) >= 0:  # a scan that nothing ends
             raise ImageDecodeError("the JPEG is truncated: it has no end marker")
         if is_progressive(data) and data.count(_JPEG_SCAN) > MAX_SCANS:
             raise ImageDecodeError(f"the JPEG has more than {MAX_SCANS} scans")

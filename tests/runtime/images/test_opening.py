@@ -71,7 +71,7 @@ def test_a_file_that_fails_while_it_is_read_is_a_read_error(picture, monkeypatch
     def fail(*_: object) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    monkeypatch.setattr(os, "fdopen", fail)
+    monkeypatch.setattr(os, "read", fail)
     with pytest.raises(ImageReadError) as refusal:
         read_image(picture)
     assert str(refusal.value) == "cannot read the file: Input/output error"

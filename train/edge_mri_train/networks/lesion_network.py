@@ -44,13 +44,11 @@ class LesionAnswer(NamedTuple):
 
     def log_probabilities(self) -> torch.Tensor:
         """Return `(N, K)` log probabilities of the classes, types outermost, no tumour last."""
-        given = self.types.log_softmax(dim=1) - functional.softplus(-self.tumor).unsqueeze(1)
-        none = -functional.softplus(self.tumor).unsqueeze(1)
-        types = torch.cat([given, none], dim=1)
-        if not self.planes.shape[1]:
-            return types
-        planes = self.planes.log_softmax(dim=1)
-        return (types.unsqueeze(2) + planes.unsqueeze(1)).flatten(1)
+        # exp(-tumor) is to 1, the sum of all types, as P(no tumour) is to P(tumour).
+        odds = torch.cat([self.types.log_softmax(dim=1), -self.tumor.unsqueeze(1)], dim=1)
+        if self.planes.shape[1]:
+            odds = (odds.unsqueeze(2) + self.planes.unsqueeze(1)).flatten(1)
+        return odds.log_softmax(dim=1)
 
 
 class LesionNetwork(nn.Module):
