@@ -24,7 +24,8 @@ from edge_mri_export.outputs import check_names
 from edge_mri_export.parity import Parity, compare
 from edge_mri_export.quantization import count_quantized
 from edge_mri_export.recipe import QuantizationConfig
-from edge_mri_export.search import Search, Trial
+from edge_mri_export.search import Search
+from edge_mri_export.trial import Trial
 from edge_mri_train.checkpoint import Checkpoint
 from edge_mri_train.predictor import SEEN_SUFFIX
 
@@ -235,6 +236,7 @@ def _described(trial: Trial, images: ExportImages, config: QuantizationConfig) -
         "percentile": recipe.percent if recipe.method == "percentile" else None,
         "activations": f"{config.integers.activations} asymmetric, per tensor",
         "weights": f"int8 symmetric, per channel, {config.integers.weight_bits} bits",
+        "rounding": "error feedback" if recipe.rounded else "nearest",
         "bias_corrected": recipe.bias_corrected,
         "excluded": list(recipe.exclude),
         "quantized_layers": list(count_quantized(trial.model)),

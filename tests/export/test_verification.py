@@ -205,7 +205,8 @@ def gated(road, tmp_path_factory):
     rows = partition(samples, IdSource(), config, NoProgress()).rows
     write_manifest(rows, folder / "split.csv")
     shutil.copy(road("artemis_cnn").path, folder / "checkpoint.pt")
-    options = ["--quantize", "--max-drop", "100", "--outputs", "embedding", "--licence", "CC0-1.0"]
+    options = ["--quantize", "--calibration-method", "minmax", "--max-drop", "100"]
+    options += ["--outputs", "embedding", "--licence", "CC0-1.0"]
     exported = CliRunner().invoke(main, ["export", str(folder / "checkpoint.pt"), *options])
     assert exported.exit_code == 0, exported.output
     return folder
