@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from edge_mri_export.exporting import Exported
+from edge_mri_export.exported import Exported
 
 _LISTED = 10
 

@@ -19,8 +19,8 @@ from edge_mri.preprocess import PreprocessSpec
 from edge_mri.progress import Progress
 from edge_mri_export.answers import Answers, graph_answers
 from edge_mri_export.calibration import ExportImages
+from edge_mri_export.comparison import compare
 from edge_mri_export.equalisation import equalised
-from edge_mri_export.parity import compare
 from edge_mri_export.qat import QatConfig, fine_tune
 from edge_mri_export.quantization import layers, quantize
 from edge_mri_export.ranges import PERCENTILE, Ranges, collect
@@ -37,8 +37,6 @@ _METHODS = (
     ("minmax", PERCENTILE),
     ("entropy", PERCENTILE),
 )
-_ROUNDED = 2
-"""Of how many methods, the nearest, `auto` tries weights rounded together."""
 _WORST = (1, 3, 6)
 
 
@@ -79,15 +77,15 @@ class Search:
         method = self.config.method or AUTO
         candidates = _METHODS if method == AUTO else ((method, PERCENTILE),)
         for name, percent in candidates:
-            trial = self._try(Recipe(name, percent, self.config.exclude), ranges)
+            recipe = Recipe(name, percent, self.config.exclude)
+            trial = self._try(recipe, ranges)
             if method == AUTO:
                 self._corrected(trial, ranges)
-        if method == AUTO:
-            self._with_rounding(_ROUNDED, ranges)
+                self._try(replace(recipe, rounded=True), ranges)
         if self.config.precision == "int8-qat":
             base = self.nearest
-            corrected = base if base.recipe.bias_corrected else self._corrected(base, ranges)
-            return self._fine_tuned(corrected)
+            mended = base.recipe.bias_corrected or base.recipe.rounded
+            return self._fine_tuned(base if mended else self._corrected(base, ranges))
         for _ in self._repairs(ranges):
             if not self.best.losses:
                 break
@@ -106,11 +104,10 @@ class Search:
     def _repairs(self, ranges: Ranges) -> Iterator[None]:
         """Repair step by step; asked for the next step only while nothing passes."""
         yield
-        if not any(trial.recipe.bias_corrected for trial in self.trials):
-            self._corrected(self.nearest, ranges)
-            yield
-        if not any(trial.recipe.rounded for trial in self.trials):
-            self._with_rounding(1, ranges)
+        if len(self.trials) == 1:  # one method was asked for
+            first = self.trials[0]
+            self._corrected(first, ranges)
+            self._try(replace(first.recipe, rounded=True), ranges)
             yield
         first = self.nearest
         worst = worst_layers(self.body, first.model, self.images.calibration)
@@ -118,20 +115,15 @@ class Search:
             if count < len(layers(self.body.graph)):
                 names = (*self.config.exclude, *list(worst)[:count])
                 recipe = replace(first.recipe, exclude=names, bias_corrected=False)
-                self._corrected(self._try(recipe, ranges), ranges)
+                trial = self._try(recipe, ranges)
+                if not recipe.rounded:
+                    self._corrected(trial, ranges)
                 yield
         try:
             self._fine_tuned(self.nearest)
         except EdgeMriError as error:
             self._note(f"fine-tuning was not possible: {error}")
         yield
-
-    def _with_rounding(self, methods: int, ranges: Ranges) -> None:
-        """Try the methods that came nearest so far with weights rounded together."""
-        trials = sorted(self.trials, key=lambda trial: trial.parity.mean_logit_difference)
-        recipes = [replace(trial.recipe, rounded=True, bias_corrected=False) for trial in trials]
-        for recipe in list(dict.fromkeys(recipes))[:methods]:
-            self._corrected(self._try(recipe, ranges), ranges)
 
     @cached_property
     def _rounding(self) -> Rounding:

@@ -16,7 +16,8 @@ from edge_mri.labels import LabelSpace
 from edge_mri.preprocess import PreprocessSpec
 from edge_mri.progress import NoProgress
 from edge_mri_export import exporting
-from edge_mri_export.exporting import ExportConfig, Exported, export
+from edge_mri_export.exported import Exported
+from edge_mri_export.exporting import ExportConfig, export
 from edge_mri_export.graph import body_graph
 from edge_mri_export.recipe import QuantizationConfig
 from edge_mri_train.architectures import build, normalise

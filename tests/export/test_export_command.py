@@ -86,14 +86,15 @@ def test_a_badly_calibrated_network_is_refused_after_all_repairs(small, badly_ca
     assert [file.name for file in out.parent.iterdir()] == ["a.onnx"]
     (refused,) = json.loads(report.read_text())
     recipes = [one["recipe"] for one in refused["trials"]]
-    assert recipes[:10:2] == [
+    assert recipes[:15:3] == [
         "percentile 99.99",
         "percentile 99.999",
         "mse",
         "minmax",
         "entropy",
     ]
-    assert any("biases corrected" in one for one in recipes)
+    assert recipes[1:15:3] == [f"{one}, biases corrected" for one in recipes[:15:3]]
+    assert recipes[2:15:3] == [f"{one}, error feedback" for one in recipes[:15:3]]
     assert any("nodes in float" in one for one in recipes)
     assert recipes[-1].endswith("fine-tuned")
     assert not any(one["passes"] for one in refused["trials"])

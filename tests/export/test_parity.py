@@ -8,8 +8,9 @@ from edge_mri.contract import Contract
 from edge_mri.labels import Label, LabelSpace
 from edge_mri.preprocess import PreprocessSpec
 from edge_mri_export.answers import Answers
+from edge_mri_export.comparison import compare
 from edge_mri_export.errors import ParityError
-from edge_mri_export.parity import Parity, compare
+from edge_mri_export.parity import Parity
 
 TYPES = Contract("hand", LabelSpace.for_task("type"), PreprocessSpec(32))
 LABELS = [Label("glioma"), Label("meningioma"), Label("glioma"), Label("no_tumor")]
