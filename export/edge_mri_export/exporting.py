@@ -141,7 +141,8 @@ def _export_int8(
     )
     trial = search.run()
     trials = [one.to_dict() for one in search.trials]
-    described = _described(trial, images, config.quantization) | {"trials": trials}
+    described = _described(trial, images, config.quantization)
+    described |= {"max_drop": config.max_drop, "trials": trials}
     try:
         written = writer.write(
             trial.model,

@@ -88,6 +88,14 @@ class Parity:
         """Return `to_dict` with the flipped images by path."""
         return {**self.to_dict(), "flipped": [asdict(flip) for flip in self.flipped]}
 
+    def tumor_changes(self) -> dict[str, int]:
+        """Return how many images change in whether and where there is a tumour, in words."""
+        crossed, moved = self.threshold_crossed, self.lesion_peaks_moved
+        changes = {f"P(tumour) crosses its operating point on {crossed} images": crossed}
+        if moved is not None:
+            changes[f"the lesion map's peak moves on {moved} images"] = moved
+        return changes
+
     def losses(self, max_drop: float) -> list[str]:
         """Return what fell by more than `max_drop` percent, worst first; empty if nothing did."""
         losses = {
@@ -101,13 +109,7 @@ class Parity:
                 losses[
                     f"{name} loses {-100 * change:.2f} points of sensitivity ({n} images)"
                 ] = -change
-        losses[f"P(tumour) crosses its operating point on {self.threshold_crossed} images"] = (
-            self.threshold_crossed / self.n
-        )
-        if self.lesion_peaks_moved is not None:
-            losses[f"the lesion map's peak moves on {self.lesion_peaks_moved} images"] = (
-                self.lesion_peaks_moved / self.n
-            )
+        losses |= {text: images / self.n for text, images in self.tumor_changes().items()}
         if not np.isfinite(self.max_logit_difference):
             losses["some logits are no numbers"] = 1.0
         allowed = max_drop / 100 + 1e-9

@@ -35,9 +35,8 @@ def lines(exported: Exported) -> Iterator[str]:
             f"right before alone {parity.only_reference_right}, after alone "
             f"{parity.only_other_right}, McNemar p = {parity.mcnemar_p:.2g}"
         )
-    yield f"  P(tumour) crosses its operating point on {parity.threshold_crossed} images"
-    if parity.lesion_peaks_moved is not None:
-        yield f"  the lesion map's peak moves on {parity.lesion_peaks_moved} images"
+    for change in parity.tumor_changes():
+        yield f"  {change}"
     for flip in parity.flipped[:_LISTED]:
         yield f"  changed: {flip.path} ({flip.label}): {flip.reference} -> {flip.other}"
     if len(parity.flipped) > _LISTED:

@@ -111,16 +111,18 @@ def _on_images(
         yield Check("parity", None, "needs --checkpoint FILE")
         return
     checkpoint = None if config.checkpoint is None else Checkpoint.load(config.checkpoint)
+    if checkpoint is not None:
+        fit = _same_network(checkpoint, contract)
+        yield fit
+        if not fit.passed:
+            return
     images = load_check_images(config.data, config.checkpoint, contract.preprocess, progress)
     own = config.data is None
     if contract.rejection is not None:
         yield _rejection(model, contract, images.pixels, own)
     if checkpoint is None:
         yield Check("parity", None, "needs --checkpoint FILE")
-        return
-    fit = _same_network(checkpoint, contract)
-    yield fit
-    if fit.passed:
+    else:
         yield _parity(config, checkpoint, contract, images, own)
 
 
@@ -177,6 +179,8 @@ def _parity(
         f"same answer on {100 * parity.agreement:.2f} % of {parity.n} images, logits differ by at "
         f"most {parity.max_logit_difference:.2g}"
     )
+    if contract.precision != "fp32":
+        detail += "; " + "; ".join(parity.tumor_changes())
     stored = contract.parity
     if stored:
         detail += f"; at the export {100 * stored['agreement']:.2f} % of {stored['n']}"
@@ -188,6 +192,9 @@ def _parity(
             parity.require_no_loss(config.max_drop, contract.precision.upper())
     except ParityError as error:
         reason = str(error).partition("; no file")[0].partition(". No ")[0]
+        allowed = contract.quantization.get("max_drop", 0)
+        if allowed > config.max_drop:
+            reason += f", the export was told to allow {allowed:g} %"
         return Check("parity", False, f"{detail}: {reason}", figures)
     moved = own and stored and stored["n"] == parity.n
     if moved and abs(stored["agreement"] - parity.agreement) > _SAME_SHARE:
