@@ -18,6 +18,7 @@ from edge_mri_export.parity import Flip, Parity
 from edge_mri_train.metrics import calibration_error
 
 _MOVED_CELLS = 1
+_TIED = 0.01  # probabilities of cells that differ by less are of one height
 
 Logits = NDArray[np.float32]
 
@@ -47,6 +48,7 @@ def compare(
         else {}
     )
     names = [str(label) for label in contract.labels.classes]
+    moved, lower = _moved_peaks(reference, other, contract)
     return Parity(
         n=len(reference.logits),
         max_logit_difference=float(difference.max()),
@@ -65,7 +67,8 @@ def compare(
         threshold_crossed=int(
             (_is_tumor(reference.logits, contract) != _is_tumor(other.logits, contract)).sum()
         ),
-        lesion_peaks_moved=_peaks_moved(reference, other, contract),
+        lesion_peaks_moved=moved,
+        lesion_peaks_lower=lower,
         **figures,
     )
 
@@ -118,13 +121,21 @@ def _is_tumor(logits: Logits, contract: Contract) -> NDArray[np.bool_]:
     return called
 
 
-def _peaks_moved(reference: Answers, other: Answers, contract: Contract) -> int | None:
-    """Count the tumours whose lesion map has its peak more than one cell elsewhere."""
+def _moved_peaks(
+    reference: Answers, other: Answers, contract: Contract
+) -> tuple[int | None, int | None]:
+    """Count the tumours whose lesion map has its peak more than one cell elsewhere.
+
+    And of those, the ones where that is no tie: to the reference the new place is clearly lower.
+    """
     if reference.lesion is None or other.lesion is None:
-        return None
-    peaks = []
-    for maps in (reference.lesion, other.lesion):
-        flat = maps.reshape(len(maps), -1).argmax(axis=1)
-        peaks.append(np.stack(np.divmod(flat, maps.shape[-1])))
-    distance = np.abs(peaks[0] - peaks[1]).max(axis=0)
-    return int(((distance > _MOVED_CELLS) & _is_tumor(reference.logits, contract)).sum())
+        return None, None
+    maps = [one.reshape(len(one), -1) for one in (reference.lesion, other.lesion)]
+    peaks = [one.argmax(axis=1) for one in maps]
+    width = reference.lesion.shape[-1]
+    places = [np.stack(np.divmod(one, width)) for one in peaks]
+    distance = np.abs(places[0] - places[1]).max(axis=0)
+    moved = (distance > _MOVED_CELLS) & _is_tumor(reference.logits, contract)
+    rows = np.arange(len(moved))
+    lower = maps[0][rows, peaks[0]] - maps[0][rows, peaks[1]] > _TIED
+    return int(moved.sum()), int((moved & lower).sum())

@@ -53,6 +53,8 @@ class Parity:
             point.
         lesion_peaks_moved: Images called tumour by the reference whose lesion map's peak moved by
             more than one cell; None without a lesion map.
+        lesion_peaks_lower: Of those, images where it is no tie: the reference's own map is lower by
+            more than 0.01 where the other has its peak.
     """
 
     n: int
@@ -69,6 +71,7 @@ class Parity:
     mcnemar_p: float | None = None
     threshold_crossed: int = 0
     lesion_peaks_moved: int | None = None
+    lesion_peaks_lower: int | None = None
 
     @property
     def worst_sensitivity_change(self) -> float:

@@ -42,7 +42,7 @@ class QatConfig:
     """
 
     images: int = 2400
-    epochs: int = 2
+    epochs: int = 1
     batch_size: int = 32
     learning_rate: float = 3e-5
     temperature: float = 2.0

@@ -37,6 +37,8 @@ def lines(exported: Exported) -> Iterator[str]:
         )
     for change in parity.tumor_changes():
         yield f"  {change}"
+    if parity.lesion_peaks_lower is not None:
+        yield f"    where PyTorch's map is lower by over 0.01 on {parity.lesion_peaks_lower}"
     for flip in parity.flipped[:_LISTED]:
         yield f"  changed: {flip.path} ({flip.label}): {flip.reference} -> {flip.other}"
     if len(parity.flipped) > _LISTED:

@@ -2,9 +2,10 @@
 
 The network is equalised first, where it can be. Recipes differ in how the ranges of activations are
 chosen, all from one calibration pass, in whether weights are rounded together, and in whether
-biases are corrected; none costs anything at run time. If none passes, repairs follow that do: the
-worst layers in float, fine-tuning. Every trial is measured on the same check images and reported;
-the best is kept. Since it is chosen on them, its figures are slightly kind.
+biases are corrected; none costs anything at run time. If none passes, the nearest is fine-tuned,
+then made again with its worst layers in float, which does cost time. Every trial is measured on
+the same check images and reported; the best is kept. Since it is chosen on them, its figures are
+slightly kind.
 """
 
 from collections.abc import Iterator
@@ -110,6 +111,11 @@ class Search:
             self._try(replace(first.recipe, rounded=True), ranges)
             yield
         first = self.nearest
+        try:
+            self._fine_tuned(first)
+        except EdgeMriError as error:
+            self._note(f"fine-tuning was not possible: {error}")
+        yield
         worst = worst_layers(self.body, first.model, self.images.calibration)
         for count in _WORST:
             if count < len(layers(self.body.graph)):
@@ -119,11 +125,6 @@ class Search:
                 if not recipe.rounded:
                     self._corrected(trial, ranges)
                 yield
-        try:
-            self._fine_tuned(self.nearest)
-        except EdgeMriError as error:
-            self._note(f"fine-tuning was not possible: {error}")
-        yield
 
     @cached_property
     def _rounding(self) -> Rounding:
