@@ -14,6 +14,18 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 _FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16)
 
 
+def copied(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a model of the same content, to be changed."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    return copy
+
+
+def attributes_of(node: NodeProto) -> dict[str, Any]:
+    """Return a node's attributes by name, as Python values."""
+    return {one.name: helper.get_attribute_value(one) for one in node.attribute}
+
+
 def only(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProto:
     """Return the part of a model that some of its values need; their types are float."""
     needed = set(names)
@@ -22,8 +34,7 @@ def only(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProto:
         if needed.intersection(node.output):
             nodes.append(node)
             needed.update(node.input)
-    part = onnx.ModelProto()
-    part.CopyFrom(model)
+    part = copied(model)
     del part.graph.node[:], part.graph.output[:], part.graph.initializer[:]
     part.graph.node.extend(reversed(nodes))
     part.graph.initializer.extend(one for one in model.graph.initializer if one.name in needed)
@@ -38,8 +49,7 @@ def in_order(model: onnx.ModelProto) -> onnx.ModelProto:
 
     Some converters put nodes at the end, and onnxruntime runs them all the same.
     """
-    ordered = onnx.ModelProto()
-    ordered.CopyFrom(model)
+    ordered = copied(model)
     waiting = list(model.graph.node)
     made = {name for node in waiting for name in node.output}
     del ordered.graph.node[:]
@@ -81,8 +91,7 @@ class Graph:
             return None
         shape = [1] * values.ndim
         if scale.size > 1:
-            (axis,) = [one.i for one in maker.attribute if one.name == "axis"] or [1]
-            shape[axis] = -1
+            shape[attributes_of(maker).get("axis", 1)] = -1
         offset = np.zeros_like(scale) if not zero or zero[0] is None else zero[0]
         shifted = values.astype(np.float32) - offset.astype(np.float32).reshape(shape)
         dequantised: NDArray[np.float32] = shifted * scale.reshape(shape)

@@ -13,14 +13,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import NodeProto, helper, numpy_helper
+from onnx import NodeProto, numpy_helper
 
-from edge_mri_export.answers import memory_session
-from edge_mri_export.graph import NORMALISED
-from edge_mri_export.ranges import normalised, with_outputs
+from edge_mri_export.editing import attributes_of, copied
+from edge_mri_export.values import float_values
 
 _IMAGES = 96
-_BATCH = 8
 _SHARE = 0.7  # how much of the difference goes from the activations to the weights
 _MOST = 16.0  # no channel is scaled by more, or less than its inverse
 _THROUGH = ("Relu", "Add", "MaxPool", "AveragePool", "Resize")
@@ -50,8 +48,7 @@ def equalised(body: onnx.ModelProto, pixels: NDArray[np.uint8]) -> tuple[onnx.Mo
         body: `normalised (N, 1, S, S) float` to `logits`; left as it is.
         pixels: `(N, 1, S, S)` uint8 calibration images.
     """
-    model = onnx.ModelProto()
-    model.CopyFrom(body)
+    model = copied(body)
     groups = list(_groups(model.graph))
     if not groups:
         return model, 0
@@ -127,7 +124,11 @@ def _groups(graph: onnx.GraphProto) -> Iterator[_Group]:
                     continue
                 if node.op_type in _THROUGH:
                     waiting.append(node.output[0])
-                elif node.op_type == "Conv" and _groups_of(node) == 1 and node.input[0] == name:
+                elif (
+                    node.op_type == "Conv"
+                    and attributes_of(node).get("group", 1) == 1
+                    and node.input[0] == name
+                ):
                     group.takers[node.name] = node
                     whole &= not shared.intersection(node.input)
                 else:
@@ -137,20 +138,13 @@ def _groups(graph: onnx.GraphProto) -> Iterator[_Group]:
             yield group
 
 
-def _groups_of(node: NodeProto) -> int:
-    found = [one for one in node.attribute if one.name == "group"]
-    return int(helper.get_attribute_value(found[0])) if found else 1
-
-
 def _channel_maxima(
     body: onnx.ModelProto, pixels: NDArray[np.uint8], names: list[str]
 ) -> dict[str, NDArray[np.float32]]:
     """Return the largest absolute value of each channel on calibration images."""
-    session = memory_session(with_outputs(body, names))
     largest: dict[str, NDArray[np.float32]] = {}
-    for start in range(0, min(len(pixels), _IMAGES), _BATCH):
-        batch = normalised(pixels[start : start + _BATCH])
-        for name, values in zip(names, session.run(names, {NORMALISED: batch}), strict=True):
+    for _, batch in float_values(body, names, pixels[:_IMAGES]):
+        for name, values in batch.items():
             found = np.abs(values).max(axis=(0, 2, 3))
             largest[name] = np.maximum(largest.get(name, found), found)
     return largest

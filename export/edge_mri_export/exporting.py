@@ -1,6 +1,5 @@
 """Exporting a checkpoint: FP32, quantised, and the proof that both give PyTorch's answers."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -9,25 +8,24 @@ import onnx
 import onnxruntime as ort
 
 from edge_mri import __version__
-from edge_mri.atomic import atomic_path
-from edge_mri.classifier import Classifier
 from edge_mri.contract import Contract
 from edge_mri.errors import OptionError
 from edge_mri.progress import Progress
-from edge_mri_export.answers import Answers, checkpoint_answers, file_answers
+from edge_mri_export.answers import checkpoint_answers
 from edge_mri_export.calibration import FEW_IMAGES, ExportImages, load_images
 from edge_mri_export.errors import ParityError
+from edge_mri_export.exported import Exported, Writer, remove
 from edge_mri_export.finishing import Finish
-from edge_mri_export.graph import OPSET, body_graph, set_metadata, with_pixel_input
+from edge_mri_export.graph import OPSET, body_graph, with_pixel_input
 from edge_mri_export.half import half
 from edge_mri_export.outputs import check_names
 from edge_mri_export.packing import packed
-from edge_mri_export.parity import Parity, compare
+from edge_mri_export.parity import Parity
 from edge_mri_export.quantization import count_quantized
 from edge_mri_export.recipe import QuantizationConfig
-from edge_mri_export.search import Search, Trial
+from edge_mri_export.search import Search
+from edge_mri_export.trial import Trial
 from edge_mri_train.checkpoint import Checkpoint
-from edge_mri_train.predictor import SEEN_SUFFIX
 
 
 @dataclass(frozen=True)
@@ -71,39 +69,6 @@ class ExportConfig:
         return self.output.with_name(f"{self.output.stem}_fp16.onnx")
 
 
-@dataclass(frozen=True)
-class Exported:
-    """One file that was written.
-
-    Attributes:
-        path: Where it is.
-        parity: How far its answers are from PyTorch's.
-        precision: `fp32`, `fp16` or `int8`.
-        quantized_layers: How many layers with weights are INT8, and of how many; None if not INT8.
-        trials: What was tried for it, as JSON values; empty if not INT8.
-        chosen: Which of the trials it is, for people.
-    """
-
-    path: Path
-    parity: Parity
-    precision: str = "fp32"
-    quantized_layers: tuple[int, int] | None = None
-    trials: tuple[dict[str, Any], ...] = ()
-    chosen: str = ""
-
-    def to_report(self) -> dict[str, Any]:
-        """Return all that was measured, as JSON values."""
-        return {
-            "path": str(self.path),
-            "precision": self.precision,
-            "bytes": self.path.stat().st_size,
-            "quantized_layers": self.quantized_layers and list(self.quantized_layers),
-            "parity": self.parity.to_report(),
-            "chosen": self.chosen,
-            "trials": list(self.trials),
-        }
-
-
 def export(config: ExportConfig, progress: Progress) -> list[Exported]:
     """Write a checkpoint as ONNX, FP32 and as `quantization` says.
 
@@ -123,7 +88,6 @@ def export(config: ExportConfig, progress: Progress) -> list[Exported]:
         progress,
         config.quantization.samples,
     )
-    expected = checkpoint_answers(checkpoint, images.check.pixels)
     body = body_graph(checkpoint, config.outputs)
     contract = Contract(
         name=checkpoint.architecture,
@@ -135,51 +99,31 @@ def export(config: ExportConfig, progress: Progress) -> list[Exported]:
         licence=config.licence,
         toolkit_version=__version__,
     )
-    finish = Finish.prepare(config.outputs, images, checkpoint.preprocess, progress)
+    writer = Writer(
+        images.check,
+        checkpoint_answers(checkpoint, images.check.pixels),
+        Finish.prepare(config.outputs, images, checkpoint.preprocess, progress),
+        checkpoint.seen,
+    )
     float_model = with_pixel_input(body)
-    exported = [
-        _write(
-            float_model,
-            contract,
-            images,
-            expected,
-            config.output,
-            Parity.require_same_logits,
-            finish,
-        )
-    ]
+    exported = [writer.write(float_model, contract, config.output, Parity.require_same_logits)]
     for path in (config.int8_output, config.fp16_output):
-        for stale in (path, path.with_suffix(SEEN_SUFFIX)):
-            stale.unlink(missing_ok=True)
-    _write_seen(checkpoint.seen, config.output)
+        remove(path)
     if config.quantization.precision != "none":
         progress.say(f"wrote {config.output}; quantising")
         if config.quantization.is_int8:
-            made = _export_int8(body, contract, images, expected, config, finish, progress)
+            exported.append(_export_int8(body, contract, images, writer, config, progress))
         else:
-            made = _export_fp16(float_model, contract, images, expected, config, finish)
-        exported.append(made)
-        _write_seen(checkpoint.seen, made.path)
+            exported.append(_export_fp16(float_model, contract, writer, config))
     return exported
-
-
-def _write_seen(seen: bytes | None, model: Path) -> None:
-    """Write what the checkpoint remembers of its training images; of an older one nothing stays."""
-    path = model.with_suffix(SEEN_SUFFIX)
-    if seen is None:
-        path.unlink(missing_ok=True)
-        return
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(seen)
 
 
 def _export_int8(
     body: onnx.ModelProto,
     contract: Contract,
     images: ExportImages,
-    expected: Answers,
+    writer: Writer,
     config: ExportConfig,
-    finish: Finish,
     progress: Progress,
 ) -> Exported:
     if len(images.calibration) < FEW_IMAGES:
@@ -190,7 +134,7 @@ def _export_int8(
     search = Search(
         body,
         images,
-        expected,
+        writer.expected,
         contract,
         contract.preprocess,
         config.quantization,
@@ -199,16 +143,14 @@ def _export_int8(
     )
     trial = search.run()
     trials = [one.to_dict() for one in search.trials]
-    described = _described(trial, images, config.quantization) | {"trials": trials}
+    described = _described(trial, images, config.quantization)
+    described |= {"max_drop": config.max_drop, "trials": trials}
     try:
-        written = _write(
+        written = writer.write(
             packed(trial.model),
             replace(contract, precision="int8", quantization=described),
-            images,
-            expected,
             config.int8_output,
             lambda parity: parity.require_no_loss(config.max_drop, tried=len(trials)),
-            finish,
         )
     except ParityError as error:
         error.report = {
@@ -237,6 +179,7 @@ def _described(trial: Trial, images: ExportImages, config: QuantizationConfig) -
         "percentile": recipe.percent if recipe.method == "percentile" else None,
         "activations": f"{config.integers.activations} asymmetric, per tensor",
         "weights": f"int8 symmetric, per channel, {config.integers.weight_bits} bits",
+        "rounding": "error feedback" if recipe.rounded else "nearest",
         "bias_corrected": recipe.bias_corrected,
         "excluded": list(recipe.exclude),
         "quantized_layers": list(count_quantized(trial.model)),
@@ -249,46 +192,11 @@ def _described(trial: Trial, images: ExportImages, config: QuantizationConfig) -
 
 
 def _export_fp16(
-    model: onnx.ModelProto,
-    contract: Contract,
-    images: ExportImages,
-    expected: Answers,
-    config: ExportConfig,
-    finish: Finish,
+    model: onnx.ModelProto, contract: Contract, writer: Writer, config: ExportConfig
 ) -> Exported:
-    return _write(
+    return writer.write(
         half(model),
         replace(contract, precision="fp16", quantization={"format": "FP16", "opset": OPSET}),
-        images,
-        expected,
         config.fp16_output,
         lambda parity: parity.require_no_loss(config.max_drop, kind="FP16"),
-        finish,
     )
-
-
-def _write(
-    model: onnx.ModelProto,
-    contract: Contract,
-    images: ExportImages,
-    expected: Answers,
-    path: Path,
-    check: Callable[[Parity], None],
-    finish: Finish,
-) -> Exported:
-    """Finish a model, run it as the runtime will, and keep the file only if `check` passes."""
-    model, contract = finish.apply(model, contract)
-    with atomic_path(path) as temporary:
-        _save(model, contract, temporary)
-        Classifier.load(temporary, device="cpu")  # refuses what the runtime would refuse
-        answers = file_answers(temporary, images.check.pixels)
-        labels, paths = images.check.labels, images.check.paths
-        parity = compare(expected, answers, labels, paths, contract)
-        check(parity)
-        _save(model, replace(contract, parity=parity.to_dict()), temporary)
-    return Exported(path, parity, contract.precision)
-
-
-def _save(model: onnx.ModelProto, contract: Contract, path: Path) -> None:
-    set_metadata(model, contract.to_metadata())
-    onnx.save(model, path)

@@ -15,6 +15,7 @@ import torch
 from onnx import TensorProto, helper
 from torch import nn
 
+from edge_mri_export.editing import copied
 from edge_mri_export.errors import GraphError
 from edge_mri_train.architectures import INPUT_SCALE
 from edge_mri_train.checkpoint import Checkpoint
@@ -77,8 +78,7 @@ def body_graph(checkpoint: Checkpoint, outputs: Sequence[str] = ()) -> onnx.Mode
 
 def with_pixel_input(body: onnx.ModelProto) -> onnx.ModelProto:
     """Return the body behind a DequantizeLinear from `pixels (N, 1, S, S) uint8`."""
-    model = onnx.ModelProto()
-    model.CopyFrom(body)
+    model = copied(body)
     graph = model.graph
     dequantize = helper.make_node(
         "DequantizeLinear", [PIXELS, _SCALE, _ZERO], [NORMALISED], name="normalise"
@@ -110,8 +110,7 @@ def absorb_pixel_input(quantized_body: onnx.ModelProto) -> onnx.ModelProto:
     signed = {one.name for one in graph.initializer if one.data_type == TensorProto.INT8}
     if any(node.op_type != "QuantizeLinear" for node in takers) or zero_points & signed:
         return with_pixel_input(quantized_body)
-    model = onnx.ModelProto()
-    model.CopyFrom(quantized_body)
+    model = copied(quantized_body)
     graph = model.graph
     quantizers = [node for node in graph.node if NORMALISED in node.input]
     replaced = {node.output[0] for node in quantizers}

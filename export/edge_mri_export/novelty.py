@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from edge_mri_export.answers import memory_session
-from edge_mri_export.editing import Graph, only
+from edge_mri_export.editing import Graph, copied, only
 from edge_mri_export.errors import GraphError
 from edge_mri_export.graph import PIXELS
 
@@ -74,8 +74,7 @@ def add_novelty(
     Raises:
         GraphError: The network has no feature map.
     """
-    extended = onnx.ModelProto()
-    extended.CopyFrom(model)
+    extended = copied(model)
     graph = Graph(extended, architecture)
     _add_features(graph)
     distance = Distance.fit(_features(extended, training))

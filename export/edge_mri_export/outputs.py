@@ -14,7 +14,7 @@ from onnx import NodeProto, helper
 
 from edge_mri.errors import OptionError
 from edge_mri.labels import LabelSpace
-from edge_mri_export.editing import Graph
+from edge_mri_export.editing import Graph, attributes_of, copied
 from edge_mri_export.errors import GraphError
 from edge_mri_export.graph import EMBEDDING, LESION, LOGITS
 
@@ -56,8 +56,7 @@ def add_outputs(
         GraphError: The network does not end in a linear layer, or, for `cam`, not in global average
             pooling and one linear layer, or it has a lesion map.
     """
-    extended = onnx.ModelProto()
-    extended.CopyFrom(model)
+    extended = copied(model)
     graph = Graph(extended, architecture)
     for name in names:
         if name in graph.outputs:
@@ -103,7 +102,7 @@ def _last_layer(graph: Graph) -> tuple[str, NDArray[np.float32]]:
             node = graph.makers.get(graph.back_through(rest[0], _SAME_VALUES))
     if node is not None and node.op_type in ("Gemm", "MatMul"):
         weights = graph.constant(node.input[1])
-        flags = {one.name: one.i for one in node.attribute}
+        flags = attributes_of(node)
         if weights is not None and not flags.get("transA"):
             return node.input[0], weights if flags.get("transB") else weights.T
     raise GraphError(graph.architecture, "it does not end in a linear layer, so has no embedding")
@@ -114,8 +113,7 @@ def _pools_globally(graph: Graph, node: NodeProto) -> bool:
         return True
     if node.op_type != "ReduceMean":
         return False
-    attributes = {one.name: helper.get_attribute_value(one) for one in node.attribute}
-    axes = attributes.get("axes")
+    axes = attributes_of(node).get("axes")
     if axes is None and len(node.input) > 1:
         constant = graph.constant(node.input[1])
         axes = None if constant is None else constant.tolist()

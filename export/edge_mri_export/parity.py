@@ -1,24 +1,16 @@
 """The guard: whether an ONNX file gives the reference's answers on the same labelled images.
 
-Covers what is measured and what is allowed. Which images are compared is
-`edge_mri_export.calibration`, what a model says of them `edge_mri_export.answers`, what is tried
-when a file fails `edge_mri_export.search`.
+Covers what is allowed. How it is measured is `edge_mri_export.comparison`, on which images
+`edge_mri_export.calibration`, what is tried when a file fails `edge_mri_export.search`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.stats import binomtest
 
-from edge_mri.contract import Contract
-from edge_mri.labels import NO_TUMOR, Label
-from edge_mri.prediction import softmax
-from edge_mri_export.answers import Answers
 from edge_mri_export.errors import ParityError
-from edge_mri_train.metrics import calibration_error
 
 FP32_TOLERANCE = 1e-4
 """Largest difference of a logit, as a share of the largest logit where that is above 1."""
@@ -26,9 +18,6 @@ FP32_TOLERANCE = 1e-4
 REFERENCE = "PyTorch FP32"
 
 _LISTED = 5
-_MOVED_CELLS = 1
-
-Logits = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -64,6 +53,8 @@ class Parity:
             point.
         lesion_peaks_moved: Images called tumour by the reference whose lesion map's peak moved by
             more than one cell; None without a lesion map.
+        lesion_peaks_lower: Of those, images where it is no tie: the reference's own map is lower by
+            more than 0.01 where the other has its peak.
     """
 
     n: int
@@ -80,6 +71,7 @@ class Parity:
     mcnemar_p: float | None = None
     threshold_crossed: int = 0
     lesion_peaks_moved: int | None = None
+    lesion_peaks_lower: int | None = None
 
     @property
     def worst_sensitivity_change(self) -> float:
@@ -99,6 +91,14 @@ class Parity:
         """Return `to_dict` with the flipped images by path."""
         return {**self.to_dict(), "flipped": [asdict(flip) for flip in self.flipped]}
 
+    def tumor_changes(self) -> dict[str, int]:
+        """Return how many images change in whether and where there is a tumour, in words."""
+        crossed, moved = self.threshold_crossed, self.lesion_peaks_moved
+        changes = {f"P(tumour) crosses its operating point on {crossed} images": crossed}
+        if moved is not None:
+            changes[f"the lesion map's peak moves on {moved} images"] = moved
+        return changes
+
     def losses(self, max_drop: float) -> list[str]:
         """Return what fell by more than `max_drop` percent, worst first; empty if nothing did."""
         losses = {
@@ -112,13 +112,7 @@ class Parity:
                 losses[
                     f"{name} loses {-100 * change:.2f} points of sensitivity ({n} images)"
                 ] = -change
-        losses[f"P(tumour) crosses its operating point on {self.threshold_crossed} images"] = (
-            self.threshold_crossed / self.n
-        )
-        if self.lesion_peaks_moved is not None:
-            losses[f"the lesion map's peak moves on {self.lesion_peaks_moved} images"] = (
-                self.lesion_peaks_moved / self.n
-            )
+        losses |= {text: images / self.n for text, images in self.tumor_changes().items()}
         if not np.isfinite(self.max_logit_difference):
             losses["some logits are no numbers"] = 1.0
         allowed = max_drop / 100 + 1e-9
@@ -157,111 +151,3 @@ class Parity:
                 "images (--calibration DIR), train it for INT8 (--quantize int8-qat), or allow "
                 "more with --max-drop"
             )
-
-
-def compare(
-    reference: Answers,
-    other: Answers,
-    labels: Sequence[Label],
-    paths: Sequence[str],
-    contract: Contract,
-) -> Parity:
-    """Compare two models' answers to the same N images.
-
-    Args:
-        reference: The answers that count as given.
-        other: The answers that are measured.
-        labels: What is known of each image; empty where nothing is.
-        paths: Name of each image, for the list of flips; empty for numbers.
-        contract: Classes, temperature and operating point of both.
-    """
-    difference = np.abs(reference.logits - other.logits)
-    first, second = (one.logits.argmax(axis=1) for one in (reference, other))
-    finite = bool(np.isfinite(difference).all())
-    figures = (
-        _against_labels(reference.logits, other.logits, labels, contract)
-        if labels and finite
-        else {}
-    )
-    names = [str(label) for label in contract.labels.classes]
-    return Parity(
-        n=len(reference.logits),
-        max_logit_difference=float(difference.max()),
-        mean_logit_difference=float(difference.mean()),
-        agreement=float((first == second).mean()),
-        logit_scale=max(float(np.abs(reference.logits).max()), 1.0),
-        flipped=tuple(
-            Flip(
-                paths[row] if paths else str(row),
-                str(labels[row]) if labels else "",
-                names[first[row]],
-                names[second[row]],
-            )
-            for row in np.flatnonzero(first != second).tolist()
-        ),
-        threshold_crossed=int(
-            (_is_tumor(reference.logits, contract) != _is_tumor(other.logits, contract)).sum()
-        ),
-        lesion_peaks_moved=_peaks_moved(reference, other, contract),
-        **figures,
-    )
-
-
-def _against_labels(
-    reference: Logits, other: Logits, labels: Sequence[Label], contract: Contract
-) -> dict[str, Any]:
-    """Return the figures that need to know what the images show."""
-    space = contract.labels
-    first, second = (softmax(logits, contract.temperature) for logits in (reference, other))
-    axes: list[tuple[str, tuple[str, ...], Callable[..., Any], list[str | None]]] = [
-        ("type", space.types, space.type_probabilities, [label.type for label in labels])
-    ]
-    if space.planes:
-        planes = [label.plane for label in labels]
-        axes.append(("plane", space.planes, space.plane_probabilities, planes))
-    changes: dict[str, dict[str, float]] = {}
-    support: dict[str, dict[str, int]] = {}
-    figures: dict[str, Any] = {"sensitivity_change": changes, "support": support}
-    for axis, names, summed, truth in axes:
-        columns = np.array([names.index(name) if name in names else -1 for name in truth])
-        before, after = summed(first), summed(second)
-        right = [one.argmax(axis=1) == columns for one in (before, after)]
-        there = [name for column, name in enumerate(names) if (columns == column).any()]
-        members = {name: columns == names.index(name) for name in there}
-        changes[axis] = {
-            name: float(right[1][rows].mean() - right[0][rows].mean())
-            for name, rows in members.items()
-        }
-        support[axis] = {name: int(rows.sum()) for name, rows in members.items()}
-        if axis == "type":
-            lost, won = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
-            figures |= {
-                "ece": (calibration_error(before, columns), calibration_error(after, columns)),
-                "only_reference_right": lost,
-                "only_other_right": won,
-                "mcnemar_p": float(binomtest(lost, lost + won).pvalue) if lost + won else 1.0,
-            }
-    return figures
-
-
-def _is_tumor(logits: Logits, contract: Contract) -> NDArray[np.bool_]:
-    """Return which images are called tumour at the contract's operating point."""
-    types = contract.labels.type_probabilities(softmax(logits, contract.temperature))
-    if NO_TUMOR not in contract.labels.types:
-        return np.ones(len(logits), np.bool_)
-    called: NDArray[np.bool_] = (
-        1 - types[:, contract.labels.types.index(NO_TUMOR)] >= contract.tumor_threshold
-    )
-    return called
-
-
-def _peaks_moved(reference: Answers, other: Answers, contract: Contract) -> int | None:
-    """Count the tumours whose lesion map has its peak more than one cell elsewhere."""
-    if reference.lesion is None or other.lesion is None:
-        return None
-    peaks = []
-    for maps in (reference.lesion, other.lesion):
-        flat = maps.reshape(len(maps), -1).argmax(axis=1)
-        peaks.append(np.stack(np.divmod(flat, maps.shape[-1])))
-    distance = np.abs(peaks[0] - peaks[1]).max(axis=0)
-    return int(((distance > _MOVED_CELLS) & _is_tumor(reference.logits, contract)).sum())

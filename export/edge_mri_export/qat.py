@@ -19,9 +19,9 @@ from edge_mri.progress import Progress
 from edge_mri_export.answers import memory_session
 from edge_mri_export.errors import QuantizationError
 from edge_mri_export.graph import LESION, LOGITS, NORMALISED
-from edge_mri_export.ranges import normalised
 from edge_mri_export.recipe import Target
 from edge_mri_export.simulation import QuantizedNetwork
+from edge_mri_export.values import normalised
 from edge_mri_train.augmentation.pipeline import Augmentation, AugmentConfig
 from edge_mri_train.augmentation.view import View
 
@@ -42,7 +42,7 @@ class QatConfig:
     """
 
     images: int = 2400
-    epochs: int = 2
+    epochs: int = 1
     batch_size: int = 32
     learning_rate: float = 3e-5
     temperature: float = 2.0
@@ -97,7 +97,7 @@ def fine_tune(
                 chosen = images[order[start : start + config.batch_size]]
                 batch = _augmented(chosen, augmentation, generator)
                 wanted = session.run(names, {NORMALISED: normalised(batch)})
-                values = network.values(torch.from_numpy(batch), {})
+                values = network.values(torch.from_numpy(batch))
                 loss = torch.zeros(())
                 for name, one in zip(names, wanted, strict=True):
                     loss = loss + losses[name](values[name], torch.from_numpy(one))

@@ -5,18 +5,16 @@ outside, so that memory stays small whatever the number of images. Which limits 
 `edge_mri_export.search` to find.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
-from onnx import TensorProto, helper
 
-from edge_mri_export.answers import memory_session
 from edge_mri_export.graph import NORMALISED
-from edge_mri_train.architectures import INPUT_SCALE
+from edge_mri_export.values import float_tensors, float_values
 
 METHODS = ("minmax", "percentile", "entropy", "mse")
 PERCENTILE = 99.99
@@ -27,7 +25,6 @@ _FINEST = -24  # bins are 2 ** -24 wide or wider
 _LEVELS = 256
 _CANDIDATES = 48
 _NARROWEST = 0.2  # of the full range, where the search for the entropy's begins
-_BATCH = 8
 
 Limits = dict[str, tuple[float, float]]
 
@@ -171,48 +168,10 @@ class Ranges:
 
 def collect(body: onnx.ModelProto, pixels: NDArray[np.uint8]) -> Ranges:
     """Run a body on `(N, 1, S, S)` uint8 calibration images once and count every float tensor."""
-    names = [name for node in body.graph.node for name in node.output]
-    floats = float_tensors(body)
-    names = [name for name in names if name in floats]
-    session = memory_session(with_outputs(body, names))
-    histograms: dict[str, Histogram] = {name: Histogram() for name in (NORMALISED, *names)}
-    for start in range(0, len(pixels), _BATCH):
-        batch = normalised(pixels[start : start + _BATCH])
-        values = session.run(names, {NORMALISED: batch})
-        for name, value in zip((NORMALISED, *names), (batch, *values), strict=True):
-            if value.dtype == np.float32 and value.size:
-                histograms[name].add(torch.from_numpy(value))
+    names = (NORMALISED, *float_tensors(body))
+    histograms: dict[str, Histogram] = {name: Histogram() for name in names}
+    for _, batch in float_values(body, names, pixels):
+        for name, values in batch.items():
+            if values.dtype == np.float32 and values.size:
+                histograms[name].add(torch.from_numpy(values))
     return Ranges({name: one for name, one in histograms.items() if np.isfinite(one.high)})
-
-
-def float_tensors(model: onnx.ModelProto) -> frozenset[str]:
-    """Return the names of the float values that a model's nodes make; indices and shapes are none.
-
-    What shape inference knows nothing of is taken for float.
-    """
-    graph = onnx.shape_inference.infer_shapes(model).graph
-    others = {
-        value.name
-        for value in (*graph.value_info, *graph.output)
-        if value.type.tensor_type.elem_type != TensorProto.FLOAT
-    }
-    made = {name for node in model.graph.node for name in node.output if name}
-    return frozenset(made - others)
-
-
-def with_outputs(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProto:
-    """Return a model that also gives the named float tensors of its inside."""
-    wider = onnx.ModelProto()
-    wider.CopyFrom(model)
-    there = {output.name for output in model.graph.output}
-    wider.graph.output.extend(
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
-        for name in names
-        if name not in there
-    )
-    return wider
-
-
-def normalised(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Turn uint8 network input into the float input of a body, 0 to 1."""
-    return pixels.astype(np.float32) * np.float32(INPUT_SCALE)

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from edge_mri_export.answers import memory_session
+from edge_mri_export.editing import copied
 from edge_mri_export.graph import NORMALISED, PIXELS
 from edge_mri_export.quantization import layers
-from edge_mri_export.ranges import normalised, with_outputs
+from edge_mri_export.values import float_values, with_outputs
 
 _IMAGES = 96
-_BATCH = 8
 _SMALLEST = 1e-12
 _GIVEN = "_given"
 
@@ -25,29 +25,32 @@ Values = NDArray[np.float32]
 
 
 def corrected_body(
-    body: onnx.ModelProto, quantized: onnx.ModelProto, pixels: NDArray[np.uint8]
+    body: onnx.ModelProto,
+    original: onnx.ModelProto,
+    quantized: onnx.ModelProto,
+    pixels: NDArray[np.uint8],
 ) -> onnx.ModelProto:
-    """Return the body with biases that make up for what quantisation shifts.
+    """Return a body with biases that make up for what rounding and quantisation shift.
 
     Empirical bias correction (Nagel et al. 2019, section 4.2): each channel's mean output of the
     float layer less that of the quantised one, both given the float network's values, is added to
     the bias.
 
     Args:
-        body: The float network.
-        quantized: The same, quantised, from pixels.
+        body: What was quantised; its weights may have been rounded.
+        original: The float network whose answers are wanted.
+        quantized: `body` quantised, from pixels.
         pixels: `(N, 1, S, S)` uint8 calibration images.
     """
     shifts: dict[str, Values] = {}
     count = 0
-    for pairs, images in _layer_outputs(body, quantized, pixels):
+    for pairs, images in _layer_outputs(original, quantized, pixels):
         count += images
         for name, (float_output, int_output) in pairs.items():
             axes = tuple(axis for axis in range(float_output.ndim) if axis != 1)
             shift = (float_output - int_output).mean(axis=axes) * images
             shifts[name] = shifts.get(name, 0) + shift
-    model = onnx.ModelProto()
-    model.CopyFrom(body)
+    model = copied(body)
     stored = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in layers(model.graph):
         if node.op_type in ("Conv", "Gemm") and len(node.input) == 3 and node.name in shifts:
@@ -88,17 +91,13 @@ def _layer_outputs(
     names = [name for name in ends[0] if name in ends[1]]
     float_names = list(dict.fromkeys([*given, *(ends[0][name] for name in names)]))
     int_names = [ends[1][name] for name in names]
-    float_session = memory_session(with_outputs(body, float_names))
     int_session = memory_session(with_outputs(cut, int_names))
-    for start in range(0, min(len(pixels), _IMAGES), _BATCH):
-        batch = pixels[start : start + _BATCH]
-        found = float_session.run(float_names, {NORMALISED: normalised(batch)})
-        float_values = dict(zip(float_names, found, strict=True))
-        feed = {PIXELS: batch, **{name + _GIVEN: float_values[name] for name in given}}
+    for batch, found in float_values(body, float_names, pixels[:_IMAGES]):
+        feed = {PIXELS: batch, **{name + _GIVEN: found[name] for name in given}}
         int_values = int_session.run(int_names, feed)
         yield (
             {
-                name: (float_values[ends[0][name]], value)
+                name: (found[ends[0][name]], value)
                 for name, value in zip(names, int_values, strict=True)
             },
             len(batch),
@@ -107,8 +106,7 @@ def _layer_outputs(
 
 def _cut(quantized: onnx.ModelProto) -> tuple[onnx.ModelProto, list[str]]:
     """Return the graph with an input of its own for whatever is quantised, and their names."""
-    model = onnx.ModelProto()
-    model.CopyFrom(quantized)
+    model = copied(quantized)
     given: dict[str, None] = {}
     for node in model.graph.node:
         if node.op_type == "QuantizeLinear" and node.input[0] != NORMALISED:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from edge_mri_export.exporting import Exported
+from edge_mri_export.exported import Exported
 
 _LISTED = 10
 
@@ -35,9 +35,10 @@ def lines(exported: Exported) -> Iterator[str]:
             f"right before alone {parity.only_reference_right}, after alone "
             f"{parity.only_other_right}, McNemar p = {parity.mcnemar_p:.2g}"
         )
-    yield f"  P(tumour) crosses its operating point on {parity.threshold_crossed} images"
-    if parity.lesion_peaks_moved is not None:
-        yield f"  the lesion map's peak moves on {parity.lesion_peaks_moved} images"
+    for change in parity.tumor_changes():
+        yield f"  {change}"
+    if parity.lesion_peaks_lower is not None:
+        yield f"    where PyTorch's map is lower by over 0.01 on {parity.lesion_peaks_lower}"
     for flip in parity.flipped[:_LISTED]:
         yield f"  changed: {flip.path} ({flip.label}): {flip.reference} -> {flip.other}"
     if len(parity.flipped) > _LISTED:

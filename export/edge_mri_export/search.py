@@ -1,15 +1,16 @@
 """The search for a quantised file that passes the guard: recipes first, then repairs.
 
 The network is equalised first, where it can be. Recipes differ in how the ranges of activations are
-chosen, all from one calibration pass, and in whether biases are corrected; none costs anything at
-run time. If none passes, repairs follow that do: the worst layers in float, fine-tuning. Every
-trial is measured on the same check images and reported; the best is kept. Since it is chosen on
-them, its figures are slightly kind.
+chosen, all from one calibration pass, in whether weights are rounded together, and in whether
+biases are corrected; none costs anything at run time. If none passes, the nearest is fine-tuned,
+then made again with its worst layers in float, which does cost time. Every trial is measured on
+the same check images and reported; the best is kept. Since it is chosen on them, its figures are
+slightly kind.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import onnx
 
@@ -19,13 +20,15 @@ from edge_mri.preprocess import PreprocessSpec
 from edge_mri.progress import Progress
 from edge_mri_export.answers import Answers, graph_answers
 from edge_mri_export.calibration import ExportImages
+from edge_mri_export.comparison import compare
 from edge_mri_export.equalisation import equalised
-from edge_mri_export.parity import Parity, compare
 from edge_mri_export.qat import QatConfig, fine_tune
-from edge_mri_export.quantization import count_quantized, layers, quantize
+from edge_mri_export.quantization import layers, quantize
 from edge_mri_export.ranges import PERCENTILE, Ranges, collect
 from edge_mri_export.recipe import AUTO, QuantizationConfig
 from edge_mri_export.repair import corrected_body, worst_layers
+from edge_mri_export.rounding import Rounding
+from edge_mri_export.trial import Recipe, Trial
 from edge_mri_train.pixels import load_pixels
 
 _METHODS = (
@@ -36,72 +39,6 @@ _METHODS = (
     ("entropy", PERCENTILE),
 )
 _WORST = (1, 3, 6)
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How one quantised graph was made.
-
-    Attributes:
-        method: How the ranges of activations were chosen.
-        percent: What `percentile` keeps.
-        exclude: Nodes that stay in float.
-        bias_corrected: Whether the biases make up for what quantisation shifts.
-        fine_tuned: Whether it was trained after quantisation.
-    """
-
-    method: str
-    percent: float = PERCENTILE
-    exclude: tuple[str, ...] = ()
-    bias_corrected: bool = False
-    fine_tuned: bool = False
-
-    def __str__(self) -> str:
-        parts = [f"percentile {self.percent:g}" if self.method == "percentile" else self.method]
-        if self.bias_corrected:
-            parts.append("biases corrected")
-        if self.exclude:
-            parts.append(f"{len(self.exclude)} nodes in float")
-        if self.fine_tuned:
-            parts.append("fine-tuned")
-        return ", ".join(parts)
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One quantised graph and how it did.
-
-    Attributes:
-        recipe: How it was made.
-        model: The graph, from pixels.
-        body: The float body that its weights come from.
-        parity: Against the float network.
-        losses: What fell by more than allowed; empty if it passes.
-    """
-
-    recipe: Recipe
-    model: onnx.ModelProto
-    body: onnx.ModelProto
-    parity: Parity
-    losses: tuple[str, ...]
-
-    @property
-    def rank(self) -> tuple[bool, float, float]:
-        """Smaller is better: passes, agrees more often, is nearer."""
-        return bool(self.losses), -self.parity.agreement, self.parity.mean_logit_difference
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return what a report says of it, as JSON values."""
-        done, total = count_quantized(self.model)
-        return {
-            "recipe": str(self.recipe),
-            "quantized_layers": [done, total],
-            "agreement": self.parity.agreement,
-            "mean_logit_difference": self.parity.mean_logit_difference,
-            "max_logit_difference": self.parity.max_logit_difference,
-            "worst_sensitivity_change": self.parity.worst_sensitivity_change,
-            "passes": not self.losses,
-        }
 
 
 @dataclass
@@ -141,13 +78,15 @@ class Search:
         method = self.config.method or AUTO
         candidates = _METHODS if method == AUTO else ((method, PERCENTILE),)
         for name, percent in candidates:
-            trial = self._try(Recipe(name, percent, self.config.exclude), ranges, self.body)
+            recipe = Recipe(name, percent, self.config.exclude)
+            trial = self._try(recipe, ranges)
             if method == AUTO:
                 self._corrected(trial, ranges)
+                self._try(replace(recipe, rounded=True), ranges)
         if self.config.precision == "int8-qat":
             base = self.nearest
-            corrected = base if base.recipe.bias_corrected else self._corrected(base, ranges)
-            return self._fine_tuned(corrected)
+            mended = base.recipe.bias_corrected or base.recipe.rounded
+            return self._fine_tuned(base if mended else self._corrected(base, ranges))
         for _ in self._repairs(ranges):
             if not self.best.losses:
                 break
@@ -166,29 +105,35 @@ class Search:
     def _repairs(self, ranges: Ranges) -> Iterator[None]:
         """Repair step by step; asked for the next step only while nothing passes."""
         yield
-        first = self.nearest
-        if not any(trial.recipe.bias_corrected for trial in self.trials):
+        if len(self.trials) == 1:  # one method was asked for
+            first = self.trials[0]
             self._corrected(first, ranges)
+            self._try(replace(first.recipe, rounded=True), ranges)
             yield
+        first = self.nearest
+        try:
+            self._fine_tuned(first)
+        except EdgeMriError as error:
+            self._note(f"fine-tuning was not possible: {error}")
+        yield
         worst = worst_layers(self.body, first.model, self.images.calibration)
         for count in _WORST:
             if count < len(layers(self.body.graph)):
                 names = (*self.config.exclude, *list(worst)[:count])
-                recipe = Recipe(first.recipe.method, first.recipe.percent, names)
-                self._corrected(self._try(recipe, ranges, self.body), ranges)
+                recipe = replace(first.recipe, exclude=names, bias_corrected=False)
+                trial = self._try(recipe, ranges)
+                if not recipe.rounded:
+                    self._corrected(trial, ranges)
                 yield
-        try:
-            self._fine_tuned(self.nearest)
-        except EdgeMriError as error:
-            self._note(f"fine-tuning was not possible: {error}")
-        yield
+
+    @cached_property
+    def _rounding(self) -> Rounding:
+        return Rounding(self.body, self.images.calibration)
 
     def _corrected(self, trial: Trial, ranges: Ranges) -> Trial:
         """Try a recipe again with corrected biases."""
-        recipe = trial.recipe
-        body = corrected_body(self.body, trial.model, self.images.calibration)
-        corrected = Recipe(recipe.method, recipe.percent, recipe.exclude, bias_corrected=True)
-        return self._try(corrected, ranges, body)
+        body = corrected_body(trial.body, self.body, trial.model, self.images.calibration)
+        return self._quantized(replace(trial.recipe, bias_corrected=True), ranges, body)
 
     def _fine_tuned(self, trial: Trial) -> Trial:
         """Fine-tune a trial's graph on training images."""
@@ -203,20 +148,16 @@ class Search:
             self.qat,
             teacher=self.body,
         )
-        recipe = trial.recipe
-        return self._measured(
-            Recipe(
-                recipe.method,
-                recipe.percent,
-                recipe.exclude,
-                recipe.bias_corrected,
-                fine_tuned=True,
-            ),
-            model,
-            trial.body,
-        )
+        return self._measured(replace(trial.recipe, fine_tuned=True), model, trial.body)
 
-    def _try(self, recipe: Recipe, ranges: Ranges, body: onnx.ModelProto) -> Trial:
+    def _try(self, recipe: Recipe, ranges: Ranges) -> Trial:
+        """Try a recipe whose biases stay."""
+        body = self.body
+        if recipe.rounded:
+            body = self._rounding.rounded(self.config.integers, recipe.exclude)
+        return self._quantized(recipe, ranges, body)
+
+    def _quantized(self, recipe: Recipe, ranges: Ranges, body: onnx.ModelProto) -> Trial:
         limits = ranges.limits(recipe.method, recipe.percent)
         model = quantize(body, limits, self.config.integers, recipe.exclude)
         return self._measured(recipe, model, body)

@@ -1,6 +1,6 @@
 """Checking a model file again, at any time: what export made sure of, and whether it still holds.
 
-The contract, the hash of the weights, the graph; with images the rejection gate; with the
+The file by itself (`edge_mri_export.integrity`); with images the rejection gate; with the
 checkpoint the guard of the export (`edge_mri_export.parity`). Nothing is written. How well a model
 does is `edge_mri_train.evaluation`.
 """
@@ -14,31 +14,22 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from edge_mri.classifier import Classifier
 from edge_mri.contract import SCHEMA_VERSION, Contract
-from edge_mri.errors import (
-    ContractError,
-    EdgeMriError,
-    ModelFormatError,
-    ModelNotFoundError,
-    OptionError,
-)
+from edge_mri.errors import ContractError, OptionError
 from edge_mri.progress import Progress
 from edge_mri_export.answers import checkpoint_answers, file_answers
 from edge_mri_export.calibration import CheckImages, load_check_images
-from edge_mri_export.editing import only
+from edge_mri_export.comparison import compare
 from edge_mri_export.errors import ParityError
-from edge_mri_export.graph import LESION, LOGITS
-from edge_mri_export.novelty import NOVELTY
-from edge_mri_export.parity import compare
-from edge_mri_export.quantization import count_quantized
+from edge_mri_export.integrity import (
+    Check,
+    graph_check,
+    read_model,
+    runtime_check,
+    weights_check,
+)
 from edge_mri_export.rejection import answered, measure
-from edge_mri_export.weights import weights_sha256
 from edge_mri_train.checkpoint import Checkpoint
-from edge_mri_train.errors import first_line
-
-OPSETS = range(17, 21)
-"""What every onnxruntime from 1.20 on runs, INT8 too."""
 
 _SAME_SHARE = 0.005
 """Shares measured twice on the same images may differ by this, from CPU to CPU."""
@@ -63,23 +54,6 @@ class VerifyConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.max_drop <= 100:
             raise OptionError(f"--max-drop is {self.max_drop}; expected 0 to 100 percent")
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing that was checked.
-
-    Attributes:
-        name: `contract`, `weights`, `graph`, `runtime`, `rejection`, `checkpoint` or `parity`.
-        passed: None where it could not be checked.
-        detail: What was found, for people.
-        figures: What was measured and what the contract says of it, as JSON values.
-    """
-
-    name: str
-    passed: bool | None
-    detail: str
-    figures: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -109,7 +83,7 @@ def verify(config: VerifyConfig, progress: Progress) -> Verification:
         CheckpointError: The checkpoint cannot be used.
         DataError: The images cannot be used.
     """
-    model = _read(config.model)
+    model = read_model(config.model)
     try:
         contract = Contract.from_metadata({one.key: one.value for one in model.metadata_props})
     except ContractError as error:
@@ -121,95 +95,13 @@ def verify(config: VerifyConfig, progress: Progress) -> Verification:
             f"{contract.name} {contract.precision}, schema {SCHEMA_VERSION}, "
             f"written by edge-mri {contract.toolkit_version or 'unknown'}",
         ),
-        _weights(model, contract),
-        _graph(model, contract),
-        _runtime(config.model),
+        weights_check(model, contract),
+        graph_check(model, contract),
+        runtime_check(config.model),
     ]
     if all(check.passed is not False for check in checks):
         checks.extend(_on_images(config, model, contract, progress))
     return Verification(config.model, tuple(checks))
-
-
-def _read(path: Path) -> onnx.ModelProto:
-    if not path.is_file():
-        raise ModelNotFoundError(path)
-    try:
-        model = onnx.load(path)
-    except Exception as error:  # protobuf's errors are not public
-        raise ModelFormatError(path, "an ONNX model", first_line(error)) from error
-    if not model.graph.node:
-        raise ModelFormatError(path, "an ONNX model", "it has no nodes")
-    return model
-
-
-def _weights(model: onnx.ModelProto, contract: Contract) -> Check:
-    if not contract.weights_sha256:
-        return Check("weights", None, "the file states no hash of its weights")
-    found = weights_sha256(model)
-    if found == contract.weights_sha256:
-        return Check("weights", True, f"sha256 {found[:12]}… as at the export")
-    return Check(
-        "weights",
-        False,
-        f"edited after the export: sha256 {found[:12]}…, "
-        f"the contract says {contract.weights_sha256[:12]}…",
-    )
-
-
-def _graph(model: onnx.ModelProto, contract: Contract) -> Check:
-    wrong = list(_graph_faults(model, contract))
-    if wrong:
-        return Check("graph", False, "; ".join(wrong))
-    detail = f"opset {_opset(model)}, {len(model.graph.node)} nodes, outputs " + ", ".join(
-        output.name for output in model.graph.output
-    )
-    if contract.quantization:
-        detail += "; {} of {} layers quantised".format(*_quantized_layers(model))
-    return Check("graph", True, detail)
-
-
-def _graph_faults(model: onnx.ModelProto, contract: Contract) -> Iterator[str]:
-    try:
-        onnx.checker.check_model(model, full_check=True)
-    except Exception as error:  # the checker's errors share no base class
-        yield f"not valid: {first_line(error)}"
-    opset = _opset(model)
-    if opset not in OPSETS:
-        yield f"opset {opset}, expected {OPSETS.start} to {OPSETS.stop - 1}"
-    stated = contract.quantization.get("opset", opset)
-    if stated != opset:
-        yield f"opset {opset}, the contract says {stated}"
-    taken = {name for node in model.graph.node for name in node.input}
-    unused = [one.name for one in model.graph.initializer if one.name not in taken]
-    if unused:
-        yield f"{len(unused)} initialisers that no node takes, such as {unused[0]}"
-    layers = contract.quantization.get("quantized_layers")
-    if layers is not None and list(_quantized_layers(model)) != list(layers):
-        yield (
-            "{} of {} layers quantised, ".format(*_quantized_layers(model))
-            + "the contract says {} of {}".format(*layers)
-        )
-    gives = {output.name for output in model.graph.output}
-    if contract.rejection is not None and NOVELTY not in gives:
-        yield f"the contract rejects by {NOVELTY}, which the graph does not give"
-
-
-def _quantized_layers(model: onnx.ModelProto) -> tuple[int, int]:
-    """Count as the export did: without the layers of outputs that were added to the network."""
-    there = [output.name for output in model.graph.output]
-    return count_quantized(only(model, [name for name in (LOGITS, LESION) if name in there]))
-
-
-def _opset(model: onnx.ModelProto) -> int:
-    return max((one.version for one in model.opset_import if one.domain == ""), default=0)
-
-
-def _runtime(path: Path) -> Check:
-    try:
-        classifier = Classifier.load(path, device="cpu")
-    except EdgeMriError as error:
-        return Check("runtime", False, str(error))
-    return Check("runtime", True, f"opens on {classifier.device}")
 
 
 def _on_images(
@@ -219,16 +111,18 @@ def _on_images(
         yield Check("parity", None, "needs --checkpoint FILE")
         return
     checkpoint = None if config.checkpoint is None else Checkpoint.load(config.checkpoint)
+    if checkpoint is not None:
+        fit = _same_network(checkpoint, contract)
+        yield fit
+        if not fit.passed:
+            return
     images = load_check_images(config.data, config.checkpoint, contract.preprocess, progress)
     own = config.data is None
     if contract.rejection is not None:
         yield _rejection(model, contract, images.pixels, own)
     if checkpoint is None:
         yield Check("parity", None, "needs --checkpoint FILE")
-        return
-    fit = _same_network(checkpoint, contract)
-    yield fit
-    if fit.passed:
+    else:
         yield _parity(config, checkpoint, contract, images, own)
 
 
@@ -285,6 +179,8 @@ def _parity(
         f"same answer on {100 * parity.agreement:.2f} % of {parity.n} images, logits differ by at "
         f"most {parity.max_logit_difference:.2g}"
     )
+    if contract.precision != "fp32":
+        detail += "; " + "; ".join(parity.tumor_changes())
     stored = contract.parity
     if stored:
         detail += f"; at the export {100 * stored['agreement']:.2f} % of {stored['n']}"
@@ -296,6 +192,9 @@ def _parity(
             parity.require_no_loss(config.max_drop, contract.precision.upper())
     except ParityError as error:
         reason = str(error).partition("; no file")[0].partition(". No ")[0]
+        allowed = contract.quantization.get("max_drop", 0)
+        if allowed > config.max_drop:
+            reason += f", the export was told to allow {allowed:g} %"
         return Check("parity", False, f"{detail}: {reason}", figures)
     moved = own and stored and stored["n"] == parity.n
     if moved and abs(stored["agreement"] - parity.agreement) > _SAME_SHARE:

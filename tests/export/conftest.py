@@ -1,5 +1,7 @@
 """What the tests of export share: networks whose answers differ from image to image, exported."""
 
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +15,10 @@ from edge_mri.images import ImageFiles
 from edge_mri.labels import LabelSpace
 from edge_mri.preprocess import PreprocessSpec
 from edge_mri.progress import NoProgress
-from edge_mri_export.exporting import ExportConfig, Exported, export
+from edge_mri_export import exporting
+from edge_mri_export.exported import Exported
+from edge_mri_export.exporting import ExportConfig, export
+from edge_mri_export.graph import body_graph
 from edge_mri_export.recipe import QuantizationConfig
 from edge_mri_train.architectures import build, normalise
 from edge_mri_train.checkpoint import Checkpoint
@@ -21,6 +26,24 @@ from edge_mri_train.pixels import load_pixels
 
 MINMAX = QuantizationConfig("int8", method="minmax")
 SIZES = {"artemis_cnn": 80, "mobilenet_v2": 64, "mobilenet_v3_small": 64}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def body_of() -> Iterator[Callable[..., onnx.ModelProto]]:
+    """`body_graph`, for exports too, with each network converted once; seconds of PyTorch each."""
+    kept: dict[str, bytes] = {}
+
+    def body(checkpoint: Checkpoint, outputs: Sequence[str] = ()) -> onnx.ModelProto:
+        key = hashlib.sha256(repr((checkpoint.architecture, outputs)).encode())
+        for name, values in checkpoint.network.state_dict().items():
+            key.update(name.encode() + values.numpy().tobytes())
+        if key.hexdigest() not in kept:
+            kept[key.hexdigest()] = body_graph(checkpoint, outputs).SerializeToString()
+        return onnx.ModelProto.FromString(kept[key.hexdigest()])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exporting, "body_graph", body)
+        yield body
 
 
 def lively_checkpoint(name: str, size: int, pixels: np.ndarray) -> Checkpoint:
@@ -75,7 +98,7 @@ def pixels(phantoms: Path):
 
 
 @pytest.fixture(scope="session")
-def road(phantoms, pixels, tmp_path_factory):
+def road(phantoms, pixels, tmp_path_factory, body_of):
     """Make the FP32 and INT8 files of an architecture, once; its answers are not learned."""
     made: dict[str, Road] = {}
 

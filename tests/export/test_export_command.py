@@ -86,16 +86,18 @@ def test_a_badly_calibrated_network_is_refused_after_all_repairs(small, badly_ca
     assert [file.name for file in out.parent.iterdir()] == ["a.onnx"]
     (refused,) = json.loads(report.read_text())
     recipes = [one["recipe"] for one in refused["trials"]]
-    assert recipes[:10:2] == [
+    assert recipes[:15:3] == [
         "percentile 99.99",
         "percentile 99.999",
         "mse",
         "minmax",
         "entropy",
     ]
-    assert any("biases corrected" in one for one in recipes)
-    assert any("nodes in float" in one for one in recipes)
-    assert recipes[-1].endswith("fine-tuned")
+    assert recipes[1:15:3] == [f"{one}, biases corrected" for one in recipes[:15:3]]
+    assert recipes[2:15:3] == [f"{one}, error feedback" for one in recipes[:15:3]]
+    assert recipes[15].endswith("fine-tuned")
+    assert all("nodes in float" in one for one in recipes[16:])
+    assert len(recipes) > 16
     assert not any(one["passes"] for one in refused["trials"])
     assert refused["refused"] in message
     assert refused["parity"]["flipped"][0]["path"].startswith(str(badly_calibrated))

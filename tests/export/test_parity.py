@@ -8,8 +8,9 @@ from edge_mri.contract import Contract
 from edge_mri.labels import Label, LabelSpace
 from edge_mri.preprocess import PreprocessSpec
 from edge_mri_export.answers import Answers
+from edge_mri_export.comparison import compare
 from edge_mri_export.errors import ParityError
-from edge_mri_export.parity import Parity, compare
+from edge_mri_export.parity import Parity
 
 TYPES = Contract("hand", LabelSpace.for_task("type"), PreprocessSpec(32))
 LABELS = [Label("glioma"), Label("meningioma"), Label("glioma"), Label("no_tumor")]
@@ -103,6 +104,10 @@ def test_a_lesion_peak_may_move_one_cell_and_only_tumours_count():
         moved[row, 0, y, x] = 0.8
     parity = compare(Answers(ORIGINAL, maps), Answers(ORIGINAL, moved), LABELS, PATHS, TYPES)
     assert parity.lesion_peaks_moved == 1  # the second; the last is called free of tumour
+    assert parity.lesion_peaks_lower == 1
+    maps[1, 0, 2, 4] = 0.895  # a plateau: the guard counts it, the report says that it is a tie
+    tied = compare(Answers(ORIGINAL, maps), Answers(ORIGINAL, moved), LABELS, PATHS, TYPES)
+    assert (tied.lesion_peaks_moved, tied.lesion_peaks_lower) == (1, 0)
     assert between({}).lesion_peaks_moved is None
     assert parity.losses(24) == ["the lesion map's peak moves on 1 images"]
 

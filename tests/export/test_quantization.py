@@ -7,7 +7,6 @@ from edge_mri.errors import OptionError
 from edge_mri_export import quantization
 from edge_mri_export.answers import graph_answers
 from edge_mri_export.errors import QuantizationError
-from edge_mri_export.graph import body_graph
 from edge_mri_export.quantization import count_quantized, layers, quantize
 from edge_mri_export.ranges import collect
 from edge_mri_export.recipe import TARGETS
@@ -63,8 +62,8 @@ def test_the_int8_file_is_smaller(road):
 
 
 @pytest.fixture(scope="module")
-def body(road):
-    return body_graph(road("mobilenet_v2").checkpoint)
+def body(road, body_of):
+    return body_of(road("mobilenet_v2").checkpoint)
 
 
 @pytest.fixture(scope="module")
@@ -184,8 +183,8 @@ def test_what_comes_after_the_last_layer_and_tail_nodes_stay_float(body, ranges)
     assert makers["logits"].op_type == "Gemm"
 
 
-def test_the_calibration_images_decide_the_ranges(small):
-    body = body_graph(small.checkpoint)
+def test_the_calibration_images_decide_the_ranges(small, body_of):
+    body = body_of(small.checkpoint)
 
     def made(pixels):
         limits = collect(body, pixels).limits("minmax")

@@ -4,7 +4,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_mri_export.graph import body_graph
 from edge_mri_export.ranges import Histogram, collect
 
 
@@ -56,8 +55,8 @@ def test_entropy_cuts_a_long_tail_and_ignores_the_black_background():
     assert black.entropy()[1] == pytest.approx(high, rel=0.2)
 
 
-def test_one_pass_gives_every_methods_limits(small):
-    ranges = collect(body_graph(small.checkpoint), small.pixels)
+def test_one_pass_gives_every_methods_limits(small, body_of):
+    ranges = collect(body_of(small.checkpoint), small.pixels)
     minmax, percentile = ranges.limits("minmax"), ranges.limits("percentile", 99)
     assert minmax["normalised"][1] == small.pixels.max() / np.float32(255)
     assert set(minmax) == set(percentile) == set(ranges.limits("entropy"))

@@ -9,7 +9,6 @@ from onnx import helper, numpy_helper
 from edge_mri.progress import NoProgress
 from edge_mri_export.answers import graph_answers, memory_session
 from edge_mri_export.errors import GraphError
-from edge_mri_export.graph import body_graph
 from edge_mri_export.qat import QatConfig, fine_tune
 from edge_mri_export.quantization import quantize
 from edge_mri_export.ranges import collect
@@ -21,13 +20,13 @@ NAMES = ("artemis_cnn", "mobilenet_v2", "mobilenet_v3_small")
 
 
 @pytest.fixture(scope="module")
-def made(road):
+def made(road, body_of):
     """A network's body and its quantised graph."""
     kept: dict[tuple[str, str], tuple[onnx.ModelProto, onnx.ModelProto]] = {}
 
     def of(name: str, target: str = "portable"):
         if (name, target) not in kept:
-            body = body_graph(road(name).checkpoint)
+            body = body_of(road(name).checkpoint)
             limits = collect(body, road(name).pixels).limits("percentile")
             kept[name, target] = body, quantize(body, limits, TARGETS[target])
         return kept[name, target]
@@ -62,7 +61,7 @@ def test_every_layer_is_within_one_quantisation_step_of_the_files(made, road, na
     }
     network = QuantizedNetwork(model, _floats(body, model), TARGETS[target])
     with torch.no_grad():
-        ours = _stepwise(network, torch.from_numpy(pixels), theirs)
+        ours = network.values(torch.from_numpy(pixels), theirs)
     for name in names:
         steps = (ours[name] - theirs[name]).abs().max() / float(scales[name])
         assert steps <= 1.01, name
@@ -88,17 +87,6 @@ def _floats(body: onnx.ModelProto, model: onnx.ModelProto) -> onnx.ModelProto:
             numbers = values[stored] * scale.reshape(shape)
             one.CopyFrom(numpy_helper.from_array(numbers.astype(np.float32), one.name))
     return rounded
-
-
-def _stepwise(network: QuantizedNetwork, pixels, theirs):
-    """Our quantised values, each computed from theirs."""
-    ours = {}
-    given = network.values
-    for name in theirs:
-        others = {other: value for other, value in theirs.items() if other != name}
-        ours[name] = given(pixels, others)[name]
-    ours["logits"] = given(pixels, theirs)["logits"]
-    return ours
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -149,7 +137,7 @@ def test_corrected_biases_bring_the_answers_nearer(made, road):
     body, model = made("mobilenet_v2")
     pixels = road("mobilenet_v2").pixels
     limits = collect(body, pixels).limits("percentile")
-    corrected = quantize(corrected_body(body, model, pixels), limits, TARGETS["portable"])
+    corrected = quantize(corrected_body(body, body, model, pixels), limits, TARGETS["portable"])
     expected = road("mobilenet_v2").checkpoint.logits(pixels)
     before, after = (
         np.abs(graph_answers(one, pixels).logits - expected).mean() for one in (model, corrected)

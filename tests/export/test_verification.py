@@ -64,6 +64,7 @@ def test_an_exported_file_passes_against_its_checkpoint(small, phantoms, kind):
     parity = result.stdout.splitlines()[-1]
     assert " of 48 images, logits differ by at most " in parity
     assert "; at the export " in parity
+    assert ("P(tumour) crosses its operating point on " in parity) == (kind == "int8")
 
 
 def test_without_a_checkpoint_the_comparison_is_skipped(small):
@@ -71,6 +72,13 @@ def test_without_a_checkpoint_the_comparison_is_skipped(small):
     assert result.exit_code == 0
     assert words(result.stdout)["parity"] == "skipped"
     assert "layers quantised" in result.stdout
+
+
+def test_a_file_that_was_allowed_more_fails_and_it_is_said_why(small, phantoms):
+    result = run(small.int8, "--checkpoint", small.path, "--data", phantoms, "--max-drop", 0)
+    assert result.exit_code == 1
+    assert words(result.stdout)["parity"] == "FAILED"
+    assert result.stdout.rstrip().endswith("allowed 0 %, the export was told to allow 100 %")
 
 
 @pytest.mark.parametrize("kind", ["fp32", "int8"])
@@ -89,6 +97,7 @@ def test_an_edited_contract_is_held_against_the_checkpoint(small, phantoms, tmp_
     result = run(path, "--checkpoint", small.path, "--data", phantoms)
     assert result.exit_code == 1
     assert "temperature is 1.0 in the checkpoint, 2.0 in the model" in result.stdout
+    assert "parity" not in words(result.stdout)  # there is nothing to compare
 
 
 def test_another_networks_file_fails_the_comparison(small, phantoms, tmp_path):
@@ -205,7 +214,8 @@ def gated(road, tmp_path_factory):
     rows = partition(samples, IdSource(), config, NoProgress()).rows
     write_manifest(rows, folder / "split.csv")
     shutil.copy(road("artemis_cnn").path, folder / "checkpoint.pt")
-    options = ["--quantize", "--max-drop", "100", "--outputs", "embedding", "--licence", "CC0-1.0"]
+    options = ["--quantize", "--calibration-method", "minmax", "--max-drop", "100"]
+    options += ["--outputs", "embedding", "--licence", "CC0-1.0"]
     exported = CliRunner().invoke(main, ["export", str(folder / "checkpoint.pt"), *options])
     assert exported.exit_code == 0, exported.output
     return folder
@@ -222,6 +232,10 @@ def test_an_export_from_a_run_rejects_and_verify_repeats_it(gated, name, tmp_pat
     assert result.exit_code == 0, result.output
     assert words(result.stdout)["rejection"] == "ok"
     assert "outputs logits, embedding, novelty" in result.stdout
+
+    others = run(gated / name, "--data", gated / "images")
+    assert others.exit_code == 0
+    assert words(others.stdout)["rejection"] == "measured"
 
     wrong = replace(contract, rejection=replace(contract.rejection, kept=0.5))
     path = edited(gated / name, tmp_path / "m.onnx", lambda model: wrong)

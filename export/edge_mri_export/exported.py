@@ -1,0 +1,109 @@
+"""One exported file: finished, run as the runtime will, and kept only if its answers pass."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from edge_mri.atomic import atomic_path
+from edge_mri.classifier import Classifier
+from edge_mri.contract import Contract
+from edge_mri_export.answers import Answers, file_answers
+from edge_mri_export.calibration import CheckImages
+from edge_mri_export.comparison import compare
+from edge_mri_export.finishing import Finish
+from edge_mri_export.graph import set_metadata
+from edge_mri_export.parity import Parity
+from edge_mri_train.predictor import SEEN_SUFFIX
+
+
+@dataclass(frozen=True)
+class Exported:
+    """One file that was written.
+
+    Attributes:
+        path: Where it is.
+        parity: How far its answers are from PyTorch's.
+        precision: `fp32`, `fp16` or `int8`.
+        quantized_layers: How many layers with weights are INT8, and of how many; None if not INT8.
+        trials: What was tried for it, as JSON values; empty if not INT8.
+        chosen: Which of the trials it is, for people.
+    """
+
+    path: Path
+    parity: Parity
+    precision: str = "fp32"
+    quantized_layers: tuple[int, int] | None = None
+    trials: tuple[dict[str, Any], ...] = ()
+    chosen: str = ""
+
+    def to_report(self) -> dict[str, Any]:
+        """Return all that was measured, as JSON values."""
+        return {
+            "path": str(self.path),
+            "precision": self.precision,
+            "bytes": self.path.stat().st_size,
+            "quantized_layers": self.quantized_layers and list(self.quantized_layers),
+            "parity": self.parity.to_report(),
+            "chosen": self.chosen,
+            "trials": list(self.trials),
+        }
+
+
+@dataclass(frozen=True)
+class Writer:
+    """What every file of an export is held against.
+
+    Attributes:
+        images: To compare answers on.
+        expected: The network's answers to them in PyTorch.
+        finish: What every file gets beside the network.
+        seen: What the checkpoint remembers of its training images; None of an older one.
+    """
+
+    images: CheckImages
+    expected: Answers
+    finish: Finish
+    seen: bytes | None
+
+    def write(
+        self,
+        model: onnx.ModelProto,
+        contract: Contract,
+        path: Path,
+        check: Callable[[Parity], None],
+    ) -> Exported:
+        """Finish a model, run it as the runtime will, and keep the file only if `check` passes."""
+        model, contract = self.finish.apply(model, contract)
+        with atomic_path(path) as temporary:
+            _save(model, contract, temporary)
+            Classifier.load(temporary, device="cpu")  # refuses what the runtime would refuse
+            answers = file_answers(temporary, self.images.pixels)
+            parity = compare(
+                self.expected, answers, self.images.labels, self.images.paths, contract
+            )
+            check(parity)
+            _save(model, replace(contract, parity=parity.to_dict()), temporary)
+        self._write_seen(path)
+        return Exported(path, parity, contract.precision)
+
+    def _write_seen(self, model: Path) -> None:
+        path = model.with_suffix(SEEN_SUFFIX)
+        if self.seen is None:
+            path.unlink(missing_ok=True)
+            return
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(self.seen)
+
+
+def remove(path: Path) -> None:
+    """Remove an exported file and what lies beside it, where they are."""
+    for stale in (path, path.with_suffix(SEEN_SUFFIX)):
+        stale.unlink(missing_ok=True)
+
+
+def _save(model: onnx.ModelProto, contract: Contract, path: Path) -> None:
+    set_metadata(model, contract.to_metadata())
+    onnx.save(model, path)

@@ -1,0 +1,132 @@
+"""What a model file shows of itself, without images: is it as it was exported, does it open?
+
+Its answers are for `edge_mri_export.verification`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from edge_mri.classifier import Classifier
+from edge_mri.contract import Contract
+from edge_mri.errors import EdgeMriError, ModelFormatError, ModelNotFoundError
+from edge_mri_export.editing import only
+from edge_mri_export.graph import LESION, LOGITS
+from edge_mri_export.novelty import NOVELTY
+from edge_mri_export.quantization import count_quantized
+from edge_mri_export.weights import weights_sha256
+from edge_mri_train.errors import first_line
+
+OPSETS = range(17, 21)
+"""What every onnxruntime from 1.20 on runs, INT8 too."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was checked.
+
+    Attributes:
+        name: `contract`, `weights`, `graph`, `runtime`, `rejection`, `checkpoint` or `parity`.
+        passed: None where it could not be checked.
+        detail: What was found, for people.
+        figures: What was measured and what the contract says of it, as JSON values.
+    """
+
+    name: str
+    passed: bool | None
+    detail: str
+    figures: dict[str, Any] | None = None
+
+
+def read_model(path: Path) -> onnx.ModelProto:
+    """Read a model file.
+
+    Raises:
+        ModelNotFoundError: There is no such file.
+        ModelFormatError: It is no ONNX model.
+    """
+    if not path.is_file():
+        raise ModelNotFoundError(path)
+    try:
+        model = onnx.load(path)
+    except Exception as error:  # protobuf's errors are not public
+        raise ModelFormatError(path, "an ONNX model", first_line(error)) from error
+    if not model.graph.node:
+        raise ModelFormatError(path, "an ONNX model", "it has no nodes")
+    return model
+
+
+def weights_check(model: onnx.ModelProto, contract: Contract) -> Check:
+    """Check the weights against the hash that the contract states."""
+    if not contract.weights_sha256:
+        return Check("weights", None, "the file states no hash of its weights")
+    found = weights_sha256(model)
+    if found == contract.weights_sha256:
+        return Check("weights", True, f"sha256 {found[:12]}… as at the export")
+    return Check(
+        "weights",
+        False,
+        f"edited after the export: sha256 {found[:12]}…, "
+        f"the contract says {contract.weights_sha256[:12]}…",
+    )
+
+
+def graph_check(model: onnx.ModelProto, contract: Contract) -> Check:
+    """Check the graph by ONNX's own rules, and against what the contract says of it."""
+    wrong = list(_graph_faults(model, contract))
+    if wrong:
+        return Check("graph", False, "; ".join(wrong))
+    detail = f"opset {_opset(model)}, {len(model.graph.node)} nodes, outputs " + ", ".join(
+        output.name for output in model.graph.output
+    )
+    if contract.quantization:
+        detail += "; {} of {} layers quantised".format(*_quantized_layers(model))
+    return Check("graph", True, detail)
+
+
+def _graph_faults(model: onnx.ModelProto, contract: Contract) -> Iterator[str]:
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except Exception as error:  # the checker's errors share no base class
+        yield f"not valid: {first_line(error)}"
+    opset = _opset(model)
+    if opset not in OPSETS:
+        yield f"opset {opset}, expected {OPSETS.start} to {OPSETS.stop - 1}"
+    stated = contract.quantization.get("opset", opset)
+    if stated != opset:
+        yield f"opset {opset}, the contract says {stated}"
+    taken = {name for node in model.graph.node for name in node.input}
+    unused = [one.name for one in model.graph.initializer if one.name not in taken]
+    if unused:
+        yield f"{len(unused)} initialisers that no node takes, such as {unused[0]}"
+    layers = contract.quantization.get("quantized_layers")
+    if layers is not None and list(_quantized_layers(model)) != list(layers):
+        yield (
+            "{} of {} layers quantised, ".format(*_quantized_layers(model))
+            + "the contract says {} of {}".format(*layers)
+        )
+    gives = {output.name for output in model.graph.output}
+    if contract.rejection is not None and NOVELTY not in gives:
+        yield f"the contract rejects by {NOVELTY}, which the graph does not give"
+
+
+def _quantized_layers(model: onnx.ModelProto) -> tuple[int, int]:
+    """Count as the export did: without the layers of outputs that were added to the network."""
+    there = [output.name for output in model.graph.output]
+    return count_quantized(only(model, [name for name in (LOGITS, LESION) if name in there]))
+
+
+def _opset(model: onnx.ModelProto) -> int:
+    return max((one.version for one in model.opset_import if one.domain == ""), default=0)
+
+
+def runtime_check(path: Path) -> Check:
+    """Check that the runtime opens the file."""
+    try:
+        classifier = Classifier.load(path, device="cpu")
+    except EdgeMriError as error:
+        return Check("runtime", False, str(error))
+    return Check("runtime", True, f"opens on {classifier.device}")
