@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from edge_mri.decision import Answers
 from edge_mri.errors import ImageDecodeError, ModelFormatError
+from edge_mri.file_batch import predict_files
 from edge_mri.graph import Graph
 from edge_mri.images import Frame, decode_frames, grey_array, read_file
 from edge_mri.location import maps
@@ -215,8 +216,6 @@ class Classifier:
                 What it returns takes the record's place.
             audit: Let each record say where it comes from.
         """
-        from edge_mri.file_batch import predict_files
-
         if threads is None:
             threads = 1 if self.config.low_power else available_threads()
         work = partial(predict_files, self, finish=finish, audit=audit)

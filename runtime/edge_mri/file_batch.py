@@ -4,14 +4,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from edge_mri.audit import Audit
-from edge_mri.classifier import Classifier, Finish
 from edge_mri.errors import ImageError
 from edge_mri.images import Limits, decode_frames, read_file
 from edge_mri.prediction import Prediction
 from edge_mri.prepared import Prepared
+
+if TYPE_CHECKING:
+    from edge_mri.classifier import Classifier, Finish
 
 _NO_ANSWER_YET = Prediction("", "error")
 
@@ -26,10 +28,10 @@ class _Waiting(NamedTuple):
 
 
 def predict_files(
-    classifier: Classifier,
+    classifier: "Classifier",
     paths: Sequence[str | PathLike[str]],
     *,
-    finish: Finish | None = None,
+    finish: "Finish | None" = None,
     audit: bool = False,
 ) -> list[Prediction]:
     """Classify files on this thread: a record a frame, an `error` record for a bad file.
