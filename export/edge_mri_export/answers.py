@@ -3,6 +3,7 @@
 Comparing two models' answers is `edge_mri_export.parity`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,12 +84,19 @@ def memory_session(model: onnx.ModelProto) -> ort.InferenceSession:
         ) from error
 
 
+def in_batches(
+    session: ort.InferenceSession, names: Sequence[str], takes: str, pixels: NDArray[np.uint8]
+) -> list[NDArray[np.float32]]:
+    """Return the named outputs for `(N, 1, S, S)` uint8 network input, in their order."""
+    batches = [
+        session.run(names, {takes: pixels[start : start + _BATCH]})
+        for start in range(0, len(pixels), _BATCH)
+    ]
+    return [np.concatenate(parts) for parts in zip(*batches, strict=True)]
+
+
 def _session_answers(session: ort.InferenceSession, pixels: NDArray[np.uint8]) -> Answers:
     (takes,) = session.get_inputs()
     there = [output.name for output in session.get_outputs()]
     names = [name for name in (LOGITS, LESION) if name in there]
-    batches = [
-        session.run(names, {takes.name: pixels[start : start + _BATCH]})
-        for start in range(0, len(pixels), _BATCH)
-    ]
-    return Answers(*(np.concatenate(parts) for parts in zip(*batches, strict=True)))
+    return Answers(*in_batches(session, names, takes.name, pixels))

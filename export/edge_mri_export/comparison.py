@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from edge_mri.contract import Contract
-from edge_mri.labels import NO_TUMOR, Label
+from edge_mri.labels import Label
 from edge_mri.prediction import softmax
 from edge_mri_export.answers import Answers
 from edge_mri_export.parity import Flip, Parity
+from edge_mri_export.rejection import tumor_probability
 from edge_mri_train.metrics import calibration_error
 
 _MOVED_CELLS = 1
@@ -112,11 +113,8 @@ def _against_labels(
 
 def _is_tumor(logits: Logits, contract: Contract) -> NDArray[np.bool_]:
     """Return which images are called tumour at the contract's operating point."""
-    types = contract.labels.type_probabilities(softmax(logits, contract.temperature))
-    if NO_TUMOR not in contract.labels.types:
-        return np.ones(len(logits), np.bool_)
-    called: NDArray[np.bool_] = (
-        1 - types[:, contract.labels.types.index(NO_TUMOR)] >= contract.tumor_threshold
+    called: NDArray[np.bool_] = tumor_probability(logits, contract) >= np.float32(
+        contract.tumor_threshold
     )
     return called
 

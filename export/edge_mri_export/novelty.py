@@ -16,7 +16,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper
 
-from edge_mri_export.answers import memory_session
+from edge_mri_export.answers import in_batches, memory_session
 from edge_mri_export.editing import Graph, copied, only
 from edge_mri_export.errors import GraphError
 from edge_mri_export.graph import PIXELS
@@ -27,7 +27,6 @@ _REDUCTION = 8
 _DIMENSIONS = 96
 _SHRINKAGE = 1e-3
 _FEATURES = "novelty_features"
-_BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -170,7 +169,5 @@ def _feature_map(graph: Graph) -> str:
 def _features(model: onnx.ModelProto, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return the features of `(M, 1, S, S)` images, running only what they need."""
     session = memory_session(only(model, [_FEATURES]))
-    starts = range(0, len(pixels), _BATCH)
-    return np.concatenate(
-        [session.run([_FEATURES], {PIXELS: pixels[at : at + _BATCH]})[0] for at in starts]
-    )
+    (features,) = in_batches(session, [_FEATURES], PIXELS, pixels)
+    return features

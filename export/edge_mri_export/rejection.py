@@ -5,15 +5,17 @@ runtime applies what is written here.
 """
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
 from edge_mri.contract import Contract, Rejection
+from edge_mri.decision import Answers, decide
 from edge_mri.labels import NO_TUMOR
 from edge_mri.prediction import softmax
-from edge_mri_export.answers import memory_session
+from edge_mri_export.answers import in_batches, memory_session
 from edge_mri_export.graph import LOGITS, PIXELS
 from edge_mri_export.novelty import NOVELTY, add_novelty
 
@@ -30,7 +32,6 @@ _WIDEST_LOGIT = float(np.log(9))
 """P from 0.1 to 0.9 around an operating point of 0.5; a model that is never in doubt on
 validation images would get an interval of nearly everything."""
 _LEAST = 1e-6
-_BATCH = 32
 
 
 def with_rejection(
@@ -56,12 +57,7 @@ def measure(
     model: onnx.ModelProto, pixels: NDArray[np.uint8]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the `(M, K)` logits and `(M,)` novelty of `(M, 1, S, S)` images."""
-    session = memory_session(model)
-    batches = [
-        session.run([LOGITS, NOVELTY], {PIXELS: pixels[at : at + _BATCH]})
-        for at in range(0, len(pixels), _BATCH)
-    ]
-    logits, novelty = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+    logits, novelty = in_batches(memory_session(model), [LOGITS, NOVELTY], PIXELS, pixels)
     return logits, novelty
 
 
@@ -75,33 +71,21 @@ def choose_rejection(
     """
     limit = float(np.quantile(novelty, KEPT_BY_NOVELTY, method="higher"))
     interval = _undecided(logits[novelty <= limit], int(np.ceil(KEPT * len(novelty))), contract)
-    kept = answered(novelty, logits, contract, limit, interval)
-    return Rejection(limit, interval, float(kept.mean()), len(novelty))
+    gate = Rejection(limit, interval, 1.0, len(novelty))
+    return replace(gate, kept=float(answered(novelty, logits, contract, gate).mean()))
 
 
 def answered(
-    novelty: NDArray[np.float32],
-    logits: NDArray[np.float32],
-    contract: Contract,
-    max_novelty: float,
-    undecided: tuple[float, float],
+    novelty: NDArray[np.float32], logits: NDArray[np.float32], contract: Contract, gate: Rejection
 ) -> NDArray[np.bool_]:
-    """Return which of M images are answered."""
-    low, high = undecided
-    known: NDArray[np.bool_] = novelty <= max_novelty
-    if low == high:
-        return known
-    p = tumor_probability(logits, contract)
-    return known & ((p < low) | (p > high))
+    """Return which of M images the runtime answers with a gate."""
+    given = Answers(softmax(logits, contract.temperature), novelty)
+    return decide(given, contract.labels, contract.tumor_threshold, gate).accepted
 
 
-def tumor_probability(logits: NDArray[np.float32], contract: Contract) -> NDArray[np.float64]:
-    """Return `(M,)` P(any tumour) of `(M, K)` logits."""
-    labels = contract.labels
-    types = labels.type_probabilities(softmax(logits, contract.temperature)).astype(np.float64)
-    tumors = [column for column, name in enumerate(labels.types) if name != NO_TUMOR]
-    p: NDArray[np.float64] = types[:, tumors].sum(axis=1)
-    return p
+def tumor_probability(logits: NDArray[np.float32], contract: Contract) -> NDArray[np.float32]:
+    """Return `(M,)` P(any tumour) of `(M, K)` logits, as the runtime has it."""
+    return decide(Answers(softmax(logits, contract.temperature)), contract.labels).tumor
 
 
 def _undecided(logits: NDArray[np.float32], needed: int, contract: Contract) -> tuple[float, float]:
@@ -117,7 +101,7 @@ def _undecided(logits: NDArray[np.float32], needed: int, contract: Contract) -> 
     return float(low), float(high)
 
 
-def _logit(probability: NDArray[np.float64]) -> NDArray[np.float64]:
-    inside = np.clip(probability, _LEAST, 1 - _LEAST)
+def _logit(probability: NDArray[Any]) -> NDArray[np.float64]:
+    inside = np.clip(probability.astype(np.float64), _LEAST, 1 - _LEAST)
     logit: NDArray[np.float64] = np.log(inside / (1 - inside))
     return logit

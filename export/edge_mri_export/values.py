@@ -37,7 +37,8 @@ def float_values(
     for start in range(0, len(pixels), _BATCH):
         batch = pixels[start : start + _BATCH]
         given = normalised(batch)
-        found = dict(zip(made, session.run(made, {NORMALISED: given}), strict=True))
+        run = session.run(made, {NORMALISED: given}) if made else []  # no names mean all outputs
+        found = dict(zip(made, run, strict=True))
         yield batch, found | {NORMALISED: given} if NORMALISED in names else found
 
 

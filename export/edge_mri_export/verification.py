@@ -133,7 +133,7 @@ def _rejection(
     if gate is None:
         return Check("rejection", None, "the model answers every image")
     logits, novelty = measure(model, pixels)
-    kept = float(answered(novelty, logits, contract, gate.max_novelty, gate.undecided).mean())
+    kept = float(answered(novelty, logits, contract, gate).mean())
     figures = {"n": len(pixels), "kept": kept, "stored": {"n": gate.n, "kept": gate.kept}}
     detail = (
         f"answers {100 * kept:.2f} % of {len(pixels)} images, at the export "

@@ -111,7 +111,7 @@ def test_the_gate_keeps_what_it_says():
     assert gate.kept == pytest.approx(kept.mean(), abs=0.001)
     assert gate.kept == pytest.approx(0.985, abs=0.001)
     assert gate.n == 2000
-    rule = answered(scores, logits_of(p), CONTRACT, gate.max_novelty, gate.undecided)
+    rule = answered(scores, logits_of(p), CONTRACT, gate)
     assert rule.mean() == pytest.approx(gate.kept)
 
 
