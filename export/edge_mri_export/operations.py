@@ -99,6 +99,12 @@ def _unsqueeze(attributes: dict[str, Any], inputs: Sequence[Any]) -> Tensor:
     return unsqueezed
 
 
+def _squeeze(attributes: dict[str, Any], inputs: Sequence[Any]) -> Tensor:
+    values, axes = inputs
+    squeezed: Tensor = values.squeeze(tuple(axes.reshape(-1).tolist()))
+    return squeezed
+
+
 def _shape(attributes: dict[str, Any], inputs: Sequence[Any]) -> Tensor:
     return torch.tensor(inputs[0].shape)[attributes.get("start", 0) : attributes.get("end")]
 
@@ -184,6 +190,7 @@ OPERATIONS: dict[str, Run] = {
     "Softmax": lambda attributes, inputs: inputs[0].softmax(attributes.get("axis", -1)),
     "Softplus": _plain(F.softplus),
     "Split": _split,
+    "Squeeze": _squeeze,
     "Sub": _plain(torch.sub),
     "TopK": _top_k,
     "Transpose": lambda attributes, inputs: inputs[0].permute(attributes["perm"]),
