@@ -13,7 +13,7 @@ def test_the_networks_of_both_projects_and_ours_have_one():
 
 @pytest.mark.parametrize("name", recipe_names())
 def test_each_makes_a_run_of_a_network_there_is(name):
-    values = {"task": "auto", **read_recipe(name)}
+    values = {"task": "auto", "init_weights": "FILE", **read_recipe(name)}
     config = TrainConfig(data=("somewhere",), **values)
     recipe(config.arch)
     if config.arch == "artemis_cnn":
