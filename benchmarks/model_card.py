@@ -3,9 +3,9 @@
     python benchmarks/model_card.py MODEL.onnx --figures docs/figures --out docs/model-card.md
 
 The folder holds what `edge-mri evaluate --json` wrote, one file an image set, named as the set is
-to be called; `heatmaps.json` of `measure_heatmaps.py`, and `rejection.json` of
-`measure_rejection.py`. What is not there is said to be missing. Texts are those of
-`model_card.md.jinja` beside this file.
+to be called; `heatmaps.json` of `measure_heatmaps.py`, `rejection.json` of
+`measure_rejection.py`, and `failures.json` of `list_failures.py`. What is not there is said to be
+missing. Texts are those of `model_card.md.jinja` beside this file.
 """
 
 import argparse
@@ -25,7 +25,7 @@ READINGS = {
     "duplicate_free": "duplicate-free",
     "group_clean": "group-clean",
 }
-_OTHERS = ("heatmaps", "rejection")
+_OTHERS = ("failures", "heatmaps", "rejection")
 
 
 def percent(share: float | None, interval: list[float] | None = None) -> str:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import shutil
 from pathlib import Path
 from types import ModuleType
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from edge_mri.contract import Rejection
+from edge_mri.labels import TYPES
 
 SCRIPTS = Path(__file__).parents[2] / "benchmarks"
 TRAINING = {
@@ -58,6 +60,14 @@ def test_the_card_reads_what_the_scripts_write(mapped, outlined, tmp_path, monke
     found = ["--all", "--networks", "1", "--json", str(figures / "heatmaps.json")]
     script("measure_heatmaps").main([model, "--data", str(outlined), *found])
 
+    listed = figures / "failures.json"
+    labelled = tmp_path / "labelled"
+    for name in TYPES:
+        (labelled / name).mkdir(parents=True)
+        shutil.copy(outlined / "glioma/1.png", labelled / name)
+    script("list_failures").main([model, "--data", str(labelled), "--json", str(listed)])
+    failures = json.loads(listed.read_text())
+
     text = script("model_card").card(Path(model), figures)
     one_line = " ".join(text.split())
     assert "of " + f"{tmp_path.name}/outlined (n = 1) with an AUROC of 1.0000" in one_line
@@ -65,6 +75,12 @@ def test_the_card_reads_what_the_scripts_write(mapped, outlined, tmp_path, monke
     assert "On outlined images, some of which it was trained on (n = 1) the map's peak" in one_line
     assert "within 5 px of it on 100.0 (20.7 to 100.0) %" in one_line
     assert "1,200 images trained it, 300 validated" in one_line
+    assert "3 of 4 answered test images got another type" in one_line
+    said = {one["said"] for one in failures["surest"]}
+    assert {one["label"] for one in failures["surest"]} == set(TYPES) - said
+    for one in failures["surest"]:
+        row = f"{tmp_path.name}/labelled/{one['label']}/1.png | {one['label']} | {one['said']} | "
+        assert row in text
 
 
 def test_a_card_without_figures_says_so(mapped, tmp_path):
