@@ -355,37 +355,38 @@ def gated(classifier_path: Path, folder: Path, **values) -> Path:
 
 
 def test_what_the_model_rejects_is_coverage_and_not_in_the_figures(heads, tmp_path):
-    gate = Rejection(max_novelty=1, undecided=(0.02, 0.5), kept=0.9, n=10)
-    model = gated(SHIPPED_MODEL, tmp_path, rejection=gate, tumor_threshold=0.3)
+    tumor = run(SHIPPED_MODEL, heads, reject=False).decisions.tumor
+    low, high = (float(one) for one in np.quantile(tumor, (0.2, 0.6)))
+    gate = Rejection(max_novelty=1e9, undecided=(low, high), kept=0.9, n=10)
+    model = gated(SHIPPED_MODEL, tmp_path, rejection=gate, tumor_threshold=high)
     everything = run(model, heads, reject=False)
     result = run(model, heads)
-    tumor = everything.decisions.tumor
-    undecided = (tumor >= np.float32(0.02)) & (tumor <= 0.5)
+    undecided = (tumor >= np.float32(low)) & (tumor <= np.float32(high))
     assert 0 < undecided.sum() < len(undecided) == 24
     np.testing.assert_array_equal(result.decisions.undecided, undecided)
     report, kept = result.report, int((~undecided).sum())
     assert (report["asked"], report["n"], report["coverage"]) == (24, kept, kept / 24)
     assert report["rejected"] == {"foreign": 0, "undecided": int(undecided.sum())}
     assert report["type"]["n"] == report["tumor"]["n"] == kept
-    assert report["tumor"]["threshold"] == 0.3
+    assert report["tumor"]["threshold"] == high
     rows = np.flatnonzero(~undecided)
     expected = figures(
         everything.probabilities[rows],
         [everything.samples[row].label for row in rows],
         everything.space,
         everything.leakage.groups[rows],
-        tumor_threshold=0.3,
+        tumor_threshold=high,
     )
     assert {key: report[key] for key in expected} == expected
     assert (everything.report["asked"], everything.report["n"]) == (24, 24)
 
 
 def test_a_model_that_rejects_everything_cannot_be_measured(heads, tmp_path):
-    gate = Rejection(max_novelty=1, undecided=(0, 1), kept=0.9, n=10)
+    gate = Rejection(max_novelty=1e9, undecided=(0, 1), kept=0.9, n=10)
     model = gated(SHIPPED_MODEL, tmp_path, rejection=gate)
     with pytest.raises(OptionError) as refusal:
         run(model, heads)
     assert str(refusal.value) == (
-        "mobilenet_v2 int8 (ONNX) rejects all 24 images, nothing is left to measure; "
+        "edge_net int8 (ONNX) rejects all 24 images, nothing is left to measure; "
         "--no-reject measures them all the same"
     )
