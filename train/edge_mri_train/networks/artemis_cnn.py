@@ -6,10 +6,6 @@ The count holds for a three-channel stem at 150 px; with the grey stem used here
 import torch
 from torch import nn
 
-_SIGMOID_GAIN = 4.0
-"""A logistic sigmoid passes a quarter of a change on (Glorot & Bengio 2010); without the gain seven
-of them in a row pass on nothing, and the network stays at chance."""
-
 _STAGES = ((32, 2), (64, 3), (32, 3), (32, 3), (64, 2))  # channels, kernel side
 
 
@@ -40,10 +36,7 @@ class ArtemisCnn(nn.Module):
             nn.Sigmoid(),
             nn.Linear(32, num_classes),
         )
-        *hidden, last = [one for one in self.modules() if isinstance(one, nn.Conv2d | nn.Linear)]
-        for layer in hidden:
-            _glorot(layer, _SIGMOID_GAIN)
-        _glorot(last, 1.0)
+        self.apply(_glorot)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map `(N, in_channels, size, size)` float in 0..1 to `(N, num_classes)` logits."""
@@ -51,8 +44,9 @@ class ArtemisCnn(nn.Module):
         return logits
 
 
-def _glorot(layer: nn.Conv2d | nn.Linear, gain: float) -> None:
-    """Glorot-uniform weights and zero biases."""
-    nn.init.xavier_uniform_(layer.weight, gain)
-    if layer.bias is not None:
-        nn.init.zeros_(layer.bias)
+def _glorot(module: nn.Module) -> None:
+    """Glorot-uniform weights and zero biases; without them a sigmoid stack this deep stalls."""
+    if isinstance(module, nn.Conv2d | nn.Linear):
+        nn.init.xavier_uniform_(module.weight)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
