@@ -6,7 +6,7 @@ import torchvision
 from torch import nn
 
 from edge_mri.errors import OptionError
-from edge_mri_train.architectures import build, grey_stem, names, normalise, recipe
+from edge_mri_train.architectures import build, grey_stem, names, normalise, recipe, set_dropout
 from edge_mri_train.errors import ArchitectureError
 
 # One of each family that treats its stem or its head in its own way, and a size it works at.
@@ -105,4 +105,15 @@ def test_normalise_maps_bytes_to_0_and_1():
     pixels = torch.tensor([[[[0, 51], [204, 255]]]], dtype=torch.uint8)
     torch.testing.assert_close(
         normalise(pixels), torch.tensor([[[[0.0, 0.2], [0.8, 1.0]]]]), rtol=0, atol=1e-7
+    )
+
+
+def test_dropout_is_set_where_there_is_one_and_refused_elsewhere():
+    network = build("mobilenet_v2", 12, 32)
+    set_dropout(network, 0.5)
+    assert [one.p for one in network.modules() if isinstance(one, nn.Dropout)] == [0.5]
+    with pytest.raises(OptionError) as caught:
+        set_dropout(build("artemis_cnn", 12, 150), 0.5)
+    assert str(caught.value) == (
+        "dropout is set, and the network has no dropout layer; leave it out"
     )

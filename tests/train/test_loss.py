@@ -90,3 +90,13 @@ def test_weights_move_the_mean_of_the_loss():
     assert weighted.item() == pytest.approx((3 * single[0].item() + single[1].item()) / 4)
     even = marginal_loss(logits, masks, weights=torch.full((2,), 7.0))
     assert even.item() == pytest.approx(marginal_loss(logits, masks).item())
+
+
+@given(logits=logit_rows, first=type_labels, second=type_labels, share=st.floats(0, 1))
+@settings(max_examples=25, deadline=None)
+def test_a_second_label_counts_by_the_rest_of_the_share(logits, first, second, share):
+    masks, others = (class_masks([Label(one) for one in types], SPACE) for types in (first, second))
+    shares = torch.full((3,), share, dtype=torch.float64)
+    expected = share * marginal_loss(logits, masks, 0.1)
+    expected = expected + (1 - share) * marginal_loss(logits, others, 0.1)
+    torch.testing.assert_close(marginal_loss(logits, masks, 0.1, None, (others, shares)), expected)

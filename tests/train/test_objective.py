@@ -1,4 +1,5 @@
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,12 +15,15 @@ def batch(count: int = 4, size: int = 64) -> Batch:
     generator = torch.Generator().manual_seed(0)
     masks = torch.zeros(count, 1, size, size)
     masks[0, :, 16:32, 8:24] = 1
+    allowed = torch.nn.functional.one_hot(torch.arange(count), 12).bool()
     return Batch(
         torch.rand(count, 1, size, size, generator=generator),
-        torch.nn.functional.one_hot(torch.arange(count), 12).bool(),
+        allowed,
         masks,
         torch.tensor([True, True, *[False] * (count - 2)]),
         torch.ones(count),
+        others=allowed,
+        shares=torch.ones(count),
     )
 
 
@@ -50,6 +54,16 @@ def test_teachers_are_not_trained_nor_put_into_training_mode():
     assert set(objective.parameters()) == set(network.parameters())
 
 
+def test_the_label_of_a_mixed_image_is_learned_by_its_share():
+    given = batch()
+    others = given.allowed.roll(1, dims=0)
+    objective = Objective(build("resnet18", 12, 64).eval(), Weights())
+    own, other = objective(given), objective(replace(given, allowed=others, others=others))
+    mixed = objective(replace(given, others=others, shares=torch.full((4,), 0.75)))
+    assert mixed.item() == pytest.approx(0.75 * own.item() + 0.25 * other.item(), rel=1e-5)
+    assert own.item() != pytest.approx(other.item(), rel=1e-3)
+
+
 def test_the_map_is_right_where_the_lesion_covers_a_quarter_of_the_cell():
     given = batch()
     perfect = torch.full((4, 1, 8, 8), -20.0)
@@ -66,7 +80,5 @@ def test_images_that_nobody_outlined_teach_the_map_nothing():
     other = maps.clone()
     other[2:] = 5.0
     assert torch.equal(lesion_loss(maps, given), lesion_loss(other, given))
-    nobody = Batch(
-        given.images, given.allowed, given.masks, torch.zeros(4, dtype=torch.bool), given.weights
-    )
+    nobody = replace(given, outlined=torch.zeros(4, dtype=torch.bool))
     assert lesion_loss(maps, nobody).item() == 0

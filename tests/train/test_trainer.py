@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import pytest
 import torch
+from torch import nn
 
 from edge_mri.errors import DeviceError, OptionError
 from edge_mri.progress import NoProgress
@@ -14,8 +15,9 @@ from edge_mri_train import trainer, validation
 from edge_mri_train.augmentation.pipeline import AugmentConfig
 from edge_mri_train.checkpoint import Checkpoint, load_state
 from edge_mri_train.config import TrainConfig
+from edge_mri_train.dividing import divided
 from edge_mri_train.errors import RunFolderError
-from edge_mri_train.trainer import resolve_device
+from edge_mri_train.trainer import Trainer, resolve_device
 from edge_mri_train.training import resume, show_augmentation, train
 
 EVERYTHING = AugmentConfig(**dict.fromkeys(AugmentConfig.__dataclass_fields__, 0.5))
@@ -185,3 +187,10 @@ def test_a_loss_that_explodes_ends_the_run_with_what_to_do(tiny, tmp_path):
         )
     assert str(caught.value).startswith("the loss is no longer finite in epoch ")
     assert str(caught.value).endswith("start again with a lower --learning-rate than 1e+30")
+
+
+def test_a_run_trains_with_the_dropout_it_is_told(tiny, tmp_path):
+    config = tiny(arch="mobilenet_v2", image_size=32, dropout=0.5)
+    samples = [row.sample for row in divided(config, NoProgress()).rows]
+    trainer = Trainer(config, samples, b"", tmp_path, NoProgress())
+    assert {one.p for one in trainer.network.modules() if isinstance(one, nn.Dropout)} == {0.5}

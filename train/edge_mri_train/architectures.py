@@ -100,6 +100,15 @@ def _random_network(name: str, num_classes: int, size: int) -> nn.Module:
     return network
 
 
+def set_dropout(network: nn.Module, probability: float) -> None:
+    """Give every dropout layer this probability; raises `OptionError` if there is none."""
+    layers = [one for one in network.modules() if isinstance(one, nn.Dropout)]
+    if not layers:
+        raise OptionError("dropout is set, and the network has no dropout layer; leave it out")
+    for layer in layers:
+        layer.p = probability
+
+
 @torch.inference_mode()
 def _try_out(network: nn.Module, size: int) -> None:
     """Answer one black image: most networks say only then that it is too small for them."""

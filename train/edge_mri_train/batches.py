@@ -32,6 +32,9 @@ class Batch:
         masks: `(N, 1, S, S)` float in 0..1, where a lesion is; 0 where that is not known.
         outlined: `(N,)` bool, whether it is known.
         weights: `(N,)` float, weight of each image in the loss.
+        others: `(N, K)` bool, what the label of the image it was mixed with allows; `allowed` again
+            for an image by itself.
+        shares: `(N,)` float in 0..1, share of `allowed` in the loss; `others` has the rest.
     """
 
     images: torch.Tensor
@@ -39,13 +42,23 @@ class Batch:
     masks: torch.Tensor
     outlined: torch.Tensor
     weights: torch.Tensor
+    others: torch.Tensor
+    shares: torch.Tensor
 
     def to(self, device: torch.device) -> "Batch":
         """Return the batch on a device."""
         return Batch(
             *(
                 one.to(device, non_blocking=True)
-                for one in (self.images, self.allowed, self.masks, self.outlined, self.weights)
+                for one in (
+                    self.images,
+                    self.allowed,
+                    self.masks,
+                    self.outlined,
+                    self.weights,
+                    self.others,
+                    self.shares,
+                )
             )
         )
 
@@ -109,9 +122,12 @@ class Batches:
             for place, position in zip(places, positions.tolist(), strict=True)
         ]
         allowed = self._allowed[positions].copy()
+        others = allowed.copy()
         for row, view in enumerate(views):
+            if view.donor is not None:
+                others[row] = self._allowed[view.donor]
             if view.is_pasted:
-                allowed[row] = self._pasted(allowed[row])
+                allowed[row], others[row] = self._pasted(allowed[row]), self._pasted(others[row])
         size = views[0].image.shape
         unknown = np.zeros(size, np.float32)
         return Batch(
@@ -124,6 +140,8 @@ class Batches:
             ),
             torch.tensor([view.mask is not None for view in views]),
             torch.from_numpy(self._weights[positions]),
+            torch.from_numpy(others),
+            torch.tensor([view.share for view in views]),
         )
 
     def _pasted(self, allowed: NDArray[np.bool_]) -> NDArray[np.bool_]:

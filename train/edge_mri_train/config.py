@@ -42,6 +42,7 @@ class TrainConfig:
         tumor_free: Share of tumour-free images that an epoch draws; None: as they come.
         lesion_weight: Share of the outlines in the loss of a network with a lesion map.
         label_weight: Share of the labels in it.
+        dropout: Probability of the network's dropout layers; None: the network's own.
         distill: Checkpoints of teachers.
         distill_weight: Share of the teachers' answers in the loss.
         ema: Decay a step of the averaged weights that are validated and kept; 0: none.
@@ -75,6 +76,7 @@ class TrainConfig:
     tumor_free: float | None = None
     lesion_weight: float = 1.0
     label_weight: float = 1.0
+    dropout: float | None = None
     distill: tuple[str, ...] = ()
     distill_weight: float = 1.0
     ema: float = 0.0
@@ -105,6 +107,7 @@ class TrainConfig:
             "ema": self.ema,
             "warm_up": self.warm_up,
             "tumor_free": 0.5 if self.tumor_free is None else self.tumor_free,
+            "dropout": self.dropout or 0.0,
         }
         for name, share in shares.items():
             if not 0 <= share < 1:

@@ -37,6 +37,7 @@ def marginal_loss(
     masks: torch.Tensor,
     smoothing: float = 0.0,
     weights: torch.Tensor | None = None,
+    mixed: tuple[torch.Tensor, torch.Tensor] | None = None,
 ) -> torch.Tensor:
     """Return the mean loss of a batch.
 
@@ -45,8 +46,17 @@ def marginal_loss(
         masks: `(N, K)` bool, the classes that each image's label allows.
         smoothing: Weight of a uniform target over all classes, 0 to 1 (label smoothing).
         weights: `(N,)` weight of each image in the mean; None: all alike.
+        mixed: `(N, K)` bool, what a second label of each image allows, and `(N,)` the share of the
+            first, 0 to 1; None: each image has one.
     """
     log_probabilities = logits.log_softmax(dim=1)
-    allowed = log_probabilities.masked_fill(~masks, -torch.inf).logsumexp(dim=1)
+    allowed = _log_sum(log_probabilities, masks)
+    if mixed is not None:
+        others, shares = mixed
+        allowed = shares * allowed + (1 - shares) * _log_sum(log_probabilities, others)
     loss = -(1 - smoothing) * allowed - smoothing * log_probabilities.mean(dim=1)
     return loss.mean() if weights is None else (loss * weights).sum() / weights.sum()
+
+
+def _log_sum(log_probabilities: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+    return log_probabilities.masked_fill(~masks, -torch.inf).logsumexp(dim=1)

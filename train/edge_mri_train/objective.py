@@ -64,7 +64,7 @@ class Objective(nn.Module):
         logits = self.network(images) if answer is None else answer.log_probabilities()
         logits = logits.float()
         loss = weights.labels * marginal_loss(
-            logits, batch.allowed, weights.smoothing, batch.weights
+            logits, batch.allowed, weights.smoothing, batch.weights, (batch.others, batch.shares)
         )
         if answer is not None and weights.lesion:
             loss = loss + weights.lesion * lesion_loss(answer.lesion.float(), batch)

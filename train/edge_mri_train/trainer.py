@@ -17,9 +17,8 @@ from edge_mri.atomic import atomic_path, write_json
 from edge_mri.errors import DeviceError, OptionError
 from edge_mri.preprocess import PreprocessSpec
 from edge_mri.progress import Progress
-from edge_mri_train.architectures import build, normalise
-from edge_mri_train.augmentation.lesions import LesionBank
-from edge_mri_train.augmentation.pipeline import Augmentation
+from edge_mri_train.architectures import build, normalise, set_dropout
+from edge_mri_train.augmentation.pipeline import Augmentation, Donors
 from edge_mri_train.averaged import averaged
 from edge_mri_train.batches import Batches
 from edge_mri_train.checkpoint import Checkpoint, save_state
@@ -92,6 +91,8 @@ class Trainer:
         require_all_types("validation", self.val_samples, self.space)
         torch.manual_seed(config.seed)
         self.network = build(config.arch, len(self.space.classes), config.image_size)
+        if config.dropout is not None:
+            set_dropout(self.network, config.dropout)
         if config.refit and not isinstance(self.network, LesionNetwork):
             raise OptionError(
                 f"refit fits the last layers of a network with a lesion map, and {config.arch} "
@@ -107,11 +108,11 @@ class Trainer:
         self.val = Slices.load(self.val_samples, self.spec, "validation images", self.progress)
         self.order = Order(self.train.labels, config)
         self.steps = self.order.steps
-        bank = LesionBank(self.train.pixels[:, 0], self.train.masks)
+        donors = Donors.of(self.train.pixels[:, 0], self.train.masks)
         self.batches = Batches(
             self.train,
             self.space,
-            Augmentation(config.augment, bank),
+            Augmentation(config.augment, donors),
             self.order.loss_weights,
             config.seed,
         )

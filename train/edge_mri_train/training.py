@@ -22,7 +22,7 @@ from edge_mri.atomic import atomic_path
 from edge_mri.preprocess import PreprocessSpec
 from edge_mri.progress import NoProgress, Progress
 from edge_mri_train.augmentation.contact_sheet import draw_contact_sheet
-from edge_mri_train.augmentation.lesions import LesionBank
+from edge_mri_train.augmentation.pipeline import Donors
 from edge_mri_train.checkpoint import load_state
 from edge_mri_train.config import TrainConfig
 from edge_mri_train.dividing import divided
@@ -91,11 +91,11 @@ def show_augmentation(config: TrainConfig, path: Path, progress: Progress) -> No
     samples = [row.sample for row in rows if row.sample.split == TRAIN]
     chosen = random.Random(config.seed).sample(samples, min(len(samples), _SHEET_SOURCES))
     slices = Slices.load(chosen, PreprocessSpec(config.image_size), "images", progress)
-    bank = LesionBank(slices.pixels[:, 0], slices.masks)
+    donors = Donors.of(slices.pixels[:, 0], slices.masks)
     order = sorted(range(len(slices)), key=lambda one: slices.has_lesion(one), reverse=True)
     shown = [*order[: _SHEET_IMAGES // 2], *order[-(_SHEET_IMAGES // 2) :]]
     views = [slices.view(one) for one in shown]
-    draw_contact_sheet(views, config.augment, bank, config.seed, path)
+    draw_contact_sheet(views, config.augment, donors, config.seed, path)
 
 
 def _of_first(ranks: Ranks, progress: Progress) -> Progress:

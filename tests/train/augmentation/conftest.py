@@ -6,6 +6,7 @@ import pytest
 from edge_mri.labels import parse_folder_name
 from edge_mri.phantom import draw_phantom
 from edge_mri_train.augmentation.lesions import LesionBank
+from edge_mri_train.augmentation.pipeline import Donors
 from edge_mri_train.augmentation.view import View
 
 SIZE = 96
@@ -36,7 +37,12 @@ def with_lesion() -> list[View]:
 
 
 @pytest.fixture(scope="session")
-def bank(free, with_lesion) -> LesionBank:
+def donors(free, with_lesion) -> Donors:
     views = [*free, *with_lesion]
     images = np.stack([np.round(view.image * 255).astype(np.uint8) for view in views])
-    return LesionBank(images, [(view.mask * 255).astype(np.uint8) for view in views])
+    return Donors.of(images, [(view.mask * 255).astype(np.uint8) for view in views])
+
+
+@pytest.fixture(scope="session")
+def bank(donors) -> LesionBank:
+    return donors.bank

@@ -9,6 +9,7 @@ from edge_mri.errors import OptionError
 from edge_mri_train.augmentation.pipeline import Augmentation, AugmentConfig
 from edge_mri_train.augmentation.view import View
 
+SIZE = 96  # of the phantoms in conftest.py
 NAMES = list(asdict(AugmentConfig()))
 EVERYTHING = AugmentConfig(**dict.fromkeys(NAMES, 1.0))
 INTENSITY = ["curve", "contrast", "bias_field", "blur", "resolution", "noise", "jpeg", "decoy"]
@@ -23,16 +24,16 @@ def rng(seed: int = 0) -> np.random.Generator:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_change_can_be_made_alone_and_changes_the_image(name, free, bank):
-    changed = [Augmentation(alone(name), bank)(view, rng(n)) for n, view in enumerate(free)]
+def test_each_change_can_be_made_alone_and_changes_the_image(name, free, donors):
+    changed = [Augmentation(alone(name), donors)(view, rng(n)) for n, view in enumerate(free)]
     moved = [
         float(np.abs(one.image - view.image).max()) for one, view in zip(changed, free, strict=True)
     ]
     assert max(moved) > 0.02
 
 
-def test_a_change_that_is_switched_off_is_never_made(free, bank):
-    nothing = Augmentation(AugmentConfig.none(), bank)
+def test_a_change_that_is_switched_off_is_never_made(free, donors):
+    nothing = Augmentation(AugmentConfig.none(), donors)
     for view in free:
         assert nothing(view, rng()) is view
 
@@ -46,10 +47,11 @@ def test_a_change_is_made_as_often_as_it_says(share, free):
 
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32), size=st.sampled_from([32, 64, 96]), level=st.floats(0, 1))
-def test_values_stay_in_0_to_1_whatever_the_image(bank, seed, size, level):
+def test_values_stay_in_0_to_1_whatever_the_image(donors, seed, size, level):
     noise = rng(seed).random((size, size)).astype(np.float32)
     for image in (noise, np.full((size, size), level, np.float32)):
-        view = Augmentation(EVERYTHING, bank)(View(image, np.zeros_like(image)), rng(seed))
+        givers = donors if size == SIZE else None  # whole images mix with those of their size
+        view = Augmentation(EVERYTHING, givers)(View(image, np.zeros_like(image)), rng(seed))
         for plane in (view.image, view.mask):
             assert plane.dtype == np.float32
             assert plane.shape == (size, size)
@@ -58,23 +60,23 @@ def test_values_stay_in_0_to_1_whatever_the_image(bank, seed, size, level):
             assert plane.max() <= 1
 
 
-def test_the_generator_decides(with_lesion, bank):
-    changes = Augmentation(EVERYTHING, bank)
+def test_the_generator_decides(with_lesion, donors):
+    changes = Augmentation(EVERYTHING, donors)
     one, again, other = (changes(with_lesion[0], rng(seed)) for seed in (5, 5, 6))
     assert np.array_equal(one.image, again.image)
     assert not np.array_equal(one.image, other.image)
 
 
-def test_the_original_is_left_alone(free, bank):
+def test_the_original_is_left_alone(free, donors):
     before = free[0].image.copy(), free[0].mask.copy()
-    Augmentation(EVERYTHING, bank)(free[0], rng())
+    Augmentation(EVERYTHING, donors)(free[0], rng())
     assert np.array_equal(free[0].image, before[0])
     assert np.array_equal(free[0].mask, before[1])
 
 
 @pytest.mark.parametrize("name", INTENSITY)
-def test_what_changes_intensity_moves_no_lesion(name, with_lesion, bank):
-    view = Augmentation(alone(name), bank)(with_lesion[0], rng())
+def test_what_changes_intensity_moves_no_lesion(name, with_lesion, donors):
+    view = Augmentation(alone(name), donors)(with_lesion[0], rng())
     assert np.array_equal(view.mask, with_lesion[0].mask)
     assert not view.is_pasted
 
@@ -87,8 +89,8 @@ def test_the_lesion_moves_with_the_image(name, with_lesion):
         assert np.allclose(moved.image, moved.mask, atol=1e-6)
 
 
-def test_an_image_nobody_outlined_stays_without_outline(free, bank):
-    view = Augmentation(EVERYTHING, bank)(View(free[0].image, None), rng())
+def test_an_image_nobody_outlined_stays_without_outline(free, donors):
+    view = Augmentation(EVERYTHING, donors)(View(free[0].image, None), rng())
     assert view.mask is None
     assert not view.is_pasted
 

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from edge_mri.atomic import atomic_path
 from edge_mri.errors import OutputError
-from edge_mri_train.augmentation.lesions import LesionBank
-from edge_mri_train.augmentation.pipeline import Augmentation, AugmentConfig
+from edge_mri_train.augmentation.pipeline import Augmentation, AugmentConfig, Donors
 from edge_mri_train.augmentation.view import View
 
 _CAPTION_PX = 110
@@ -22,14 +21,14 @@ _OUTLINE = (80, 200, 255)  # BGR
 
 
 def draw_contact_sheet(
-    views: list[View], config: AugmentConfig, bank: LesionBank | None, seed: int, path: Path
+    views: list[View], config: AugmentConfig, donors: Donors | None, seed: int, path: Path
 ) -> None:
     """Write a PNG: a column for each image, a row for each change that the configuration makes.
 
     Args:
         views: The images, all of one size.
         config: How often each change is made; those at 0 get no row.
-        bank: What to paste from.
+        donors: What to paste and to mix with.
         seed: Of the changes.
         path: The picture.
     """
@@ -40,7 +39,8 @@ def draw_contact_sheet(
     sheet = np.concatenate(
         [
             _row(
-                caption, [_changed(view, one, bank, (seed, row, n)) for n, view in enumerate(views)]
+                caption,
+                [_changed(view, one, donors, (seed, row, n)) for n, view in enumerate(views)],
             )
             for row, (caption, one) in enumerate(rows)
         ]
@@ -53,9 +53,9 @@ def draw_contact_sheet(
 
 
 def _changed(
-    view: View, config: AugmentConfig, bank: LesionBank | None, seed: tuple[int, ...]
+    view: View, config: AugmentConfig, donors: Donors | None, seed: tuple[int, ...]
 ) -> View:
-    return Augmentation(config, bank)(view, np.random.default_rng(seed))
+    return Augmentation(config, donors)(view, np.random.default_rng(seed))
 
 
 def _row(caption: str, views: list[View]) -> NDArray[np.uint8]:

@@ -1,9 +1,10 @@
 """The augmentation as a whole: which change comes when, and how often."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_mri.errors import OptionError
 from edge_mri_train.augmentation.extraction import extract_brain
@@ -18,6 +19,7 @@ from edge_mri_train.augmentation.intensity import (
     resolution,
 )
 from edge_mri_train.augmentation.lesions import LesionBank
+from edge_mri_train.augmentation.mixing import Mixer
 from edge_mri_train.augmentation.view import View
 
 Change = Callable[[View, np.random.Generator], View]
@@ -28,6 +30,8 @@ class AugmentConfig:
     """How often each change is made, 0 (never) to 1 (always).
 
     Attributes:
+        mixup: Blended with another training image, labels too.
+        cutmix: A rectangle of another training image put in, labels mixed by area.
         paste: A lesion pasted into a tumour-free slice; needs outlines.
         decoy: Harmless tissue or spots pasted.
         extract: Skull and scalp blacked out.
@@ -42,6 +46,8 @@ class AugmentConfig:
         jpeg: Artefacts of a JPEG file.
     """
 
+    mixup: float = 0.0
+    cutmix: float = 0.0
     paste: float = 0.0
     decoy: float = 0.0
     extract: float = 0.0
@@ -66,16 +72,34 @@ class AugmentConfig:
         return cls(**dict.fromkeys(asdict(cls()), 0.0))
 
 
+@dataclass(frozen=True)
+class Donors:
+    """What training images give to others.
+
+    Attributes:
+        bank: Lesions and harmless tissue.
+        mixer: Whole images.
+    """
+
+    bank: LesionBank
+    mixer: Mixer
+
+    @classmethod
+    def of(cls, images: NDArray[np.uint8], masks: Sequence[NDArray[np.uint8] | None]) -> "Donors":
+        """Let `(N, S, S)` uint8 images give, with N masks as `LesionBank` takes them."""
+        return cls(LesionBank(images, masks), Mixer(images, masks))
+
+
 class Augmentation:
     """Changes images at random, each change as often as the configuration says.
 
     Args:
         config: How often.
-        bank: What to paste from.
+        donors: What to paste and to mix with; None: neither is done.
     """
 
-    def __init__(self, config: AugmentConfig, bank: LesionBank | None = None) -> None:
-        if bank is None or not bank.can_paste:
+    def __init__(self, config: AugmentConfig, donors: Donors | None = None) -> None:
+        if donors is None or not donors.bank.can_paste:
             config = replace(config, paste=0.0, decoy=0.0)
         changes: dict[str, Change] = {
             "extract": extract_brain,
@@ -89,8 +113,13 @@ class Augmentation:
             "noise": noise,
             "jpeg": jpeg,
         }
-        if bank is not None:
-            changes = {"paste": bank.paste, "decoy": bank.decoy} | changes
+        if donors is not None:
+            changes = {
+                "mixup": donors.mixer.mixup,
+                "cutmix": donors.mixer.cutmix,
+                "paste": donors.bank.paste,
+                "decoy": donors.bank.decoy,
+            } | changes
         self._changes = [
             (change, often) for name, change in changes.items() if (often := getattr(config, name))
         ]

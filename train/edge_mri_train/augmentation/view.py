@@ -17,11 +17,15 @@ class View:
         image: `(S, S)` float32 in 0..1.
         mask: `(S, S)` float32 in 0..1, where a lesion is; None where it is not known.
         is_pasted: A lesion was pasted into an image without one: its type is nobody's.
+        donor: Position of the training image that it was mixed with; None: it is by itself.
+        share: Of the label in the loss; the donor's label has the rest.
     """
 
     image: Plane
     mask: Plane | None
     is_pasted: bool = False
+    donor: int | None = None
+    share: float = 1.0
 
 
 def head(image: Plane) -> NDArray[np.uint8]:
