@@ -210,7 +210,7 @@ def test_a_change_there_is_not_is_refused_with_the_list(phantoms, switch):
     result = run("--data", phantoms, *QUICK, "--augment-with", switch)
     assert result.exit_code == 2
     assert result.stderr.startswith(
-        f"Error: --augment-with {switch!r}; expected NAME=SHARE with a name of mixup, cutmix, paste, "
+        f"Error: --augment-with {switch!r}; expected NAME=SHARE with a name of mixup, cutmix, "
     )
 
 
