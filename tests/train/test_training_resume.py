@@ -5,7 +5,7 @@ from contextlib import contextmanager
 import pytest
 
 from edge_mri.progress import NoProgress
-from edge_mri_train import trainer
+from edge_mri_train import history as run_history
 from edge_mri_train.errors import RunFolderError
 from edge_mri_train.training import resume, train
 
@@ -49,8 +49,8 @@ def test_a_run_killed_while_it_writes_ends_as_if_it_had_not_been(
             raise KeyboardInterrupt
         draw(history, path)
 
-    draw = trainer.draw_curves
-    monkeypatch.setattr(trainer, "draw_curves", interrupted)
+    draw = run_history.draw_curves
+    monkeypatch.setattr(run_history, "draw_curves", interrupted)
     with pytest.raises(KeyboardInterrupt):
         train(tiny(), tmp_path / "run", NoProgress())
     monkeypatch.undo()

@@ -1,6 +1,5 @@
 """One run's network, images and state: the epochs, and what is kept after each."""
 
-import csv
 import math
 import time
 from collections.abc import Sequence
@@ -13,7 +12,6 @@ import torch
 from torch import nn
 
 from edge_mri import __version__
-from edge_mri.atomic import atomic_path, write_json
 from edge_mri.errors import DeviceError, OptionError
 from edge_mri.preprocess import PreprocessSpec
 from edge_mri.progress import Progress
@@ -23,15 +21,16 @@ from edge_mri_train.averaged import averaged
 from edge_mri_train.batches import Batches
 from edge_mri_train.checkpoint import Checkpoint, save_state
 from edge_mri_train.config import TrainConfig
-from edge_mri_train.curves import draw_curves
 from edge_mri_train.distillation import load_teachers
 from edge_mri_train.dividing import label_space, require_all_types
 from edge_mri_train.errors import RunFolderError
 from edge_mri_train.folders import Sample
+from edge_mri_train.history import Epoch, epoch_line, validation_line, write_history
 from edge_mri_train.initial_weights import load_initial_weights
 from edge_mri_train.last_layers import refit_last_layers
 from edge_mri_train.networks.lesion_network import LesionNetwork
 from edge_mri_train.objective import Objective, Weights
+from edge_mri_train.optimizer import adamw, one_cycle
 from edge_mri_train.order import Order
 from edge_mri_train.ranks import Ranks
 from edge_mri_train.runs import CHECKPOINT, LAST
@@ -39,10 +38,7 @@ from edge_mri_train.slices import Slices
 from edge_mri_train.validation import validate
 
 _STATISTICS_IMAGES = 256
-_SHORTEST_SCHEDULE = 6  # steps; torch divides by zero when the rise is a single one
 _PRIVATE = ("data", "device", "distill", "index", "init_weights", "split")
-
-History = list[dict[str, Any]]
 
 
 def resolve_device(name: str, ranks: Ranks | None = None) -> torch.device:
@@ -99,7 +95,7 @@ class Trainer:
                 "has none; leave it out of the recipe"
             )
         self.teachers = load_teachers(config.distill, self.space, self.spec)
-        self.history: History = []
+        self.history: list[Epoch] = []
 
     def start(self, state: dict[str, Any] | None = None) -> None:
         """Load images and starting weights, or the state after an epoch."""
@@ -134,15 +130,8 @@ class Trainer:
             step.compile()
         self.objective = self.ranks.wrap(step, self.device)
         self.average = averaged(self.network, config.ema) if config.ema else None
-        self.optimizer = torch.optim.AdamW(
-            _parameter_groups(self.network, config), config.learning_rate
-        )
-        self.scheduler = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimizer,
-            config.learning_rate,
-            total_steps=max(config.epochs * self.steps, _SHORTEST_SCHEDULE),
-            pct_start=config.warm_up,
-        )
+        self.optimizer = adamw(self.network, config)
+        self.scheduler = one_cycle(self.optimizer, config, config.epochs * self.steps)
         if state is not None:
             self.network.load_state_dict(state["network"])
             self.optimizer.load_state_dict(state["optimizer"])
@@ -182,7 +171,7 @@ class Trainer:
         entry = {**before, **validate(network, self.val, self.space, self.device), "refit": True}
         better = entry["score"] > before["score"]
         self.progress.say(
-            f"last layers fitted anew: {_figures(entry)}"
+            f"last layers fitted anew: {validation_line(entry)}"
             + ("" if better else ", no better than before: left as they were")
         )
         if better:
@@ -229,9 +218,9 @@ class Trainer:
         if entry["score"] > best:
             self._save_checkpoint(entry, self.kept)
         self._save_progress()
-        self.progress.say(_line(entry, self.config.epochs, is_best=entry["score"] > best))
+        self.progress.say(epoch_line(entry, self.config.epochs, is_best=entry["score"] > best))
 
-    def _save_checkpoint(self, entry: dict[str, Any], network: nn.Module) -> None:
+    def _save_checkpoint(self, entry: Epoch, network: nn.Module) -> None:
         config = asdict(self.config)
         for private in _PRIVATE:
             del config[private]
@@ -257,15 +246,7 @@ class Trainer:
 
     def _save_progress(self) -> None:
         """Write history and curves, then the state: what is killed between is done again."""
-        write_json(self.history, self.out / "history.json")
-        with (
-            atomic_path(self.out / "history.csv") as temporary,
-            temporary.open("w", newline="", encoding="utf-8") as file,
-        ):
-            table = csv.DictWriter(file, list(self.history[0]))
-            table.writeheader()
-            table.writerows(self.history)
-        draw_curves(self.history, self.out / "curves.png")
+        write_history(self.history, self.out)
         save_state(
             {
                 "network": self.network.state_dict(),
@@ -276,31 +257,3 @@ class Trainer:
             },
             self.out / LAST,
         )
-
-
-def _parameter_groups(network: nn.Module, config: TrainConfig) -> list[dict[str, Any]]:
-    """Weight decay for matrices and kernels, none for norms and biases."""
-    parameters = [one for one in network.parameters() if one.requires_grad]
-    return [
-        {
-            "params": [one for one in parameters if one.ndim > 1],
-            "weight_decay": config.weight_decay,
-        },
-        {"params": [one for one in parameters if one.ndim <= 1], "weight_decay": 0.0},
-    ]
-
-
-def _line(entry: dict[str, Any], epochs: int, *, is_best: bool) -> str:
-    return (
-        f"epoch {entry['epoch']:>3}/{epochs}  loss {entry['train_loss']:.3f}  "
-        f"{_figures(entry)}  {entry['seconds']:.0f} s" + ("  best" if is_best else "")
-    )
-
-
-def _figures(entry: dict[str, Any]) -> str:
-    plane, found = entry["plane_balanced_accuracy"], entry["lesions_found"]
-    return (
-        f"val {entry['val_loss']:.3f}  type {100 * entry['type_balanced_accuracy']:.2f} %"
-        + (f"  plane {100 * plane:.2f} %" if plane is not None else "")
-        + (f"  lesions found {100 * found:.1f} %" if found is not None else "")
-    )
