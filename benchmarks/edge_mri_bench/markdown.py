@@ -8,6 +8,7 @@ from edge_mri.atomic import atomic_path
 from edge_mri.errors import OutputError
 from edge_mri_bench import wording
 from edge_mri_bench.backends import EAGER
+from edge_mri_bench.floor import floor_text
 from edge_mri_bench.record import Record
 from edge_mri_bench.results import REFERENCE
 from edge_mri_bench.stages import DECODE, END_TO_END, PREPROCESS, inference
@@ -65,6 +66,7 @@ def _head(record: Record) -> str:
         f"{record['settings']['calls']} calls; revision {record['revision'] or 'unknown'}, "
         f"{record['created']}",
         f"- Versions: {', '.join(f'{key} {value}' for key, value in named.items())}",
+        *([f"- Held to the {floor_text(record['floor'])}"] if record.get("floor") else []),
     ]
     return "\n".join(lines)
 
