@@ -22,20 +22,14 @@ class CpuKind:
     Attributes:
         says: What a CPU of it has or lacks, after "this CPU".
         floor: Times as fast as the reference.
-        multiplies: How ONNX Runtime multiplies INT8 there; nothing where it was not measured.
     """
 
     says: str
     floor: float
-    multiplies: str = ""
 
 
 VNNI = CpuKind("has VNNI", 8.0)
-AVX2 = CpuKind(
-    "has no VNNI",
-    5.0,
-    "without VNNI an INT8 product takes three instructions, so that INT8 gains less over FP32",
-)
+AVX2 = CpuKind("has no VNNI", 5.0)
 ARM = CpuKind("is an ARM one, of which none was measured", 3.0)
 OTHER = CpuKind("shows neither VNNI nor AVX2", 3.0)
 

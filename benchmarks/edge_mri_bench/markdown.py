@@ -153,18 +153,12 @@ def _resources(record: Record) -> str:
 
 
 def _bounds(record: Record) -> str:
-    limits = record["limits"]
     lines = [
         f"- {row['row']}: {row['bound']}" + (f" ({row['note']})" if row["note"] else "")
         for row in record["rows"]
         if row["bound"]
     ]
-    head = (
-        f"The bare grey decode of these files takes {limits['grey_decode']['median_ms']:.3f} ms; "
-        f"the core's INT8 peak is {limits['int8_peak_gmacs']:.0f} billion multiply-accumulates "
-        "a second (dense QLinearConv). Shares are of the shortest times.\n\n"
-    )
-    return head + "\n".join(lines)
+    return f"{wording.limits_line(record)}\n\n" + "\n".join(lines)
 
 
 def _left_out(record: Record) -> str:

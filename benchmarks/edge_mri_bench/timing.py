@@ -1,8 +1,10 @@
 """The second phase of a run: all steps of all backends, and the physics, in interleaved rounds."""
 
+from collections.abc import Sequence
+
 from edge_mri_bench.bounds import explain
 from edge_mri_bench.noise import Reference
-from edge_mri_bench.physics import GREY_DECODE, LIMIT, grey_decode_cell, peak_kernels
+from edge_mri_bench.physics import GREY_DECODE, LIMIT, Kernel, grey_decode_cell, peak_kernels
 from edge_mri_bench.pinning import pinned
 from edge_mri_bench.rounds import Cell, Rounds
 from edge_mri_bench.run import Run
@@ -11,7 +13,14 @@ from edge_mri_bench.statistics import summarise
 from edge_mri_train.errors import first_line
 
 _NOISE = ("noise", "reference")
-_INT8 = ("ort-int8", "openvino-int8", "openvino-nncf")
+_PRECISIONS = {
+    "ort-int8": "int8",
+    "openvino-int8": "int8",
+    "openvino-nncf": "int8",
+    "ort-fp32": "fp32",
+    "openvino-fp32": "fp32",
+    "pytorch": "fp32",
+}
 _START_GUESS_S = 4.0
 
 
@@ -38,7 +47,7 @@ def time_steps(run: Run) -> None:
             record["settings"]["rounds_done"] = timed.done
             if timed.done:
                 record["noise"] = reference.verdict(samples[_NOISE])
-                _limits(run, {kernel.cell.stage: kernel.macs for kernel in kernels})
+                _limits(run, kernels)
                 _rows(run)
     if record["noise"]["noisy"]:
         run.progress.say(record["noise"]["warning"])
@@ -70,23 +79,29 @@ def _estimate(run: Run, round_s: float) -> None:
     run.progress.say(f"About {sum(parts.values()) / 60:.1f} minutes to go ({shown}).")
 
 
-def _limits(run: Run, macs: dict[str, int]) -> None:
+def _limits(run: Run, kernels: Sequence[Kernel]) -> None:
     samples = run.measured.stages
-    kernels = {stage: macs[stage] / 1e6 / summarise(samples[LIMIT, stage]).min_ms for stage in macs}
-    run.record["limits"] = {
-        GREY_DECODE: summarise(samples[LIMIT, GREY_DECODE]).to_dict(),
-        "int8_peak_gmacs": round(max(kernels.values()), 1),
-        "int8_kernels_gmacs": {stage: round(value, 1) for stage, value in kernels.items()},
-    }
+    limits = {GREY_DECODE: summarise(samples[LIMIT, GREY_DECODE]).to_dict()}
+    for precision in ("int8", "fp32"):
+        reached = {
+            kernel.cell.stage: round(kernel.macs / 1e6 / samples[kernel.cell.key].min(), 1)
+            for kernel in kernels
+            if kernel.precision == precision
+        }
+        limits |= {
+            f"{precision}_peak_gmacs": max(reached.values()),
+            f"{precision}_kernels_gmacs": reached,
+        }
+    run.record["limits"] = limits
 
 
 def _rows(run: Run) -> None:
-    peak = run.record["limits"]["int8_peak_gmacs"]
     for name, row in run.rows.items():
         row["stages"] = {
             stage: summarise(values).to_dict()
             for (owner, stage), values in run.measured.stages.items()
             if owner == name
         }
-        macs = row["macs"] if row["backend"] in _INT8 else None
-        row["bound"] = explain(row["stages"], macs, peak, row["layers"])
+        precision = _PRECISIONS.get(row["backend"])
+        peak = run.record["limits"][f"{precision}_peak_gmacs"] if precision else None
+        row["bound"] = explain(row["stages"], row["macs"], peak, row["layers"], precision or "")

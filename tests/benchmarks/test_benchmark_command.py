@@ -49,6 +49,8 @@ def test_a_run_measures_all_of_it(record):
     assert own["peak_bytes"] < eager["peak_bytes"]
     assert own["environment_bytes"] < eager["environment_bytes"]
     assert record["limits"]["int8_peak_gmacs"] > 1
+    assert record["limits"]["fp32_peak_gmacs"] > 1
+    assert own["macs"] > 1e6
     assert record["machine"]["fingerprint"]
     assert record["noise"]["noisy"] in (True, False)
     (grown,) = record["scaling"].values()

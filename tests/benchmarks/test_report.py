@@ -57,6 +57,14 @@ def test_markdown_tells_every_row_goal_and_what_is_left_out(record):
         assert len({line.count("|") for line in table.strip().splitlines()}) == 1
 
 
+def test_the_physics_say_what_int8_can_win_on_this_cpu(record):
+    record["machine"]["features"] = ["avx2"]
+    record["limits"] |= {"int8_peak_gmacs": 88.0, "fp32_peak_gmacs": 44.0}
+    assert "2.0 times FP32's 44, and this CPU has no VNNI" in markdown(record)
+    del record["limits"]["fp32_peak_gmacs"]  # as in records of earlier versions
+    assert "is 88 billion multiply-accumulates a second (dense QLinearConv)." in markdown(record)
+
+
 def test_a_noisy_run_says_so_first(record):
     record["noise"] |= {"noisy": True, "warning": "Too noisy to trust absolute times: it was."}
     assert markdown(record).startswith("**Too noisy to trust absolute times: it was.**\n")
