@@ -98,6 +98,9 @@ def comparison_tables(compared: dict[str, Any]) -> str:
             ]
             for one in compared["absolute"]
         ]
+        if compared["noisy"]:
+            warning = "One of the two runs was too noisy to trust absolute times: read the ratios."
+            lines += ["", warning]
         lines += ["", table(["same machine", "stage", "before, ms", "now, ms", "change"], rows)]
     for title, key in (("Only now", "only_now"), ("Only before", "only_before")):
         if compared[key]:

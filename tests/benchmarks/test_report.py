@@ -3,10 +3,12 @@
 import re
 import shutil
 import subprocess
+from copy import deepcopy
 from xml.etree import ElementTree
 
 import pytest
 
+from edge_mri_bench.comparison import compare
 from edge_mri_bench.markdown import END, START, markdown, write_markdown
 from edge_mri_bench.page import write_benchmark_page, write_plots
 from edge_mri_bench.plots import figures
@@ -87,6 +89,34 @@ def test_the_page_stands_alone(scored, tmp_path):
     assert text.count("<svg") == 5  # accuracy, steps, folders, memory, networks
     for part in ("Goals: ", "Accuracy against latency", "Where the time goes", "All backends"):
         assert part in text
+
+
+def test_the_page_compares_what_the_markdown_compares(record, tmp_path):
+    before = deepcopy(record)
+    gone = before["rows"].pop()["row"]
+    for row in before["rows"]:
+        row["stages"]["end_to_end"]["median_ms"] *= 2
+    before["noise"]["noisy"] = record["noise"]["noisy"] = False
+    for noisy in (False, True):
+        before["noise"]["noisy"] = noisy
+        compared = compare(record, before)
+        page = tmp_path / "page.html"
+        write_benchmark_page(record, page, compared)
+        for text in (page.read_text(encoding="utf-8"), markdown(record, compared)):
+            assert "-50.0" in text
+            assert f"Only now: {gone}." in text
+            assert ("One of the two runs was too noisy" in text) == noisy
+
+
+def test_a_shape_is_explained_where_there_are_several_networks(scored):
+    def explained():
+        (axes,) = figures(scored)["accuracy"].axes
+        return [text.get_text() for text in axes.get_legend().get_texts()]
+
+    networks = list(dict.fromkeys(row["network"] for row in scored["rows"]))
+    assert explained() == ["edge-mri INT8", "PyTorch eager", *networks]
+    scored["rows"] = [row for row in scored["rows"] if row["network"] == networks[0]]
+    assert explained() == ["edge-mri INT8", "PyTorch eager"]
 
 
 def test_plots_of_a_noisy_run_say_so(scored):
