@@ -6,13 +6,19 @@ from typing import Any
 from edge_mri.errors import EdgeMriError
 from edge_mri.workers import available_threads
 from edge_mri_bench import scaling
+from edge_mri_bench.networks import Network
 from edge_mri_bench.run import Run
+
+
+def growing_row(network: Network) -> str:
+    """Return the row of a network whose growth is measured: its fastest own file."""
+    return f"{network.id}/{'ort-int8' if network.int8 else 'ort-fp32'}"
 
 
 def measure_growth(run: Run) -> None:
     """Measure it by images, resolution, threads and, where wanted, by network."""
     for network in run.networks:
-        row = f"{network.id}/{'ort-int8' if network.int8 else 'ort-fp32'}"
+        row = growing_row(network)
         if row in run.backends and network.model is not None:
             grown: dict[str, Any] = {}
             run.record["scaling"][network.id] = grown

@@ -102,14 +102,16 @@ def _backends(record: Record) -> str:
             [
                 f"{row['network']} {row['label']}",
                 *(f"{whole[key]:.2f}" for key in ("min_ms", "median_ms", "p95_ms", "p99_ms")),
+                f"{100 * whole['spread']:.0f} %",
                 wording.ratio(wording.against(record, row["row"], END_TO_END, own)),
                 wording.ratio(wording.against(record, row["row"], END_TO_END, REFERENCE)),
                 wording.share(score),
                 wording.share(row["agreement"]),
             ]
         )
-    heads = ["end to end, ms", "min", "median", "p95", "p99", "times its own eager PyTorch"]
-    heads += [f"times {REFERENCE}", "type accuracy %", "same type as PyTorch %"]
+    heads = ["end to end, ms", "min", "median", "p95", "p99", "spread"]
+    heads += ["times its own eager PyTorch", f"times {REFERENCE}"]
+    heads += ["type accuracy %", "same type as PyTorch %"]
     return table(heads, rows)
 
 

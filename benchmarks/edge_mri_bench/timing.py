@@ -1,15 +1,19 @@
 """The second phase of a run: all steps of all backends, and the physics, in interleaved rounds."""
 
+import time
 from collections.abc import Sequence
 
 from edge_mri_bench.bounds import explain
+from edge_mri_bench.growing import growing_row
 from edge_mri_bench.noise import Reference
 from edge_mri_bench.physics import GREY_DECODE, LIMIT, Kernel, grey_decode_cell, peak_kernels
 from edge_mri_bench.pinning import pinned
 from edge_mri_bench.rounds import Cell, Rounds
 from edge_mri_bench.run import Run
+from edge_mri_bench.scaling import RESOLUTIONS_PX
 from edge_mri_bench.stages import cells_of
 from edge_mri_bench.statistics import summarise
+from edge_mri_bench.sweep import NETWORKS, SIZES_PX
 from edge_mri_train.errors import first_line
 
 _NOISE = ("noise", "reference")
@@ -22,6 +26,7 @@ _PRECISIONS = {
     "pytorch": "fp32",
 }
 _START_GUESS_S = 4.0
+_EXPORT_GUESS_S = 45.0  # of one network of the sweep
 
 
 def time_steps(run: Run) -> None:
@@ -74,9 +79,31 @@ def _estimate(run: Run, round_s: float) -> None:
         "folders": share / 2 * effort.folder_images * effort.folder_rounds,
         "answers": share / 2 * max(len(run.work.labelled), effort.images),
         "starts": _START_GUESS_S * len(run.backends) * effort.starts,
+        "growth": _growth_s(run),
     }
-    shown = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in parts.items())
+    shown = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in parts.items() if seconds)
     run.progress.say(f"About {sum(parts.values()) / 60:.1f} minutes to go ({shown}).")
+
+
+def _growth_s(run: Run) -> float:
+    """Return the seconds that `growing` will take, by the pace of one image now."""
+    effort, seconds = run.effort, 0.0
+    for network in run.networks:
+        backend = run.backends.get(growing_row(network))
+        if backend is None:
+            continue
+        started = time.perf_counter()
+        backend.answer(run.work.files[0])
+        image_s = time.perf_counter() - started
+        folders = (count * image_s for count in effort.counts)
+        seconds += sum(one for one in folders if one <= effort.counts_limit_s)
+        if effort.resolutions:
+            calls = len(RESOLUTIONS_PX) * effort.rounds * (effort.calls + 1)
+            threads = effort.folder_images * effort.folder_rounds
+            seconds += image_s * (2 * calls + threads)  # end to end, and its steps apart
+    if effort.sweep:
+        seconds += _EXPORT_GUESS_S * (len(NETWORKS) + len(SIZES_PX))
+    return seconds
 
 
 def _limits(run: Run, kernels: Sequence[Kernel]) -> None:

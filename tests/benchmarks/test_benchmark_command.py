@@ -62,6 +62,8 @@ def test_it_says_what_it_left_out(record):
         "accuracy: phantoms are drawings that judge no model; give --data DIR"
         in (record["left_out"])
     )
+    (told,) = (one for one in record["left_out"] if one.endswith("give --checkpoint"))
+    assert told.startswith("accuracy of edge_net@160 in PyTorch, and how often its files answer")
     eager = [row for row in record["rows"] if row["backend"] == "pytorch"]
     assert len(eager) == 2  # its own network, and the reference
     for row in eager:
@@ -100,6 +102,7 @@ def test_a_folder_without_labels_is_timed_alone(cli, tmp_path, picture):
     assert record["rows"][0]["accuracy"] is None
     assert record["rows"][0]["stages"]["end_to_end"]["n"] == 4
     assert "no class folders below --data" in ended.stdout
+    assert re.search(r"About [\d.]+ minutes to go \(rounds .*, growth \d+ s\)", ended.stderr)
 
 
 @pytest.fixture
@@ -360,3 +363,4 @@ def test_a_checkpoint_makes_pytorch_answer_and_the_others_agree_or_not(
         assert row["model_bytes"] == checkpoint.stat().st_size
     assert rows["artemis_cnn@80/pytorch-best"]["agreement"]["share"] == 1
     assert rows["mobilenet_v2@224/pytorch"]["accuracy"] is None
+    assert "give --checkpoint" not in ended.stdout
