@@ -82,7 +82,7 @@ def comparison_tables(compared: dict[str, Any]) -> str:
             f"{one['before']:.3g}",
             f"{one['now']:.3g}",
             f"{100 * one['change']:+.1f} %",
-            one["verdict"] if one["verdict"] == "same" else f"**{one['verdict']}**",
+            f"**{one['verdict']}**" if one["verdict"] in ("slower", "faster") else one["verdict"],
         ]
         for one in compared["ratios"]
     ]
