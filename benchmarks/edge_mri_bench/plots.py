@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from edge_mri_bench.axes import LIMIT_COLOUR, colour, new_figure, plain_numbers
-from edge_mri_bench.bounds import shares
+from edge_mri_bench.bounds import MISFIT, shares
 from edge_mri_bench.growth_plots import by_images, by_memory, by_network, by_resolution, by_threads
 from edge_mri_bench.record import Record
 from edge_mri_bench.stages import END_TO_END
@@ -113,13 +113,14 @@ def steps(record: Record) -> Figure | None:
     figure, axes = new_figure(8.6, 1.3 + 0.42 * len(rows))
     alone = len({row["network"] for row in rows}) == 1
     for position, row in enumerate(rows):
-        left = 0.0
+        left, whole = 0.0, row["stages"][END_TO_END]["median_ms"]
         for step, value in shares(row["stages"]).items():
             label = step if position == 0 else None
             axes.barh(position, value, left=left, color=_STEPS[step], label=label, height=0.66)
             left += value
+        apart = f" (its steps one by one {left:.2f})" if left > MISFIT * whole else ""
         axes.annotate(
-            f"{left:.2f} ms",
+            f"{whole:.2f} ms{apart}",
             (left, position),
             xytext=(5, 0),
             textcoords="offset points",

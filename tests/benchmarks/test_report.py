@@ -120,6 +120,36 @@ def test_a_shape_is_explained_where_there_are_several_networks(scored):
     assert explained() == ["edge-mri INT8", "PyTorch eager"]
 
 
+def test_bars_carry_the_time_of_the_whole_and_tell_steps_that_outlast_it(record):
+    for row in record["rows"]:
+        for stage, value in (
+            ("decode", 1),
+            ("preprocess", 1),
+            ("inference_1", 5),
+            ("end_to_end", 9),
+        ):
+            row["stages"][stage]["median_ms"] = float(value)
+    record["rows"][0]["stages"]["end_to_end"]["median_ms"] = 4.0
+    texts = [text.get_text() for text in figures(record)["steps"].axes[0].texts]
+    assert texts[:3] == ["9.00 ms", "9.00 ms", "4.00 ms (its steps one by one 7.00)"]
+
+
+def test_networks_are_drawn_with_the_peak_of_each_precision(scored):
+    scored["limits"] |= {"int8_peak_gmacs": 88.0, "fp32_peak_gmacs": 44.0}
+    (axes,) = figures(scored)["networks"].axes
+    told = {text.get_text() for text in axes.get_legend().get_texts()}
+    assert {"INT8 peak, 88 GMAC/s", "FP32 peak, 44 GMAC/s"} < told
+
+
+def test_a_page_without_growth_has_no_head_for_it(record, tmp_path):
+    for scaling, there in ((record["scaling"], True), ({"edge_net@160": {}}, False)):
+        page = tmp_path / "page.html"
+        write_benchmark_page(record | {"scaling": scaling}, page)
+        text = page.read_text(encoding="utf-8")
+        assert ("How cost grows" in text) == there
+        assert "<dt>memory</dt><dd>" in text
+
+
 def test_plots_of_a_noisy_run_say_so(scored):
     flags = []
     for noisy in (False, True):
