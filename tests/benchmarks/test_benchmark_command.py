@@ -142,6 +142,27 @@ def test_an_interrupt_leaves_a_partial_record(cli, tmp_path, monkeypatch, phase,
     assert "Partial record" in page.read_text()
 
 
+@pytest.mark.usefixtures("tiny")
+def test_folders_that_were_done_outlive_an_interrupt(cli, tmp_path, monkeypatch):
+    done = []
+
+    def start(model, paths, *, threads):
+        if done:
+            raise KeyboardInterrupt
+        done.append(paths)
+        return Started(first_line_s=1, total_s=2, peak_bytes=3_000_000)
+
+    monkeypatch.setattr("edge_mri_bench.scaling.start_infer", start)
+    file, page = tmp_path / "record.json", tmp_path / "page.html"
+    ended = cli(*QUICK, "--json", file, "--html", page)
+    assert ended.exit_code == 130, ended.output
+    record = json.loads(file.read_text())
+    assert (record["status"], record["interrupted"]) == ("partial", "scaling")
+    (grown,) = record["scaling"].values()
+    assert [one["images"] for one in grown["images"]] == [2]
+    assert "How cost grows" in page.read_text()
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_a_real_run_with_its_record(tmp_path, number):
     file = tmp_path / "record.json"
