@@ -7,6 +7,8 @@ from edge_mri_bench.stages import DECODE, END_TO_END, PREPROCESS, inference
 
 _NEAR_PEAK = 0.5
 _TOLD = 0.1
+MISFIT = 1.1
+"""Steps that take so many times as long as the whole say that the machine was too noisy."""
 
 
 def shares(stages: Mapping[str, Mapping[str, Any]], figure: str = "median_ms") -> dict[str, float]:
@@ -30,6 +32,7 @@ def explain(
     macs: int | None,
     peak_gmacs: float | None,
     layers: Mapping[str, float] | None = None,
+    precision: str = "int8",
 ) -> str:
     """Say in a sentence what bounds one image on one core, by the shortest times.
 
@@ -38,10 +41,18 @@ def explain(
     Args:
         stages: Summaries of the backend's steps.
         macs: Multiply-accumulates of the network; None where not known.
-        peak_gmacs: Billions of INT8 multiply-accumulates a second that the core reaches.
+        peak_gmacs: Billions of multiply-accumulates a second that the core reaches in the network's
+            precision; None where there is no such kernel.
         layers: Shares of the kinds of layers in inference, the largest first; None: not profiled.
+        precision: Of the network, and of that peak.
     """
     steps = shares(stages, "min_ms")
+    whole = stages[END_TO_END]["min_ms"]
+    if sum(steps.values()) > MISFIT * whole:
+        return (
+            f"too noisy to tell: its steps took {sum(steps.values()):.2f} ms one by one, and "
+            f"{whole:.2f} together"
+        )
     largest = max(steps, key=steps.__getitem__)
     share = steps[largest] / sum(steps.values())
     text = f"{largest} takes {100 * share:.0f} % of {sum(steps.values()):.2f} ms"
@@ -59,5 +70,5 @@ def explain(
     kind = "arithmetic" if reached >= _NEAR_PEAK else "something else than arithmetic"
     return (
         f"{text}; {macs / 1e6:.0f} million multiplications need {floor:.2f} ms at this core's "
-        f"INT8 peak, {100 * reached:.0f} % of it is reached: bound by {kind}"
+        f"{precision.upper()} peak, {100 * reached:.0f} % of it is reached: bound by {kind}"
     )

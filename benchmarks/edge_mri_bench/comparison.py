@@ -17,8 +17,9 @@ def compare(record: Record, baseline: Record) -> dict[str, Any]:
     Returns:
         `refused`: why absolute times are not compared, None where they are; `absolute`: medians
         of the same row and stage; `ratios`: how many times as fast as PyTorch, each within its own
-        run, `slower` or `faster` where the intervals do not meet and the change is at least
-        `CHANGE`; `only_now`, `only_before`: rows without a partner.
+        run, `same` where the change is less than `CHANGE`, `unclear` where it is more and the
+        intervals meet, else `slower` or `faster`; `only_now`, `only_before`: rows without a
+        partner.
     """
     now, before = _rows(record), _rows(baseline)
     refused = _refusal(record, baseline)
@@ -88,7 +89,6 @@ def _ratios(record: Record, baseline: Record) -> list[dict[str, Any]]:
         old, new = before[key], now[key]
         change = new["ratio"] / old["ratio"] - 1
         apart = new["ci95"][0] > old["ci95"][1] or new["ci95"][1] < old["ci95"][0]
-        told = apart and abs(change) >= CHANGE
         found.append(
             {
                 "row": key[0],
@@ -99,7 +99,16 @@ def _ratios(record: Record, baseline: Record) -> list[dict[str, Any]]:
                 "now": new["ratio"],
                 "now_ci95": new["ci95"],
                 "change": change,
-                "verdict": ("faster" if change > 0 else "slower") if told else "same",
+                "verdict": _verdict(change, apart=apart),
             }
         )
-    return sorted(found, key=lambda one: (one["verdict"] == "same", one["row"], one["stage"]))
+    order = ["slower", "faster", "unclear", "same"]
+    return sorted(found, key=lambda one: (order.index(one["verdict"]), one["row"], one["stage"]))
+
+
+def _verdict(change: float, *, apart: bool) -> str:
+    if abs(change) < CHANGE:
+        return "same"
+    if not apart:
+        return "unclear"
+    return "faster" if change > 0 else "slower"

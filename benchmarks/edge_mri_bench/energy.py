@@ -1,6 +1,7 @@
 """Energy from the processor's own counters (Linux powercap, RAPL), where the machine has them.
 
-A package's counter covers all its cores and whatever else runs on them.
+A package's counter covers all its cores and whatever else runs on them. The zone `psys` of laptops,
+which covers the packages and the rest of the board, would count them twice, and is left out.
 """
 
 from pathlib import Path
@@ -16,24 +17,27 @@ class EnergyMeter:
     """
 
     def __init__(self, root: Path = POWERCAP) -> None:
-        zones = sorted(root.glob("intel-rapl:[0-9]")) if root.is_dir() else []
         self._zones: list[tuple[Path, int]] = []
         self.reason: str | None = None
-        if not zones:
-            self.reason = "this machine shows no energy counters"
-            return
         try:
-            for zone in zones:
-                limit = int((zone / "max_energy_range_uj").read_text())
-                self._zones.append((zone / "energy_uj", limit))
+            self._zones = [
+                (zone / "energy_uj", int((zone / "max_energy_range_uj").read_text()))
+                for zone in sorted(root.glob("intel-rapl:[0-9]"))
+                if (zone / "name").read_text().startswith("package")
+            ]
             self.read()
         except PermissionError:
             self.reason = "the energy counters may only be read by root"
         except (OSError, ValueError) as error:
             self.reason = f"the energy counters cannot be read: {error}"
+        else:
+            if not self._zones:
+                self.reason = "this machine shows no energy counters"
 
     def read(self) -> list[int]:
-        """Return each package's counter in microjoules."""
+        """Return each package's counter in microjoules; nothing where there is no figure."""
+        if self.reason is not None:
+            return []
         return [int(counter.read_text()) for counter, _ in self._zones]
 
     def joules_since(self, before: list[int]) -> float | None:

@@ -41,8 +41,8 @@ class FloorError(ModelError, ValueError):
 
     exit_code = 1
 
-    def __init__(self, outcome: str, floor: float) -> None:
-        super().__init__(f"{outcome}, the floor is {floor:g}")
+    def __init__(self, outcome: str) -> None:
+        super().__init__(outcome)
 
 
 class ChildError(EdgeMriError, RuntimeError):

@@ -75,7 +75,7 @@ def by_threads(record: Record) -> Figure | None:
 
 
 def by_network(record: Record) -> Figure | None:
-    """Plot inference against multiply-accumulates, and the INT8 peak of the core."""
+    """Plot inference against multiply-accumulates, and the peaks of the core."""
     rows = [row for row in record["scaling"].get("networks", ()) if row["macs"]]
     if not rows:
         return None
@@ -94,14 +94,16 @@ def by_network(record: Record) -> Figure | None:
             fontsize=7.5,
         )
     ends = [min(macs) / 1.5, max(macs) * 1.5]
-    peak = record["limits"]["int8_peak_gmacs"]
-    axes.plot(
-        ends,
-        [one / peak for one in ends],
-        linestyle="--",
-        color=LIMIT_COLOUR,
-        label=f"INT8 peak, {peak:.0f} GMAC/s",
-    )
+    for precision, style in (("int8", "--"), ("fp32", ":")):
+        peak = record["limits"].get(f"{precision}_peak_gmacs")
+        if peak:  # records of earlier versions lack FP32's
+            axes.plot(
+                ends,
+                [one / peak for one in ends],
+                linestyle=style,
+                color=LIMIT_COLOUR,
+                label=f"{precision.upper()} peak, {peak:.0f} GMAC/s",
+            )
     logarithmic(axes)
     axes.set(
         xlabel="million multiply-accumulates", ylabel="ms per image, one core", title="Networks"

@@ -8,6 +8,7 @@ from edge_mri.atomic import atomic_path
 from edge_mri.errors import OutputError
 from edge_mri_bench import wording
 from edge_mri_bench.backends import EAGER
+from edge_mri_bench.floor import floor_text
 from edge_mri_bench.record import Record
 from edge_mri_bench.results import REFERENCE
 from edge_mri_bench.stages import DECODE, END_TO_END, PREPROCESS, inference
@@ -65,6 +66,7 @@ def _head(record: Record) -> str:
         f"{record['settings']['calls']} calls; revision {record['revision'] or 'unknown'}, "
         f"{record['created']}",
         f"- Versions: {', '.join(f'{key} {value}' for key, value in named.items())}",
+        *([f"- Held to the {floor_text(record['floor'])}"] if record.get("floor") else []),
     ]
     return "\n".join(lines)
 
@@ -100,14 +102,16 @@ def _backends(record: Record) -> str:
             [
                 f"{row['network']} {row['label']}",
                 *(f"{whole[key]:.2f}" for key in ("min_ms", "median_ms", "p95_ms", "p99_ms")),
+                f"{100 * whole['spread']:.0f} %",
                 wording.ratio(wording.against(record, row["row"], END_TO_END, own)),
                 wording.ratio(wording.against(record, row["row"], END_TO_END, REFERENCE)),
                 wording.share(score),
                 wording.share(row["agreement"]),
             ]
         )
-    heads = ["end to end, ms", "min", "median", "p95", "p99", "times its own eager PyTorch"]
-    heads += [f"times {REFERENCE}", "type accuracy %", "same type as PyTorch %"]
+    heads = ["end to end, ms", "min", "median", "p95", "p99", "spread"]
+    heads += ["times its own eager PyTorch", f"times {REFERENCE}"]
+    heads += ["type accuracy %", "same type as PyTorch %"]
     return table(heads, rows)
 
 
@@ -151,18 +155,12 @@ def _resources(record: Record) -> str:
 
 
 def _bounds(record: Record) -> str:
-    limits = record["limits"]
     lines = [
         f"- {row['row']}: {row['bound']}" + (f" ({row['note']})" if row["note"] else "")
         for row in record["rows"]
         if row["bound"]
     ]
-    head = (
-        f"The bare grey decode of these files takes {limits['grey_decode']['median_ms']:.3f} ms; "
-        f"the core's INT8 peak is {limits['int8_peak_gmacs']:.0f} billion multiply-accumulates "
-        "a second (dense QLinearConv). Shares are of the shortest times.\n\n"
-    )
-    return head + "\n".join(lines)
+    return f"{wording.limits_line(record)}\n\n" + "\n".join(lines)
 
 
 def _left_out(record: Record) -> str:

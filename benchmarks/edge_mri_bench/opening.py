@@ -40,6 +40,12 @@ def open_backends(run: Run) -> None:
             except Skipped as reason:
                 run.skip(network, name, str(reason))
             step()
+    run.record["left_out"] += [
+        f"accuracy of {network.id} in PyTorch, and how often its files answer the same: no "
+        "checkpoint was given; give --checkpoint"
+        for network in run.networks
+        if network.checkpoint is None and f"{network.id}/{EAGER}" in run.backends
+    ]
     if not run.backends:
         reasons = "; ".join(f"{one['backend']}: {one['reason']}" for one in run.record["skipped"])
         raise OptionError(f"no backend can be measured here: {reasons}")

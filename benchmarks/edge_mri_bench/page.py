@@ -6,6 +6,7 @@ from typing import Any
 from edge_mri.atomic import atomic_path
 from edge_mri_bench import wording
 from edge_mri_bench.backends import EAGER
+from edge_mri_bench.floor import floor_text
 from edge_mri_bench.plots import figures, name_of
 from edge_mri_bench.record import Record
 from edge_mri_bench.results import REFERENCE
@@ -28,6 +29,7 @@ def write_benchmark_page(
         compared=compared,
         plots={name: plot(figure) for name, figure in figures(record).items()},
         warnings=wording.warnings(record),
+        floor=floor_text(record["floor"]) if record.get("floor") else None,
         rows=rows,
         headline=min(own, key=_median_ms) if own else None,
         wording=wording,

@@ -1,19 +1,22 @@
 """The limits no backend on this core can pass, and how much arithmetic a network needs.
 
 Decoding: the bare grey JPEG decode of the same files, bytes in memory to pixels. Arithmetic: the
-INT8 multiply-accumulates a second that ONNX Runtime's best kernel reaches on one core, from dense
-3x3 QLinearConv layers, which have all the reuse there can be and nothing but multiplications.
+multiply-accumulates a second that ONNX Runtime's best kernels reach on one core, in INT8 and in
+FP32, from dense 3x3 layers, which have all the reuse there can be and nothing but multiplications.
+How far the two are apart depends on the CPU.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import onnx
 import onnxruntime
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from edge_mri_bench.rounds import Cell
@@ -39,40 +42,54 @@ class Kernel:
     """A dense convolution to measure the peak with.
 
     Attributes:
+        precision: `int8` or `fp32`.
         macs: Multiply-accumulates of one call.
         cell: Runs it once.
     """
 
+    precision: str
     macs: int
     cell: Cell
 
 
 def peak_kernels() -> list[Kernel]:
-    """Return the dense INT8 convolutions; the fastest of them is the peak."""
-    return [_kernel(channels, side) for channels, side in _SHAPES]
+    """Return the dense convolutions; the fastest of a precision is its peak."""
+    return [make(channels, side) for make in (_int8, _fp32) for channels, side in _SHAPES]
 
 
-def _kernel(channels: int, side: int) -> Kernel:
-    generator = np.random.default_rng(0)
-    weights = generator.integers(-63, 64, (channels, channels, 3, 3)).astype(np.int8)
+def _int8(channels: int, side: int) -> Kernel:
     constants = {
         "x_scale": np.float32(0.02),
         "x_zero": np.uint8(128),
-        "w": weights,
+        "w": _weights(channels).astype(np.int8),
         "w_scale": np.full(channels, 0.01, np.float32),
         "w_zero": np.zeros(channels, np.int8),
         "y_scale": np.float32(0.1),
         "y_zero": np.uint8(128),
     }
+    return _kernel("int8", "QLinearConv", constants, (channels, side))
+
+
+def _fp32(channels: int, side: int) -> Kernel:
+    return _kernel("fp32", "Conv", {"w": _weights(channels).astype(np.float32)}, (channels, side))
+
+
+def _weights(channels: int) -> NDArray[np.int64]:
+    return np.random.default_rng(0).integers(-63, 64, (channels, channels, 3, 3))
+
+
+def _kernel(
+    precision: str, kind: str, constants: Mapping[str, Any], size: tuple[int, int]
+) -> Kernel:
+    channels, side = size
     shape = [1, channels, side, side]
-    node = helper.make_node(
-        "QLinearConv", ["x", *constants], ["y"], kernel_shape=[3, 3], pads=[1, 1, 1, 1]
-    )
+    pixel = TensorProto.UINT8 if precision == "int8" else TensorProto.FLOAT
+    node = helper.make_node(kind, ["x", *constants], ["y"], kernel_shape=[3, 3], pads=[1] * 4)
     graph = helper.make_graph(
         [node],
         "peak",
-        [helper.make_tensor_value_info("x", TensorProto.UINT8, shape)],
-        [helper.make_tensor_value_info("y", TensorProto.UINT8, shape)],
+        [helper.make_tensor_value_info("x", pixel, shape)],
+        [helper.make_tensor_value_info("y", pixel, shape)],
         [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
@@ -81,12 +98,14 @@ def _kernel(channels: int, side: int) -> Kernel:
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-    pixels = generator.integers(0, 256, shape).astype(np.uint8)
+    pixels = np.random.default_rng(1).integers(0, 256, shape)
+    pixels = pixels.astype(helper.tensor_dtype_to_np_dtype(pixel))
     return Kernel(
+        precision=precision,
         macs=channels * channels * 9 * side * side,
         cell=Cell(
             LIMIT,
-            f"int8_conv_{channels}x{side}",
+            f"{precision}_conv_{channels}x{side}",
             lambda _: session.run(None, {"x": pixels}),
         ),
     )

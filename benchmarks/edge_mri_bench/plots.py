@@ -6,15 +6,18 @@ Here those of accuracy and of the steps; those of growth are `growth_plots`.
 from collections.abc import Callable
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from edge_mri_bench.axes import LIMIT_COLOUR, colour, new_figure, plain_numbers
-from edge_mri_bench.bounds import shares
+from edge_mri_bench.bounds import MISFIT, shares
 from edge_mri_bench.growth_plots import by_images, by_memory, by_network, by_resolution, by_threads
 from edge_mri_bench.record import Record
 from edge_mri_bench.stages import END_TO_END
 
 _STEPS = {"decode": "#9fc5e8", "preprocess": "#f6c177", "inference": "#1768ac", "rest": "#cfd4da"}
+_SHAPE = "#5b6675"
 _FLAG: dict[str, Any] = {"fontsize": 8, "color": "#8a4b08"}
 _SHORT = {
     "pytorch": "PyTorch eager",
@@ -58,23 +61,21 @@ def accuracy_against_latency(record: Record) -> Figure | None:
     rows = [row for row in _timed(record) if row["accuracy"]]
     if not rows:
         return None
-    figure, axes = new_figure(7.4, 4.6)
-    alone = len({row["network"] for row in rows}) == 1
-    shades = _markers(rows)
-    for row in rows:
+    figure, axes = new_figure(9.0, 4.6)
+    markers = _markers(rows)
+    for row in sorted(rows, key=_is_ours):
         score, x = row["accuracy"]["type"], row["stages"][END_TO_END]["median_ms"]
         y, (low, high) = 100 * score["share"], score["ci95"]
         axes.errorbar(
             x,
             y,
             yerr=[[max(y - 100 * low, 0)], [max(100 * high - y, 0)]],
-            fmt=shades[row["network"]],
+            fmt=markers[row["network"]],
             color=colour(row["backend"]),
             ecolor="#c3c9d1",
             elinewidth=1,
             markersize=8,
             markeredgecolor="white",
-            label=name_of(row, alone=alone),
         )
     axes.set_xscale("log")
     plain_numbers(axes.xaxis)
@@ -83,8 +84,25 @@ def accuracy_against_latency(record: Record) -> Figure | None:
         ylabel="type accuracy, % (95 % interval)",
         title="Left and up is better",
     )
-    axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5))
+    _explain_markers(axes, rows, markers)
     return figure
+
+
+def _explain_markers(axes: Axes, rows: list[dict[str, Any]], markers: dict[str, str]) -> None:
+    """Say beside the axes what a colour means, and a shape where there is more than one."""
+    dots: dict[str, Any] = {"linestyle": "", "markersize": 8, "markeredgecolor": "white"}
+    handles = [
+        Line2D([], [], marker="o", color=colour(backend), label=_SHORT[backend], **dots)
+        for backend in dict.fromkeys(row["backend"] for row in rows)
+    ]
+    if len(markers) > 1:
+        handles += [
+            Line2D([], [], marker=marker, color=_SHAPE, label=network, **dots)
+            for network, marker in markers.items()
+        ]
+    axes.legend(
+        handles=handles, fontsize=9, frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5)
+    )
 
 
 def steps(record: Record) -> Figure | None:
@@ -95,13 +113,14 @@ def steps(record: Record) -> Figure | None:
     figure, axes = new_figure(8.6, 1.3 + 0.42 * len(rows))
     alone = len({row["network"] for row in rows}) == 1
     for position, row in enumerate(rows):
-        left = 0.0
+        left, whole = 0.0, row["stages"][END_TO_END]["median_ms"]
         for step, value in shares(row["stages"]).items():
             label = step if position == 0 else None
             axes.barh(position, value, left=left, color=_STEPS[step], label=label, height=0.66)
             left += value
+        apart = f" (its steps one by one {left:.2f})" if left > MISFIT * whole else ""
         axes.annotate(
-            f"{left:.2f} ms",
+            f"{whole:.2f} ms{apart}",
             (left, position),
             xytext=(5, 0),
             textcoords="offset points",
@@ -129,6 +148,11 @@ def steps(record: Record) -> Figure | None:
 
 def _timed(record: Record) -> list[dict[str, Any]]:
     return [row for row in record["rows"] if END_TO_END in row["stages"]]
+
+
+def _is_ours(row: dict[str, Any]) -> bool:
+    """Whether it is drawn last, and so above the others."""
+    return str(row["backend"]).startswith("ort-")
 
 
 def _markers(rows: list[dict[str, Any]]) -> dict[str, str]:

@@ -32,7 +32,8 @@ def by_images(
     progress: Progress,
     *,
     limit_s: float,
-) -> tuple[list[dict[str, Any]], list[str]]:
+    rows: list[dict[str, Any]],
+) -> list[str]:
     """Run `edge-mri infer` on folders of 10, 100, … images: seconds, and peak memory.
 
     The folders hold hard links to copies of the same few files, which therefore stay in the page
@@ -45,11 +46,11 @@ def by_images(
         folder: Where the folders are made.
         progress: Told of each folder.
         limit_s: A folder that would take longer, at the pace of the one before, is left out.
+        rows: Given a row for each folder, as soon as it is done: the last ones take long.
 
     Returns:
-        A row for each folder; and which are left out, and why.
+        Which folders are left out, and why.
     """
-    rows: list[dict[str, Any]] = []
     left_out = []
     copies = _copies(files, folder / "originals")
     with progress.bar("folders", len(counts)) as step:
@@ -74,7 +75,7 @@ def by_images(
                 }
             )
             step()
-    return rows, left_out
+    return left_out
 
 
 def _copies(files: Sequence[Path], folder: Path) -> list[Path]:
@@ -96,10 +97,23 @@ def _linked(files: Sequence[Path], count: int, folder: Path) -> Path:
 
 
 def by_resolution(
-    backend: Backend, folder: Path, rounds: int, calls: int, step: Callable[[], None]
-) -> list[dict[str, Any]]:
-    """Time phantoms of several sizes end to end, beside the bare decode of the same files."""
-    rows = []
+    backend: Backend,
+    folder: Path,
+    rounds: int,
+    calls: int,
+    step: Callable[[], None],
+    rows: list[dict[str, Any]],
+) -> None:
+    """Time phantoms of several sizes end to end, beside the bare decode of the same files.
+
+    Args:
+        backend: Opened.
+        folder: Where the phantoms are drawn.
+        rounds: Of each size.
+        calls: In a round.
+        step: Called after each size.
+        rows: Given a row for each size, as soon as it is done.
+    """
     for size in RESOLUTIONS_PX:
         files = phantom_files(folder / f"{size}", _PHANTOMS, size)
         with pinned(1):
@@ -116,7 +130,6 @@ def by_resolution(
             }
         )
         step()
-    return rows
 
 
 def by_threads(

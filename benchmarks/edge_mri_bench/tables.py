@@ -82,7 +82,7 @@ def comparison_tables(compared: dict[str, Any]) -> str:
             f"{one['before']:.3g}",
             f"{one['now']:.3g}",
             f"{100 * one['change']:+.1f} %",
-            one["verdict"] if one["verdict"] == "same" else f"**{one['verdict']}**",
+            f"**{one['verdict']}**" if one["verdict"] in ("slower", "faster") else one["verdict"],
         ]
         for one in compared["ratios"]
     ]
@@ -98,6 +98,9 @@ def comparison_tables(compared: dict[str, Any]) -> str:
             ]
             for one in compared["absolute"]
         ]
+        if compared["noisy"]:
+            warning = "One of the two runs was too noisy to trust absolute times: read the ratios."
+            lines += ["", warning]
         lines += ["", table(["same machine", "stage", "before, ms", "now, ms", "change"], rows)]
     for title, key in (("Only now", "only_now"), ("Only before", "only_before")):
         if compared[key]:

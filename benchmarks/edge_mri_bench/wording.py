@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from edge_mri_bench.cpu_kinds import kind_of
 from edge_mri_bench.record import PARTIAL, Record
 from edge_mri_bench.stages import DECODE, END_TO_END, PREPROCESS, inference
 
@@ -90,6 +91,21 @@ def machine_line(record: Record) -> str:
         f"{machine['cores']} cores usable; {', '.join(machine['features']) or 'no known features'})"
         f", {threads} thread{'s' if threads > 1 else ''}, {pinned}, governor "
         f"{machine['governor'] or 'not shown'}, quota {machine['quota'] or 'none'}"
+    )
+
+
+def limits_line(record: Record) -> str:
+    """Return the physics of the machine: the bare decode, and the peak of its arithmetic."""
+    limits = record["limits"]
+    int8, fp32 = limits["int8_peak_gmacs"], limits.get("fp32_peak_gmacs")
+    beside = ""
+    if fp32:  # records of earlier versions lack it
+        beside = f", {int8 / fp32:.1f} times FP32's {fp32:.0f}, and this CPU "
+        beside += kind_of(record["machine"]).says
+    return (
+        f"The bare grey decode of these files takes {limits['grey_decode']['median_ms']:.3f} ms; "
+        f"the core's INT8 peak is {int8:.0f} billion multiply-accumulates a second (dense "
+        f"QLinearConv){beside}. Shares are of the shortest times."
     )
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -48,6 +49,8 @@ def test_a_run_measures_all_of_it(record):
     assert own["peak_bytes"] < eager["peak_bytes"]
     assert own["environment_bytes"] < eager["environment_bytes"]
     assert record["limits"]["int8_peak_gmacs"] > 1
+    assert record["limits"]["fp32_peak_gmacs"] > 1
+    assert own["macs"] > 1e6
     assert record["machine"]["fingerprint"]
     assert record["noise"]["noisy"] in (True, False)
     (grown,) = record["scaling"].values()
@@ -59,6 +62,8 @@ def test_it_says_what_it_left_out(record):
         "accuracy: phantoms are drawings that judge no model; give --data DIR"
         in (record["left_out"])
     )
+    (told,) = (one for one in record["left_out"] if one.endswith("give --checkpoint"))
+    assert told.startswith("accuracy of edge_net@160 in PyTorch, and how often its files answer")
     eager = [row for row in record["rows"] if row["backend"] == "pytorch"]
     assert len(eager) == 2  # its own network, and the reference
     for row in eager:
@@ -97,6 +102,7 @@ def test_a_folder_without_labels_is_timed_alone(cli, tmp_path, picture):
     assert record["rows"][0]["accuracy"] is None
     assert record["rows"][0]["stages"]["end_to_end"]["n"] == 4
     assert "no class folders below --data" in ended.stdout
+    assert re.search(r"About [\d.]+ minutes to go \(rounds .*, growth \d+ s\)", ended.stderr)
 
 
 @pytest.fixture
@@ -134,6 +140,27 @@ def test_an_interrupt_leaves_a_partial_record(cli, tmp_path, monkeypatch, phase,
         assert record["rows"][0]["stages"]["end_to_end"]
     assert f"Partial record: it ended during {record['interrupted']}." in ended.stdout
     assert "Partial record" in page.read_text()
+
+
+@pytest.mark.usefixtures("tiny")
+def test_folders_that_were_done_outlive_an_interrupt(cli, tmp_path, monkeypatch):
+    done = []
+
+    def start(model, paths, *, threads):
+        if done:
+            raise KeyboardInterrupt
+        done.append(paths)
+        return Started(first_line_s=1, total_s=2, peak_bytes=3_000_000)
+
+    monkeypatch.setattr("edge_mri_bench.scaling.start_infer", start)
+    file, page = tmp_path / "record.json", tmp_path / "page.html"
+    ended = cli(*QUICK, "--json", file, "--html", page)
+    assert ended.exit_code == 130, ended.output
+    record = json.loads(file.read_text())
+    assert (record["status"], record["interrupted"]) == ("partial", "scaling")
+    (grown,) = record["scaling"].values()
+    assert [one["images"] for one in grown["images"]] == [2]
+    assert "How cost grows" in page.read_text()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -235,42 +262,71 @@ def test_a_baseline_from_another_machine_says_so_in_every_output(cli, record, sa
     assert "times as fast as PyTorch" in ended.stdout
 
 
-@pytest.mark.parametrize(
-    ("interval", "shortest_ms", "code", "said"),
-    [
-        ([4.0, 4.9], 45, 1, "4.5 times as fast (95 % interval 4.0 to 4.9), the floor is 5"),
-        (
-            [4.0, 5.5],
-            45,
-            0,
-            "4.5 times, floor 5: kept (interval 4.0 to 5.5, the shortest times 4.5",
-        ),
-        (
-            [4.0, 4.9],
-            70,
-            0,
-            "4.5 times, floor 5: kept (interval 4.0 to 4.9, the shortest times 7.0",
-        ),
-    ],
-)
-def test_the_floor_fails_only_when_it_is_sure(
-    cli, record, saved, interval, shortest_ms, code, said
-):
+def at(record, ratio, interval, shortest):
+    """The record with INT8 at a ratio, with its interval, and at another of the shortest times."""
     for one in record["ratios"]:
         if one["against"] == "mobilenet_v2@224/pytorch":
-            one |= {"ratio": 4.5, "ci95": interval}
+            one |= {"ratio": ratio, "ci95": interval}
     for row in record["rows"]:
         own = row["backend"] == "ort-int8"
-        row["stages"]["end_to_end"]["min_ms"] = 10.0 if own else float(shortest_ms)
-    ended = cli("--from-record", saved(record), "--floor", "5")
+        row["stages"]["end_to_end"]["min_ms"] = 10.0 if own else 10.0 * shortest
+    return record
+
+
+@pytest.mark.parametrize(
+    ("interval", "shortest", "code", "said"),
+    [
+        ([4.0, 4.9], 4.5, 1, "4.5 times as fast end to end (4.0 to 4.9, 4.5 at the shortest times"),
+        ([4.0, 5.5], 4.5, 0, "kept, since it is not sure"),
+        ([4.0, 4.9], 7.0, 0, "kept, since it is not sure"),
+    ],
+)
+def test_the_floor_fails_only_when_it_is_sure(cli, record, saved, interval, shortest, code, said):
+    file = saved(at(record, 4.5, interval, shortest))
+    ended = cli("--from-record", file, "--floor", "5")
     assert ended.exit_code == code
+    assert "floor 5 (as asked)" in ended.stderr
     assert said in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("features", "code", "said"),
+    [
+        (["avx2", "avx512_vnni"], 1, "floor 8 (this CPU has VNNI)"),
+        (["avx2"], 0, "floor 5 (this CPU has no VNNI)"),
+    ],
+)
+def test_a_floor_of_the_cpu_s_kind_is_told_in_every_output(
+    cli, record, saved, tmp_path, features, code, said
+):
+    record["machine"]["features"] = features
+    page, again = tmp_path / "page.html", tmp_path / "again.json"
+    ended = cli(
+        "--from-record", saved(at(record, 6.5, [6.0, 7.0], 6.5)), "--floor", "auto",
+        "--html", page, "--json", again,
+    )  # fmt: skip
+    assert ended.exit_code == code
+    for text in (ended.stderr, ended.stdout, page.read_text()):
+        assert said in text
+    assert json.loads(again.read_text())["floor"]["kept"] == (code == 0)
+
+
+@pytest.mark.parametrize("wrong", ["0", "-1", "nan", "inf", "high"])
+def test_a_floor_that_is_none_is_refused(cli, wrong):
+    ended = cli("--floor", wrong)
+    assert ended.exit_code == 2
+    assert f"'{wrong}' is neither a number above 0 nor auto" in ended.stderr
 
 
 def test_a_floor_without_a_measurement_fails(cli, record, saved):
     ended = cli("--from-record", saved(record | {"ratios": []}), "--floor", "5")
     assert ended.exit_code == 1
     assert "no INT8 file was measured against mobilenet_v2@224/pytorch" in ended.stderr
+
+
+def test_ci_holds_builds_to_the_floor_of_their_cpu():
+    makefile = Path(__file__).parents[2] / "Makefile"
+    assert re.search(r"^FLOOR \?= auto$", makefile.read_text(), re.MULTILINE)
 
 
 @pytest.mark.usefixtures("tiny")
@@ -328,3 +384,4 @@ def test_a_checkpoint_makes_pytorch_answer_and_the_others_agree_or_not(
         assert row["model_bytes"] == checkpoint.stat().st_size
     assert rows["artemis_cnn@80/pytorch-best"]["agreement"]["share"] == 1
     assert rows["mobilenet_v2@224/pytorch"]["accuracy"] is None
+    assert "give --checkpoint" not in ended.stdout

@@ -21,7 +21,7 @@ def scaled(record, factor, width=0.01):
         (0.8, 0.01, "slower"),
         (1.3, 0.01, "faster"),
         (0.95, 0.01, "same"),  # sure, but too little to call
-        (0.8, 0.3, "same"),  # enough, but not sure
+        (0.8, 0.3, "unclear"),  # enough, but not sure
     ],
 )
 def test_a_change_is_called_when_it_is_sure_and_large(record, factor, width, verdict):

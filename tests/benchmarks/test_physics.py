@@ -44,11 +44,13 @@ def test_the_model_that_ships_is_counted_through_its_quantisation():
 
 
 def test_the_kernels_of_the_peak_run():
+    assert {kernel.precision for kernel in peak_kernels()} == {"int8", "fp32"}
     for kernel in peak_kernels():
         (answer,) = kernel.cell.call(0)
         channels, side = answer.shape[1:3]
         assert kernel.macs == 9 * channels**2 * side**2
         assert answer.std() > 0
+        assert answer.dtype == {"int8": np.uint8, "fp32": np.float32}[kernel.precision]
 
 
 def test_the_layers_of_a_quantised_file_are_told_apart():

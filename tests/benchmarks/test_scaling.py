@@ -14,7 +14,9 @@ def backend():
 
 def test_cost_by_resolution_has_the_decode_beside_it(backend, tmp_path, monkeypatch):
     monkeypatch.setattr(scaling, "RESOLUTIONS_PX", (32, 512))
-    small, large = scaling.by_resolution(backend, tmp_path, 2, 2, lambda: None)
+    rows = []
+    scaling.by_resolution(backend, tmp_path, 2, 2, lambda: None, rows)
+    small, large = rows
     assert (small["size_px"], large["size_px"]) == (32, 512)
     assert large["grey_decode_ms"]["min_ms"] > 5 * small["grey_decode_ms"]["min_ms"]
     assert large["end_to_end_ms"]["min_ms"] > large["grey_decode_ms"]["min_ms"]
@@ -22,8 +24,9 @@ def test_cost_by_resolution_has_the_decode_beside_it(backend, tmp_path, monkeypa
 
 def test_a_folder_that_would_take_too_long_is_left_out_and_told(tmp_path, phantoms):
     files = sorted(phantoms.glob("*/*.png"))[:2]
-    rows, left_out = scaling.by_images(
-        SHIPPED_MODEL, files, (3, 1_000_000), tmp_path, NoProgress(), limit_s=5
+    rows = []
+    left_out = scaling.by_images(
+        SHIPPED_MODEL, files, (3, 1_000_000), tmp_path, NoProgress(), limit_s=5, rows=rows
     )
     assert [row["images"] for row in rows] == [3]
     (reason,) = left_out

@@ -15,11 +15,32 @@ from edge_mri_bench.backends import KINDS
 from edge_mri_bench.benchmark import benchmark
 from edge_mri_bench.comparison import compare
 from edge_mri_bench.config import EFFORTS, BenchmarkConfig
-from edge_mri_bench.floor import require_floor
+from edge_mri_bench.cpu_kinds import ARM, AVX2, VNNI
+from edge_mri_bench.floor import AUTO, floor_text, judge_floor, require_floor
 from edge_mri_bench.markdown import markdown, write_markdown
 from edge_mri_bench.record import PARTIAL, Record, read_record, write_record
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+
+class FloorType(click.ParamType[float | str]):
+    """A number above 0, or `auto`."""
+
+    name = "floor"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float | str:
+        """Read it."""
+        if value == AUTO:
+            return AUTO
+        try:
+            floor = float(value)
+        except ValueError:
+            floor = 0.0
+        if not 0 < floor < float("inf"):
+            self.fail(f"{value!r} is neither a number above 0 nor {AUTO}", param, ctx)
+        return floor
 
 
 @click.command("benchmark")
@@ -83,10 +104,11 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 )
 @click.option(
     "--floor",
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="X",
+    type=FloorType(),
+    metavar="X|auto",
     help="Exit with 1 when INT8 is surely less than X times as fast end to end as eager "
-    "MobileNetV2.",
+    f"MobileNetV2; auto: what the kind of CPU can keep, {VNNI.floor:g} with VNNI, {AVX2.floor:g} "
+    f"with AVX2 alone, {ARM.floor:g} on ARM and others.",
 )
 def command(
     models: tuple[Path, ...],
@@ -97,7 +119,7 @@ def command(
     plots: Path | None,
     baseline_file: Path | None,
     source: Path | None,
-    floor: float | None,
+    floor: float | str | None,
     **options: Any,
 ) -> None:
     """Measure MODEL against PyTorch and its rivals; without MODEL, the model that ships.
@@ -121,6 +143,10 @@ def command(
         config = BenchmarkConfig(models=models, checkpoints=checkpoints, **options)
         with _terminable():
             record = benchmark(config, progress, save)
+    ended_early = record["status"] == PARTIAL and not source
+    if floor is not None and not ended_early:
+        record["floor"] = judge_floor(record, floor)
+        save(record)
     compared = compare(record, baseline) if baseline else None
     text = markdown(record, compared)
     if markdown_file:
@@ -135,10 +161,11 @@ def command(
         if plots:
             write_plots(record, plots)
     progress.say("For research use, not for diagnosis.")
-    if record["status"] == PARTIAL and not source:
+    if ended_early:
         raise SystemExit(INTERRUPTED)
     if floor is not None:
-        require_floor(record, floor, progress)
+        require_floor(record["floor"])
+        progress.say(f"{floor_text(record['floor'])}.")
 
 
 @contextmanager
