@@ -10,6 +10,7 @@ from typing import Any
 
 import cv2
 import jinja2
+import matplotlib
 import numpy as np
 from markupsafe import Markup
 from matplotlib.figure import Figure
@@ -50,9 +51,10 @@ def picture(image: NDArray[np.uint8]) -> str:
 
 
 def plot(figure: Figure) -> Markup:
-    """Return a figure as inline SVG."""
+    """Return a figure as inline SVG; the same figure gives the same text."""
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    with matplotlib.rc_context({"svg.hashsalt": "edge-mri"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
     svg = buffer.getvalue()
     return Markup(svg[svg.index("<svg") :])
 
