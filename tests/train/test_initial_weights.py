@@ -8,9 +8,13 @@ import torch
 import torchvision
 from torch import nn
 
+from edge_mri import Classifier
 from edge_mri.errors import EdgeMriError
+from edge_mri.images import read_image
+from edge_mri.prediction import softmax
+from edge_mri.preprocess import preprocess_batch
 from edge_mri_train import initial_weights
-from edge_mri_train.architectures import build
+from edge_mri_train.architectures import build, normalise
 from edge_mri_train.errors import InitialWeightsError
 from edge_mri_train.initial_weights import load_initial_weights, unfold_batch_norm
 
@@ -221,14 +225,14 @@ def test_an_odd_stem_is_refused_as_another_architecture(tmp_path, images):
 def test_a_missing_file_is_named(tmp_path, images):
     assert refusal("squeezenet1_1", tmp_path / "gone.pth", images) == (
         f"starting weights {tmp_path}/gone.pth cannot be read: No such file or directory; "
-        "expected imagenet, none or a file"
+        "expected imagenet, shipped, none or a file"
     )
 
 
 def test_a_folder_is_refused(tmp_path, images):
     assert refusal("squeezenet1_1", tmp_path, images) == (
         f"starting weights {tmp_path} cannot be read: Is a directory; "
-        "expected imagenet, none or a file"
+        "expected imagenet, shipped, none or a file"
     )
 
 
@@ -292,3 +296,28 @@ def test_the_real_weights_file(data_dir, images):
     network = build("mobilenet_v2", 12, 96)
     load_initial_weights(network, "mobilenet_v2", str(path), images)
     assert_training_starts_from_the_same_answers(network, images)
+
+
+def test_what_ships_is_trained_on_from_where_it_is(phantoms):
+    classifier = Classifier.load()
+    spec, classes = classifier.contract.preprocess, classifier.contract.labels.classes
+    files = sorted(phantoms.glob("*/*.png"))
+    batch = preprocess_batch([read_image(file) for file in files], spec)
+    network = build("edge_net", len(classes), spec.size)
+    load_initial_weights(network, "edge_net", "shipped", normalise(torch.from_numpy(batch)))
+    with torch.inference_mode():
+        answers = network.eval()(normalise(torch.from_numpy(batch))).softmax(dim=1).numpy()
+    shipped = softmax(classifier.logits(batch))
+    assert abs(answers - shipped).mean() < 0.01
+    assert abs(answers - shipped[::-1]).mean() > 0.05  # images are told apart
+    norms = [one for one in network.modules() if isinstance(one, nn.BatchNorm2d)]
+    assert all(one.running_mean.any() for one in norms)
+
+
+def test_networks_that_do_not_ship_are_told_what_does(images):
+    with pytest.raises(InitialWeightsError) as caught:
+        load_initial_weights(build("mobilenet_v2", 12, 96), "mobilenet_v2", "shipped", images)
+    assert str(caught.value) == (
+        "no weights of mobilenet_v2 ship, those of edge_net do; "
+        "use --init-weights imagenet, a file, or none"
+    )

@@ -24,7 +24,7 @@ class TrainConfig:
         data: Folders with class folders; may be empty where `split` is given.
         task: `type-plane` (12 classes) or `type` (4).
         arch: Name of the network.
-        init_weights: `imagenet`, `none`, or a file.
+        init_weights: `imagenet`, `shipped`, `none`, or a file.
         epochs: Passes over the training images.
         batch_size: Images per step.
         learning_rate: Peak of the one-cycle schedule.

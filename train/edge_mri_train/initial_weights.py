@@ -1,4 +1,4 @@
-"""Starting weights: ImageNet by torchvision's name, a file, or none.
+"""Starting weights: ImageNet by torchvision's name, our own that ship, a file, or none.
 
 ImageNet networks take three channels normalised by mean and deviation; ours take one grey
 channel in 0..1. The loader folds the difference into the stem, so that a grey image gives the same
@@ -20,9 +20,13 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 HALVES = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 _TAKE_HALVES = ("efficientnet_v2_l", "googlenet", "inception_v3")
 
+SHIPPED = "shipped"
+"""What `--init-weights` calls the weights of the model that ships."""
+
 TRUNK = "trunk.body."
 """Where a network with a lesion map has the classifier it was made from."""
 
+_WEIGHTS = Path(__file__).parent / "weights"
 _ENOUGH = 0.8  # share of a network's tensors that a file must fill
 
 
@@ -32,7 +36,7 @@ def load_initial_weights(network: nn.Module, name: str, source: str, images: tor
     Args:
         network: What to fill, built by `edge_mri_train.architectures.build`.
         name: Its architecture.
-        source: `imagenet`, `none`, or the path of a state dict or checkpoint.
+        source: `imagenet`, `shipped`, `none`, or the path of a state dict or checkpoint.
         images: `(N, 1, S, S)` float in 0..1, for the statistics of a folded BatchNorm.
 
     Raises:
@@ -41,7 +45,7 @@ def load_initial_weights(network: nn.Module, name: str, source: str, images: tor
     if source == "none":
         return
     base = name.removesuffix("_lesion")
-    state = _imagenet_state(base) if source == "imagenet" else _file_state(Path(source))
+    state = _state(source, base)
     if base != name and not any(key.startswith(TRUNK) for key in state):
         state = {f"{TRUNK}{key}": value for key, value in state.items()}
     shift = _fold_stem(network, state, *(HALVES if base in _TAKE_HALVES else IMAGENET))
@@ -93,6 +97,20 @@ def unfold_batch_norm(network: nn.Module, images: torch.Tensor) -> None:
         running_var.copy_(variance)
 
 
+def _state(source: str, name: str) -> dict[str, torch.Tensor]:
+    if source == "imagenet":
+        return _imagenet_state(name)
+    if source == SHIPPED:
+        shipped = sorted(path.stem for path in _WEIGHTS.glob("*.pt"))
+        if name not in shipped:
+            raise InitialWeightsError(
+                f"no weights of {name} ship, those of {', '.join(shipped)} do; "
+                "use --init-weights imagenet, a file, or none"
+            )
+        return _file_state(_WEIGHTS / f"{name}.pt")
+    return _file_state(Path(source))
+
+
 def _imagenet_state(name: str) -> dict[str, torch.Tensor]:
     try:
         weights = torchvision.models.get_model_weights(name).DEFAULT
@@ -115,7 +133,7 @@ def _file_state(path: Path) -> dict[str, torch.Tensor]:
     except OSError as error:
         raise InitialWeightsError(
             f"starting weights {path} cannot be read: {error.strerror}; "
-            "expected imagenet, none or a file"
+            "expected imagenet, shipped, none or a file"
         ) from error
     except pickle.UnpicklingError as error:
         raise InitialWeightsError(

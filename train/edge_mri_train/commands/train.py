@@ -73,8 +73,9 @@ from edge_mri_train.training import resume, show_augmentation, train
     "--init-weights",
     default="imagenet",
     show_default=True,
-    metavar="imagenet|FILE|none",
-    help="Weights to start from; edge_net and artemis_cnn know only FILE and none.",
+    metavar="imagenet|shipped|FILE|none",
+    help="Weights to start from; shipped: those of the edge_net in this package. artemis_cnn knows "
+    "FILE and none alone.",
 )
 @click.option(
     "--epochs",
