@@ -2,17 +2,20 @@
 
 Phantoms and broken files are streamed over and over; the resident size is noted after the first
 10,000 images (or a tenth of them) and at the end. Then one classifier is called from eight threads.
+With `--seconds` it ends when the time is up, and says how far it came.
 
-    python benchmarks/soak.py [--model FILE] [--images 1000000] [--threads 2] [--calls 10000]
+    python benchmarks/soak.py [--model FILE] [--images 1000000] [--seconds S] [--size-px 512]
+                              [--threads 2] [--calls 10000]
 """
 
 import argparse
 import json
+import math
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import cycle, islice
+from itertools import cycle, islice, takewhile
 from pathlib import Path
 
 import click
@@ -32,9 +35,9 @@ def resident_mb(key: str = "VmRSS:") -> float:
     return int(status.split(key)[1].split()[0]) / 1024
 
 
-def written(folder: Path) -> list[Path]:
+def written(folder: Path, size_px: int) -> list[Path]:
     """Write 24 phantoms and three files that are none; return all of them."""
-    files = write_phantoms(folder, PhantomConfig(count=2))
+    files = write_phantoms(folder, PhantomConfig(count=2, size_px=size_px))
     data = files[0].read_bytes()
     for name, content in (("empty", b""), ("text", b"hello"), ("cut", data[: len(data) // 2])):
         path = folder / f"{name}.jpg"
@@ -43,23 +46,30 @@ def written(folder: Path) -> list[Path]:
     return files
 
 
+def until(end: float, files: Iterable[Path]) -> Iterator[Path]:
+    """Give files until the clock (`time.perf_counter`) shows `end`."""
+    return takewhile(lambda _: time.perf_counter() < end, files)
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model", type=Path, help="default: the one that ships")
     parser.add_argument("--images", type=int, default=1_000_000)
+    parser.add_argument("--seconds", type=float, default=math.inf)
+    parser.add_argument("--size-px", type=int, default=512, help="side of the phantoms")
     parser.add_argument("--threads", type=int, default=available_threads())
     parser.add_argument("--calls", type=int, default=10_000)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     classifier = Classifier.load(options.model, device="cpu")
     with tempfile.TemporaryDirectory() as folder:
-        files = written(Path(folder))
+        files = written(Path(folder), options.size_px)
         expected = list(classifier.stream(files, threads=1))
-        names: Iterator[Path] = islice(cycle(files), options.images)
         settled_at = min(SETTLED, options.images // 10)
-        settled_mb, wrong = 0.0, 0
+        settled_mb, wrong, number = 0.0, 0, 0
         started = time.perf_counter()
+        names = until(started + options.seconds, islice(cycle(files), options.images))
         for number, record in enumerate(classifier.stream(names, threads=options.threads), 1):
             wrong += record != expected[(number - 1) % len(files)]
             if number == settled_at:
@@ -75,9 +85,10 @@ def main() -> None:
             )
     found = {
         "model": f"{classifier.contract.name} {classifier.contract.precision}",
-        "images": options.images,
+        "images": number,
+        "size_px": options.size_px,
         "threads": options.threads,
-        "images_per_second": round(options.images / seconds, 1),
+        "images_per_second": round(number / seconds, 1),
         "resident_mb_settled": round(settled_mb, 1),
         "settled_after": settled_at,
         "resident_mb_end": round(end_mb, 1),

@@ -19,7 +19,7 @@ from edge_mri.decision import Answers
 from edge_mri.errors import ImageDecodeError, ModelFormatError
 from edge_mri.file_batch import predict_files
 from edge_mri.graph import Graph
-from edge_mri.images import Frame, decode_frames, grey_array, read_file
+from edge_mri.images import Frame, Limits, decode_frames, grey_array, read_file
 from edge_mri.location import maps
 from edge_mri.prediction import Prediction, predictions, softmax
 from edge_mri.prepared import Prepared
@@ -49,6 +49,8 @@ class Classifier:
         reject: Whether images are rejected as the contract says; False: all are answered.
         graph: The opened file, and where it runs.
         contract: What the model says about itself.
+        map_output: What says where the lesion is: `lesion`, else `cam`; None: the graph has
+            neither.
     """
 
     def __init__(
@@ -59,6 +61,8 @@ class Classifier:
         self.reject = reject
         self.graph = Graph(path, self.config)
         self.contract = self.graph.contract
+        found = (name for name in ("lesion", "cam") if name in self.graph.outputs)
+        self.map_output: str | None = next(found, None)
 
     @classmethod
     def load(
@@ -112,11 +116,6 @@ class Classifier:
             return 1
         return CPU_BATCH if self.provider == CPU else CUDA_BATCH
 
-    @property
-    def map_output(self) -> str | None:
-        """What says where the lesion is: `lesion`, else `cam`; None: the graph has neither."""
-        return next((name for name in ("lesion", "cam") if name in self.graph.outputs), None)
-
     def predict(self, source: Source) -> Prediction:
         """Classify one image.
 
@@ -130,7 +129,7 @@ class Classifier:
             ImageError: The image cannot be used; the message is the reason.
         """
         path = str(source) if isinstance(source, str | PathLike) else ""
-        image = Prepared.of(self._only_frame(source), self.contract.preprocess)
+        image = Prepared.of(self._only_frame(source), self.contract.preprocess, keep=True)
         return self.records([path], [image])[0]
 
     def records(
@@ -148,7 +147,8 @@ class Classifier:
         if not images:
             return []
         wanted = finish is not None or self.map_output == "lesion"
-        answers = self.answers(np.stack([image.pixels for image in images]), lesion=wanted)
+        batch = np.concatenate([image.pixels for image in images])[:, np.newaxis]
+        answers = self.answers(batch, lesion=wanted)
         places = [image.place for image in images]
         records = [
             record.at(image.frame.frame, image.frame.plane, image.frame.series)
@@ -227,8 +227,9 @@ class Classifier:
     def _only_frame(self, source: Source) -> Frame:
         if not isinstance(source, str | PathLike | bytes):
             return Frame(grey_array(source))
-        data = source if isinstance(source, bytes) else read_file(Path(source))
-        frames = decode_frames(data, reduce_to=self.contract.preprocess.reduce_to)
+        limits = Limits.from_environment()
+        data = source if isinstance(source, bytes) else read_file(source, limits)
+        frames = decode_frames(data, limits, self.contract.preprocess.reduce_to)
         first = next(frames)
         if next(frames, None) is not None:
             raise ImageDecodeError("it holds more than one image; expected one")

@@ -42,12 +42,14 @@ class Decisions:
 
     Attributes:
         types: `(N,)` int64 columns of `LabelSpace.types`.
+        by_type: `(N, types)` float32, probability of each type.
         tumor: `(N,)` float32, P(any tumour).
         foreign: `(N,)` whether the image is no brain MR slice as the model knows them.
         undecided: `(N,)` whether P(any tumour) is too close to call; never where `foreign`.
     """
 
     types: NDArray[np.int64]
+    by_type: NDArray[np.float32]
     tumor: NDArray[np.float32]
     foreign: NDArray[np.bool_]
     undecided: NDArray[np.bool_]
@@ -60,7 +62,11 @@ class Decisions:
     def at(self, rows: NDArray[np.int64]) -> "Decisions":
         """Return what is said of some of the images."""
         return Decisions(
-            self.types[rows], self.tumor[rows], self.foreign[rows], self.undecided[rows]
+            self.types[rows],
+            self.by_type[rows],
+            self.tumor[rows],
+            self.foreign[rows],
+            self.undecided[rows],
         )
 
 
@@ -82,16 +88,20 @@ def decide(
         rejection: When not to answer; None: always answer. Where the model measures no novelty,
             no image counts as foreign.
     """
-    types = labels.type_probabilities(answers.probabilities)
-    healthy = np.array([name == NO_TUMOR for name in labels.types])
-    tumor = np.clip(1 - types[:, healthy].sum(axis=1), 0, 1).astype(np.float32)
-    said = np.where((tumor >= np.float32(tumor_threshold))[:, np.newaxis] ^ healthy, types, -1)
-    foreign = np.zeros(len(types), bool)
-    undecided = np.zeros(len(types), bool)
+    by_type = labels.type_probabilities(answers.probabilities)
+    if NO_TUMOR in labels.types:
+        healthy = labels.types.index(NO_TUMOR)
+        tumor = np.maximum(1 - by_type[:, healthy], 0).astype(np.float32, copy=False)
+        tumors = by_type.copy()
+        tumors[:, healthy] = -1
+        said = np.where(tumor >= np.float32(tumor_threshold), tumors.argmax(axis=1), healthy)
+    else:
+        tumor, said = np.ones(len(by_type), np.float32), by_type.argmax(axis=1)
+    foreign = undecided = np.zeros(len(by_type), bool)
     if rejection is not None:
         low, high = rejection.undecided
         if answers.novelty is not None:
             foreign = ~(answers.novelty <= rejection.max_novelty)  # also what is no number
         if low < high:
             undecided = (tumor >= np.float32(low)) & (tumor <= np.float32(high)) & ~foreign
-    return Decisions(said.argmax(axis=1), tumor, foreign, undecided)
+    return Decisions(said, by_type, tumor, foreign, undecided)

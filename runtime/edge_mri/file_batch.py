@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from edge_mri.audit import Audit
@@ -58,7 +57,7 @@ def predict_files(
     for path in map(str, paths):
         origin = begun and begun.of(None)
         try:
-            data = read_file(Path(path), limits)
+            data = read_file(path, limits)
             origin = begun and begun.of(data)
             for frame in decode_frames(data, limits, spec.reduce_to):
                 prepared = Prepared.of(frame, spec, keep=finish is not None)

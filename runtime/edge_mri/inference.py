@@ -20,7 +20,7 @@ from edge_mri.images.quiet import native_stderr_silenced
 from edge_mri.prediction import Prediction
 from edge_mri.progress import NoProgress, Progress, TerminalProgress
 from edge_mri.run_summary import SHOWN_VOLUMES, RunSummary, volume_lines, write_volumes
-from edge_mri.signals import stop_on_signals
+from edge_mri.signals import Stop, stop_on_signals
 from edge_mri.volumes import VolumeSummaries
 from edge_mri.workers import available_threads
 
@@ -120,7 +120,8 @@ def infer(config: InferConfig) -> int:
     )
     destination = config.destination
     done = destination.done(classifier)
-    todo = (path for path in chain((first,), found) if not done.take(str(path)))
+    stop = Stop()
+    todo = (path for path in stop.awaited(chain((first,), found)) if not done.take(str(path)))
     finish, report = None, None
     if config.heatmaps is not None or config.report is not None:
         from edge_mri.views import Views
@@ -139,7 +140,7 @@ def infer(config: InferConfig) -> int:
     with (
         native_stderr_silenced(),
         report or nullcontext(),
-        stop_on_signals() as stop,
+        stop_on_signals(stop),
         destination.opened(done) as stream,
     ):
         progress, total = _progress(config, stream, files, done.records)

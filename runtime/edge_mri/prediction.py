@@ -86,10 +86,11 @@ class Prediction:
 
 def softmax(logits: NDArray[np.float32], temperature: float = 1.0) -> NDArray[np.float32]:
     """Turn `(N, K)` logits into probabilities; a temperature above 1 makes them less sure."""
-    scaled = logits / np.float32(temperature)
-    exponentials = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    probabilities: NDArray[np.float32] = exponentials / exponentials.sum(axis=1, keepdims=True)
-    return probabilities
+    scaled: NDArray[np.float32] = logits / np.float32(temperature)
+    scaled -= scaled.max(axis=1, keepdims=True)
+    np.exp(scaled, out=scaled)
+    scaled /= scaled.sum(axis=1, keepdims=True)
+    return scaled
 
 
 def predictions(
@@ -114,7 +115,7 @@ def predictions(
         answers, labels, contract.tumor_threshold, contract.rejection if reject else None
     )
     # As lists: asking an array for one number after another takes longer than the numbers.
-    types = labels.type_probabilities(answers.probabilities).tolist()
+    types = decisions.by_type.tolist()
     by_plane = labels.plane_probabilities(answers.probabilities)
     planes = None if by_plane is None else by_plane.tolist()
     chosen, tumor = decisions.types.tolist(), decisions.tumor.tolist()

@@ -11,11 +11,16 @@ Item = TypeVar("Item")
 _TAKEN = ("SIGINT", "SIGTERM")
 
 
+class _NoMoreWaitingError(Exception):
+    """Leads out of a read that may never end."""
+
+
 class Stop:
     """Whether a signal has come; a second one ends the process as it would have without us."""
 
     def __init__(self) -> None:
         self.signal: int | None = None
+        self._is_waiting = False
 
     @property
     def exit_code(self) -> int:
@@ -26,6 +31,30 @@ class Stop:
     def name(self) -> str:
         """The signal's name, such as `SIGTERM`; empty without one."""
         return signal.Signals(self.signal).name if self.signal else ""
+
+    def take(self, number: int) -> None:
+        """Note that a signal has come; on the main thread, as Python's handlers are called."""
+        self.signal = number
+        if self._is_waiting:
+            raise _NoMoreWaitingError
+
+    def awaited(self, items: Iterable[Item]) -> Iterator[Item]:
+        """Yield the items, asked for on the main thread, until a signal comes.
+
+        One that comes while an item is waited for, such as the next line of a list on stdin, ends
+        the waiting.
+        """
+        iterator = iter(items)
+        try:
+            while self.signal is None:
+                self._is_waiting = True
+                item = next(iterator)
+                self._is_waiting = False
+                yield item
+        except (StopIteration, _NoMoreWaitingError):
+            return
+        finally:
+            self._is_waiting = False
 
     def until(self, items: Iterable[Item]) -> Iterator[Item]:
         """Yield the items until a signal comes; then close their source."""
@@ -44,9 +73,9 @@ class Stop:
 
 
 @contextmanager
-def stop_on_signals() -> Iterator[Stop]:
+def stop_on_signals(stop: Stop | None = None) -> Iterator[Stop]:
     """Take the signals while this lasts; only on the main thread, elsewhere it does nothing."""
-    stop = Stop()
+    stop = stop or Stop()
     before: dict[int, object] = {}
 
     def restore() -> None:
@@ -54,8 +83,8 @@ def stop_on_signals() -> Iterator[Stop]:
             signal.signal(number, handler)  # type: ignore[arg-type]  # as signal gave it
 
     def take(number: int, frame: FrameType | None) -> None:
-        stop.signal = number
         restore()
+        stop.take(number)
 
     try:
         for name in _TAKEN:

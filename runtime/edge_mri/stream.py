@@ -6,7 +6,7 @@ a million files take no more memory than a hundred.
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain, count, islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, TypeVar
 
 from edge_mri.errors import OptionError
@@ -29,8 +29,10 @@ def stream_batches(
 ) -> Iterator[Answer]:
     """Yield the answers to all items, in their order.
 
-    The first batches are small and grow to `batch_size`, so that a handful of items keeps every
-    worker busy. One worker, or one item, is answered on the calling thread itself.
+    Batches are handed out in rounds, one of the same size for each worker: from 1 item to
+    `batch_size`, so that the first answers come soon, and smaller again in the last round, so
+    that all workers end together. One worker, or one item, is answered on the calling thread
+    itself.
 
     Args:
         work: Answers a batch; called from several threads at once. It may give an item several
@@ -43,7 +45,7 @@ def stream_batches(
         raise OptionError(
             f"threads and batch size must be 1 or more, got {workers} and {batch_size}"
         )
-    batches = _growing(iter(items), workers, batch_size)
+    batches = _rounds(iter(items), workers, batch_size)
     first = list(islice(batches, 2))
     batches = chain(first, batches)
     if workers == 1 or len(first) < 2:
@@ -66,10 +68,14 @@ def stream_batches(
                 future.cancel()
 
 
-def _growing(items: Iterator[Item], workers: int, batch_size: int) -> Iterator[list[Item]]:
-    """Yield batches of 1, then 2, …, each size once a worker, up to `batch_size`."""
-    for turn in count():
-        batch = list(islice(items, min(turn // workers + 1, batch_size)))
-        if not batch:
-            return
-        yield batch
+def _rounds(items: Iterator[Item], workers: int, batch_size: int) -> Iterator[list[Item]]:
+    """Yield batches of 1, 2, 4, … items up to `batch_size`; what is left is divided evenly."""
+    size = 1
+    while part := list(islice(items, size * workers)):
+        each, more = divmod(len(part), workers)
+        start = 0
+        for worker in range(min(workers, len(part))):
+            end = start + each + (worker < more)
+            yield part[start:end]
+            start = end
+        size = min(2 * size, batch_size)

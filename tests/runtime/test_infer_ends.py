@@ -14,11 +14,12 @@ import pytest
 from edge_mri.errors import EdgeMriError
 
 
-def started(environment, *arguments) -> subprocess.Popen[str]:
+def started(environment, *arguments, stdin=None) -> subprocess.Popen[str]:
     """`edge-mri infer` as a process of its own."""
     return subprocess.Popen(
         [sys.executable, "-m", "edge_mri", "infer", *map(str, arguments)],
         env=environment,
+        stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -67,6 +68,26 @@ def test_a_stopped_and_killed_run_goes_on_to_the_same_records(
         file.write(b'{"path": "cut o' if format_ == "jsonl" else b'"cut, o')
     assert command("infer", *many, *options).code in (0, 1)
     assert output.read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_waiting_for_a_list(picture, tmp_path, environment, end):
+    output = tmp_path / "out.jsonl"
+    options = ["--threads", "1", "--format", "jsonl", "-o", output]
+    run = started(environment, "-", *options, stdin=subprocess.PIPE)
+    run.stdin.write(f"{picture}\n" * 50)
+    run.stdin.flush()  # and never closed
+    wait_for_records(output, 20)
+    time.sleep(0.5)  # until nothing is left to do but wait
+    run.send_signal(end)
+    try:
+        assert run.wait(timeout=30) == 128 + end
+    finally:
+        run.kill()
+        _, errors = run.communicate()
+    assert errors.endswith(f"Stopped by {end.name}; --resume goes on.\n")
+    assert 20 <= len([json.loads(line) for line in output.read_text().splitlines()]) <= 50
 
 
 @pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
@@ -169,7 +190,7 @@ def test_a_reader_that_leaves_early_sees_no_traceback(picture, environment):
     run.stdout.close()
     errors = run.stderr.read()
     run.stderr.close()
-    run.wait(timeout=60)
+    assert run.wait(timeout=60) == 141
     assert "Traceback" not in errors
     assert "Exception" not in errors
 

@@ -30,6 +30,41 @@ def test_a_signal_ends_after_the_item_at_hand(number, code):
     assert (stop.exit_code, stop.name) == (code, number.name)
 
 
+def test_a_signal_ends_the_waiting_for_an_item():
+    reading, writing = os.pipe()
+
+    def lines():
+        yield "first"
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.read(reading, 1)  # nobody ever writes
+        yield "never"
+
+    with stop_on_signals() as stop:
+        assert list(stop.awaited(lines())) == ["first"]
+        assert stop.name == "SIGTERM"
+    os.close(reading)
+    os.close(writing)
+
+
+def test_a_signal_while_an_item_is_used_lets_it_be_used():
+    with stop_on_signals() as stop:
+        seen = []
+        for item in stop.awaited(range(9)):
+            if item == 2:
+                os.kill(os.getpid(), signal.SIGINT)
+            seen.append(item)
+        assert seen == [0, 1, 2]
+
+
+def test_an_error_in_the_items_is_not_swallowed():
+    def broken():
+        yield 1
+        raise OSError("the disk is gone")
+
+    with stop_on_signals() as stop, pytest.raises(OSError, match="the disk is gone"):
+        list(stop.awaited(broken()))
+
+
 def test_a_second_signal_does_not_wait():
     # A process started in the background ignores Ctrl-C, and so would what comes back here.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -24,6 +24,24 @@ def test_every_item_is_answered_once_and_in_order(count, workers, batch_size):
     assert sum(sizes) == count
 
 
+@settings(max_examples=100, deadline=None)
+@given(st.integers(1, 300), st.integers(1, 4), st.integers(1, 9))
+def test_workers_as_fast_as_one_another_end_together(count, workers, batch_size):
+    """With each batch to the worker that is free first, none does more than its share."""
+    sizes = {}
+
+    def work(batch):
+        sizes[batch[0]] = len(batch)
+        return batch
+
+    list(stream_batches(work, range(count), workers=workers, batch_size=batch_size))
+    busy = [0] * workers
+    for _, size in sorted(sizes.items()):
+        first_free = busy.index(min(busy))
+        busy[first_free] += size
+    assert max(busy) == -(-count // workers)
+
+
 @pytest.mark.parametrize("count", [4, 8, 20])
 def test_a_handful_of_items_keeps_every_worker_busy(count):
     """No worker gets more than its share and one batch of the last size begun."""
@@ -78,7 +96,7 @@ def test_a_slow_consumer_is_not_run_away_from():
 
     stream = stream_batches(list, endless(), workers=3, batch_size=5)
     for seen, _ in enumerate(islice(stream, 300), 1):
-        assert len(asked) - seen <= (2 * 3 + 1) * 5
+        assert len(asked) - seen <= (2 * 3 + 1 + 2) * 5
     stream.close()
 
 

@@ -8,6 +8,7 @@
     reading.py           a file, its bytes or an array, as one image or as frames (frame.py)
     picture.py           JPEG, PNG (png.py), BMP, WebP, and the pages of a TIFF (tiff.py)
     dicom.py, nifti.py   frames and slices, with the plane they lie in (plane.py); optional
+    deflated.py          deflated DICOM, inflated within bounds
     grey.py              stored values to 8 bits of grey
 
 What the network sees of the pixels is `edge_mri.preprocess`.

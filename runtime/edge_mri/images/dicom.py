@@ -1,9 +1,10 @@
 """The frames of a DICOM file as grey pixels, by pydicom.
 
-Uncompressed and compressed, one frame or many, MONOCHROME1 and 2, palettes and colour. Values are
-rescaled, then shown through the file's own window or lookup table; without one between two
-percentiles of the frame (`edge_mri.images.grey.percentile_window`). Where the header says that
-pixels are not square, the image is stretched until they are. Overlays are not drawn.
+Uncompressed and compressed, one frame or many, MONOCHROME1 and 2, palettes and colour; deflated
+data sets come through `edge_mri.images.deflated`. Values are rescaled, then shown through the
+file's own window or lookup table; without one between two percentiles of the frame
+(`edge_mri.images.grey.percentile_window`). Where the header says that pixels are not square, the
+image is stretched until they are. Overlays are not drawn.
 
 Nothing of the patient is read: of the header only the elements listed here are parsed, and no
 message repeats what pydicom says of their values.
@@ -33,6 +34,7 @@ from pydicom.uid import (
 )
 
 from edge_mri.errors import ImageDecodeError, ImageError, ImageSupportError
+from edge_mri.images.deflated import inflated
 from edge_mri.images.frame import Frame
 from edge_mri.images.grey import Grey, apply_window, percentile_window, scale_bits
 from edge_mri.images.headers import codestream_size
@@ -44,7 +46,6 @@ from edge_mri.images.square import square_pixels
 
 # Decoders that fuzzing could not bring down; GDCM aborts the process (docs/decisions/0021).
 _PLUGINS = ("pydicom", "pylibjpeg", "pyjpegls")
-_DEFLATED = (b"1.2.840.10008.1.2.1.99", b"1.2.840.10008.1.2.8.1")
 _OF_JPEG = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1)
 
 _WANTED = (
@@ -76,11 +77,9 @@ def dicom_frames(data: bytes, limits: Limits) -> Iterator[Frame]:
         ImageSupportError: It is compressed in a way that needs a decoder that is not installed.
     """
     keep_pydicom_quiet()
-    if any(uid in data for uid in _DEFLATED):  # pydicom would inflate it without bound
-        raise ImageDecodeError("deflated DICOM is not read; write it in another transfer syntax")
     done = 0
     try:
-        image = _DicomImage(data, limits)
+        image = _DicomImage(inflated(data, limits), limits)
         for pixels in image.stored_frames():
             number = done + 1 if image.count > 1 else None
             grey = square_pixels(image.grey(pixels, done), *image.pixel_sides(done), limits)

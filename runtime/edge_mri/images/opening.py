@@ -14,7 +14,7 @@ from edge_mri.images.limits import Limits
 _NO_WAITING = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)  # POSIX; Windows
 
 
-def read_file(path: Path, limits: Limits | None = None) -> bytes:
+def read_file(path: str | os.PathLike[str], limits: Limits | None = None) -> bytes:
     """Read an image file's bytes.
 
     Raises:
@@ -41,11 +41,12 @@ def open_regular(path: Path) -> Iterator[tuple[BinaryIO, int]]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[int, int]]:
+def _opened(path: str | os.PathLike[str]) -> Iterator[tuple[int, int]]:
     """Open a regular file; gives its descriptor and size: a file object asks the system more."""
     descriptor = None
     try:
-        _refuse_special(path.stat())  # some devices act when they are opened
+        status = os.stat(path)  # noqa: PTH116  # making a Path takes as long as reading it
+        _refuse_special(status)  # some devices act when they are opened
         descriptor = os.open(path, os.O_RDONLY | _NO_WAITING)
         status = os.fstat(descriptor)
         _refuse_special(status)

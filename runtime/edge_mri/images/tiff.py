@@ -2,7 +2,8 @@
 
 Only what leads from page to page and says how large one is; decoding is
 `edge_mri.images.picture`. TIFF 6.0 and BigTIFF, both byte orders. Masks and reduced copies of
-another page (NewSubfileType) are passed over.
+another page (NewSubfileType) are passed over. Alpha is called something unspecified: libtiff would
+darken by it what is transparent.
 """
 
 import struct
@@ -13,7 +14,9 @@ from edge_mri.errors import ImageDecodeError, ImageSizeError
 from edge_mri.images.limits import Limits
 
 _SUBFILE_TYPE, _WIDTH, _HEIGHT, _SAMPLES, _PHOTOMETRIC = 254, 256, 257, 277, 262
+_EXTRA_SAMPLES = 338
 _REDUCED_OR_MASK = 0b101
+_ALPHA, _UNSPECIFIED = 2, 0
 MAX_PAGES = 100_000
 _INTEGERS = {1: "B", 3: "H", 4: "I", 16: "Q"}  # BYTE, SHORT, LONG, LONG8
 
@@ -39,6 +42,7 @@ class _Directory:
     offset: int
     photometric: int | None
     samples: int
+    alpha: int | None  # where it says that its one extra sample is alpha
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,8 @@ def pages(data: bytes, limits: Limits) -> Iterator[Page]:
     copy = bytearray(data)
     for page in directories:
         struct.pack_into(layout.order + layout.header[1], copy, layout.header[0], page.offset)
+        if page.alpha is not None:
+            struct.pack_into(layout.order + "H", copy, page.alpha, _UNSPECIFIED)
         inverted = page.photometric == 0 and page.samples == 1
         yield Page(page.number if len(directories) > 1 else None, copy, inverted)
 
@@ -85,11 +91,13 @@ def _directories(data: bytes, layout: _Layout, limits: Limits) -> list[_Director
             if len(seen) == MAX_PAGES:
                 raise ImageSizeError(f"more than {MAX_PAGES:,} pages", f"{MAX_PAGES:,} pages")
             seen.add(offset)
-            tags, following = _directory(data, layout, offset)
+            tags, places, following = _directory(data, layout, offset)
             if not tags.get(_SUBFILE_TYPE, 0) & _REDUCED_OR_MASK:
                 limits.check_pixels(tags.get(_WIDTH, 0), tags.get(_HEIGHT, 0))
                 photometric, samples = tags.get(_PHOTOMETRIC), tags.get(_SAMPLES, 1)
-                found.append(_Directory(len(seen), offset, photometric, samples))
+                is_rgba = samples == 4 and tags.get(_EXTRA_SAMPLES) == _ALPHA
+                alpha = places[_EXTRA_SAMPLES] if is_rgba else None
+                found.append(_Directory(len(seen), offset, photometric, samples, alpha))
             offset = following
     except struct.error as error:
         raise ImageDecodeError(
@@ -98,18 +106,22 @@ def _directories(data: bytes, layout: _Layout, limits: Limits) -> list[_Director
     return found
 
 
-def _directory(data: bytes, layout: _Layout, offset: int) -> tuple[dict[int, int], int]:
-    """Return a directory's whole-number tags, the first value of each, and what follows it."""
+def _directory(
+    data: bytes, layout: _Layout, offset: int
+) -> tuple[dict[int, int], dict[int, int], int]:
+    """Return a directory's whole-number tags (first values), where these lie, and what follows."""
     count = _number(data, layout, offset, layout.count)
     position = offset + struct.calcsize(layout.count)
     end = position + count * layout.entry
     following = _number(data, layout, end, layout.header[1])
-    tags = {}
+    tags: dict[int, int] = {}
+    places: dict[int, int] = {}
     for entry in range(position, end, layout.entry):
         tag, kind = struct.unpack_from(layout.order + "HH", data, entry)
         if kind in _INTEGERS and tag not in tags:
-            tags[tag] = _number(data, layout, entry + layout.value, _INTEGERS[kind])
-    return tags, following
+            places[tag] = entry + layout.value
+            tags[tag] = _number(data, layout, places[tag], _INTEGERS[kind])
+    return tags, places, following
 
 
 def _number(data: bytes, layout: _Layout, position: int, kind: str) -> int:

@@ -2,7 +2,9 @@
 
 import json
 import logging
+import struct
 import warnings
+import zlib
 from io import BytesIO
 from pathlib import Path
 
@@ -87,6 +89,7 @@ def test_the_window_of_a_real_file_is_what_pydicom_makes_of_it():
         ("SC_ybr_full_422_uncompressed.dcm", (100, 100), 1, None),
         ("rtdose_rle.dcm", (10, 10), 15, "axial"),
         ("liver_1frame.dcm", (512, 512), 1, "axial"),
+        ("image_dfl.dcm", (512, 512), 1, None),
         ("dicomdirtests/98892003/MR700/4678", (16, 16), 1, "sagittal"),
     ],
 )
@@ -116,16 +119,48 @@ def test_the_colours_of_one_picture_are_one_grey_however_it_is_compressed():
         ("dicomdirtests/DICOMDIR", "the DICOM file holds no image"),
         ("MR_truncated.dcm", f"{WHY_NOT} (ValueError)"),
         ("badVR.dcm", f"{WHY_NOT} (ValueError)"),
-        (
-            "image_dfl.dcm",
-            "deflated DICOM is not read; write it in another transfer syntax",
-        ),
     ],
 )
 def test_real_files_that_hold_no_image_say_so(name, reason):
     with pytest.raises(ImageDecodeError) as refusal:
         list(read_frames(FILES / name))
     assert str(refusal.value) == reason
+
+
+def deflated(body: bytes, syntax: bytes = b"1.2.840.10008.1.2.1.99") -> bytes:
+    """A DICOM file that claims a transfer syntax and whose data set is deflated."""
+    squeezing = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
+    syntax += b"\0" * (len(syntax) % 2)
+    element = b"\x02\0\x10\0UI" + struct.pack("<H", len(syntax)) + syntax
+    head = b"\x02\0\0\0UL\x04\0" + struct.pack("<I", len(element)) + element
+    return bytes(128) + b"DICM" + head + squeezing.compress(body) + squeezing.flush()
+
+
+def test_a_deflated_file_is_what_it_is_without_being_deflated():
+    header = pydicom.dcmread(FILES / "MR_small.dcm")
+    plain = BytesIO()
+    header.save_as(plain)
+    length = struct.unpack_from("<I", plain.getvalue(), 140)[0]
+    (frame,) = decode_frames(deflated(plain.getvalue()[144 + length :]))
+    np.testing.assert_array_equal(frame.pixels, read_image(FILES / "MR_small.dcm"))
+
+
+@pytest.mark.parametrize(
+    ("data", "error", "reason"),
+    [
+        (deflated(bytes(3_000_000)), ImageSizeError, "1,000,001 bytes, the limit is 1,000,000"),
+        (deflated(b"")[:-1], ImageDecodeError, "the deflated DICOM data are cut off"),
+        (deflated(b""), ImageDecodeError, "the DICOM file holds no image"),
+        (deflated(b"")[:-2] + b"\xff\xff", ImageDecodeError, "data are damaged"),
+        (deflated(b"1.2.840.10008.1.2.1.99"), ImageDecodeError, "deflated in this way is not read"),
+        (deflated(b"", b"1.2.840.10008.1.2.8.1"), ImageDecodeError, "deflated in this way is not"),
+        (bytes(128) + b"DICM1.2.840.10008.1.2.1.99", ImageDecodeError, "where its data begin"),
+    ],
+)
+def test_what_is_deflated_is_inflated_within_bounds(data, error, reason):
+    with pytest.raises(error) as refusal:
+        list(decode_frames(data, Limits(max_bytes=1_000_000)))
+    assert reason in str(refusal.value)
 
 
 def test_a_compression_without_its_decoder_is_told_with_what_to_type(monkeypatch):

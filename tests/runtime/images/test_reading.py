@@ -1,5 +1,6 @@
 import struct
 import zlib
+from io import BytesIO
 
 import cv2
 import numpy as np
@@ -136,19 +137,29 @@ def test_green_is_brighter_than_red_and_red_than_blue():
     assert (red, green, blue) == (76, 150, 29)
 
 
-@pytest.mark.parametrize(
-    ("orientation", "upright"),
-    [
-        (1, lambda image: image),
-        (2, np.fliplr),
-        (3, lambda image: np.rot90(image, 2)),
-        (4, np.flipud),
-        (5, np.transpose),
-        (6, lambda image: np.rot90(image, -1)),
-        (7, lambda image: np.rot90(image, 2).T),
-        (8, np.rot90),
-    ],
-)
+ORIENTATIONS = [
+    (1, lambda image: image),
+    (2, np.fliplr),
+    (3, lambda image: np.rot90(image, 2)),
+    (4, np.flipud),
+    (5, np.transpose),
+    (6, lambda image: np.rot90(image, -1)),
+    (7, lambda image: np.rot90(image, 2).T),
+    (8, np.rot90),
+]
+
+
+@pytest.mark.parametrize(("orientation", "upright"), ORIENTATIONS)
+@pytest.mark.parametrize("format_", ["PNG", "TIFF", "WEBP"])
+def test_other_formats_say_how_they_stand_as_well(format_, orientation, upright):
+    pillow = pytest.importorskip("PIL.Image", reason="writes the files")
+    exif, file = pillow.Exif(), BytesIO()
+    exif[0x0112] = orientation
+    pillow.fromarray(smooth()).save(file, format=format_, exif=exif, lossless=True)
+    np.testing.assert_array_equal(decode_image(file.getvalue()), upright(smooth()))
+
+
+@pytest.mark.parametrize(("orientation", "upright"), ORIENTATIONS)
 def test_an_image_stands_upright_by_its_exif_orientation(orientation, upright):
     jpeg = encoded(smooth(), ".jpg")
     turned = decode_image(with_orientation(jpeg, orientation))

@@ -48,6 +48,31 @@ def tiff(*images: np.ndarray, order: str = "<", big: bool = False, **tags: int) 
     return bytes(data)
 
 
+def rgba_tiff(grey: np.ndarray, alpha: np.ndarray, order: str, extra: int) -> bytes:
+    """An uncompressed RGBA page; `extra` is what its ExtraSamples says the fourth sample is."""
+    pixels = np.dstack([grey, grey, grey, alpha])
+    head = (b"II" if order == "<" else b"MM") + struct.pack(order + "H", 42)
+    data = bytearray(head + struct.pack(order + "I", 8 + pixels.nbytes + 8) + pixels.tobytes())
+    data += struct.pack(order + "4H", *[8] * 4)
+    rows, columns = grey.shape
+    tags = [(256, 4, 1, columns), (257, 4, 1, rows), (258, 3, 4, 8 + pixels.nbytes), (259, 4, 1, 1)]
+    tags += [(262, 4, 1, 2), (273, 4, 1, 8), (277, 4, 1, 4), (278, 4, 1, rows)]
+    tags += [(279, 4, 1, pixels.nbytes)]
+    data += struct.pack(order + "H", len(tags) + 1)
+    for tag in tags:
+        data += struct.pack(order + "HHII", *tag)
+    return bytes(data + struct.pack(order + "HHIHHI", 338, 3, 1, extra, 0, 0))
+
+
+@pytest.mark.parametrize("extra", [0, 1, 2])  # unspecified, multiplied already, alpha
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_what_is_transparent_is_as_bright_as_it_is_stored(order, extra):
+    image = gradient(1)
+    for alpha in (np.zeros_like(image), image):
+        decoded = decode_image(rgba_tiff(image, alpha, order, extra))
+        np.testing.assert_array_equal(decoded, image)
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("big", [False, True])
 @pytest.mark.parametrize("order", ["<", ">"])
