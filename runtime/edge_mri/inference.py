@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -144,8 +144,8 @@ def infer(config: InferConfig) -> int:
         destination.opened(done) as stream,
     ):
         progress, total = _progress(config, stream, files, done.records)
-        with progress.bar("images", total) as step:
-            counted = summary.counted(summaries.through(stop.until(records)), step)
+        with progress.bar("images", total) as step, closing(stop.until(records)) as told:
+            counted = summary.counted(summaries.through(told), step)
             destination.writer(done)(counted, stream, classifier.contract.labels)
         if report is not None:
             report.write(
@@ -154,8 +154,8 @@ def infer(config: InferConfig) -> int:
                 volumes_left_out=summaries.left_out,
             )
     seconds = time.perf_counter() - started
-    told = summary.lines(files, seconds, classifier, config.workers)
-    click.echo("\n".join([*told, *volume_lines(summaries)]), err=True)
+    lines = summary.lines(files, seconds, classifier, config.workers)
+    click.echo("\n".join([*lines, *volume_lines(summaries)]), err=True)
     if config.volumes is not None:
         write_volumes(summaries, config.volumes)
     if stop.signal is not None:

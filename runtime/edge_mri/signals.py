@@ -1,7 +1,7 @@
 """SIGINT and SIGTERM, taken as a wish to stop: what is being written is finished first."""
 
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import TypeVar
@@ -56,8 +56,8 @@ class Stop:
         finally:
             self._is_waiting = False
 
-    def until(self, items: Iterable[Item]) -> Iterator[Item]:
-        """Yield the items until a signal comes; then close their source."""
+    def until(self, items: Iterable[Item]) -> Generator[Item, None, None]:
+        """Yield the items until a signal comes; then, or when it is closed, close their source."""
         iterator = iter(items)
         try:
             while self.signal is None:

@@ -6,12 +6,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from edge_mri.errors import EdgeMriError
+from edge_mri.errors import EdgeMriError, OutputError
+from edge_mri.inference import InferConfig, infer
 
 
 def started(environment, *arguments, stdin=None) -> subprocess.Popen[str]:
@@ -174,6 +176,17 @@ def test_a_full_disk_keeps_what_was_written_whole(process, phantoms, tmp_path):
     lines = output.read_text().splitlines(keepends=True)
     assert 5 < len(lines) < 48
     assert all(json.loads(line)["status"] in ("ok", "rejected") for line in lines)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_run_that_cannot_write_has_ended_when_it_says_so(phantoms, tmp_path):
+    output = tmp_path / "full.jsonl"
+    output.symlink_to("/dev/full")
+    with pytest.raises(OutputError) as caught:
+        infer(InferConfig(paths=(phantoms,), format="jsonl", output=output, threads=2))
+    workers = [one for one in threading.enumerate() if one.name.startswith("edge-mri")]
+    assert not workers
+    assert str(caught.value) == f"cannot write {output}: No space left on device"
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
