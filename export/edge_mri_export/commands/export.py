@@ -29,8 +29,8 @@ from edge_mri_train.runs import CHECKPOINT, newest_run
 @click.option(
     "--target",
     type=click.Choice(list(TARGETS)),
-    help="CPUs the INT8 file is for; avx512-vnni is finer, and wrong elsewhere.  "
-    "[default: portable]",
+    help="CPUs the INT8 file is for; avx512-vnni is finer, and on x86 without VNNI wrong in other "
+    "runtimes than edge-mri's.  [default: portable]",
 )
 @path_option(
     "--calibration",
