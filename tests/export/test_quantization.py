@@ -58,7 +58,7 @@ def test_weights_are_int8_per_channel_in_7_bits(each, nodes):
 
 def test_the_int8_file_is_smaller(road):
     exported = road("mobilenet_v2")
-    assert exported.int8.stat().st_size < 0.35 * exported.fp32.stat().st_size
+    assert exported.int8.stat().st_size < 0.29 * exported.fp32.stat().st_size
 
 
 @pytest.fixture(scope="module")
