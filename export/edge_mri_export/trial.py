@@ -71,6 +71,7 @@ class Trial:
         done, total = count_quantized(self.model)
         return {
             "recipe": str(self.recipe),
+            "excluded": list(self.recipe.exclude),
             "quantized_layers": [done, total],
             "agreement": self.parity.agreement,
             "mean_logit_difference": self.parity.mean_logit_difference,
