@@ -57,11 +57,11 @@ def quantize(
         `pixels (N, 1, S, S) uint8` to `logits`, the logits themselves in float.
 
     Raises:
-        OptionError: An excluded node does not exist.
+        OptionError: An excluded node does not exist, or would be float in any case.
         QuantizationError: ONNX Runtime cannot quantise it, or quantised nothing.
     """
     chosen = _chosen_nodes(body.graph, exclude)
-    if not chosen:
+    if not {node.name for node in layers(body.graph)}.intersection(chosen):
         raise QuantizationError("no layer with weights is left to quantise")
     activations = QuantType.QUInt8 if target.activations == "uint8" else QuantType.QInt8
     with _quiet():
@@ -147,6 +147,12 @@ def _chosen_nodes(graph: onnx.GraphProto, exclude: Sequence[str]) -> list[str]:
         if node.name not in kept:
             kept[node.name] = node
             waiting += [makers[name] for name in node.input if name in makers]
+    for name in exclude:
+        if name not in kept or kept[name].op_type not in _QUANTIZABLE:
+            raise OptionError(
+                f"--exclude {name!r} has no effect: that node stays in float in any case; leave it "
+                "out"
+            )
     return [name for name in names if name in kept and name not in exclude]
 
 

@@ -149,8 +149,25 @@ def test_an_excluded_node_that_does_not_exist_is_an_error(body, ranges):
     assert name in str(caught.value)
 
 
+def test_excluding_what_stays_float_in_any_case_is_an_error(body, ranges):
+    """Behind the last layer, and an operation that onnxruntime has no integer kernel for."""
+    model = onnx.ModelProto()
+    model.CopyFrom(body)
+    last = layers(model.graph)[-1]
+    given = last.input[0]
+    last.input[0] = "rounded"
+    model.graph.node.insert(0, helper.make_node("Ceil", [given], ["rounded"], "ceil"))
+    model.graph.node.append(helper.make_node("LogSoftmax", ["logits"], ["logs"], "normalise"))
+    for name in ("ceil", "normalise"):
+        with pytest.raises(OptionError) as caught:
+            quantize(model, ranges.limits("minmax"), TARGETS["portable"], [name])
+        assert str(caught.value) == (
+            f"--exclude '{name}' has no effect: that node stays in float in any case; leave it out"
+        )
+
+
 def test_nothing_left_to_quantise_is_an_error(body, ranges):
-    everything = [node.name for node in body.graph.node]
+    everything = [node.name for node in layers(body.graph)]
     with pytest.raises(QuantizationError, match=r"^no layer with weights is left to quantise$"):
         quantize(body, ranges.limits("minmax"), TARGETS["portable"], everything)
 
