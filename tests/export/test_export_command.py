@@ -6,6 +6,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 import torch
 from click.testing import CliRunner
@@ -15,6 +16,7 @@ from edge_mri.classifier import Classifier
 from edge_mri.cli import main
 from edge_mri.progress import NoProgress
 from edge_mri_export import exporting
+from edge_mri_export.quantization import count_quantized
 from edge_mri_train.folders import read_folders
 from edge_mri_train.grouping import IdSource
 from edge_mri_train.manifest import Row, write_manifest
@@ -118,6 +120,7 @@ def test_int8_qat_writes_a_fine_tuned_file_and_the_report_says_so(small, phantom
         "minmax, biases corrected, fine-tuned",
     ]
     assert int8["parity"]["n"] == 48
+    assert count_quantized(onnx.load(tmp_path / "a_int8.onnx")) == (8, 8)
     recipe = Classifier.load(tmp_path / "a_int8.onnx", device="cpu").contract.quantization
     assert recipe["method"] == "static, fine-tuned"
     assert recipe["target"] == "arm64"

@@ -8,7 +8,7 @@ from edge_mri_export import quantization
 from edge_mri_export.answers import graph_answers
 from edge_mri_export.errors import QuantizationError
 from edge_mri_export.quantization import count_quantized, layers, quantize
-from edge_mri_export.ranges import collect
+from edge_mri_export.ranges import METHODS, collect
 from edge_mri_export.recipe import TARGETS
 from edge_mri_export.repair import worst_layers
 
@@ -198,6 +198,18 @@ def test_what_comes_after_the_last_layer_and_tail_nodes_stay_float(body, ranges)
     assert "projection" in tail.input
     assert makers["log_probabilities"].input[0] == "logits"
     assert makers["logits"].op_type == "Gemm"
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_each_recipe_quantises_every_layer_in_its_own_way(small, body_of, target):
+    body = body_of(small.checkpoint)
+    ranges = collect(body, small.pixels)
+    made = {name: quantize(body, ranges.limits(name), TARGETS[target]) for name in METHODS}
+    for name, model in made.items():
+        assert count_quantized(model) == (8, 8), name
+        rounded = {one.op_type for one in model.graph.node}
+        assert {"QuantizeLinear", "DequantizeLinear"} <= rounded
+    assert len({model.SerializeToString() for model in made.values()}) == len(METHODS)
 
 
 def test_the_calibration_images_decide_the_ranges(small, body_of):
