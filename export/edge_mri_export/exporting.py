@@ -19,10 +19,10 @@ from edge_mri_export.exported import Exported, Writer, remove
 from edge_mri_export.finishing import Finish
 from edge_mri_export.graph import OPSET, body_graph, with_pixel_input
 from edge_mri_export.half import half
+from edge_mri_export.layers import count_quantized
 from edge_mri_export.outputs import check_names
 from edge_mri_export.packing import packed
 from edge_mri_export.parity import MAX_DROP, Parity
-from edge_mri_export.quantization import count_quantized
 from edge_mri_export.recipe import QuantizationConfig
 from edge_mri_export.search import Search
 from edge_mri_export.trial import Trial

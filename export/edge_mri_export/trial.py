@@ -5,8 +5,8 @@ from typing import Any
 
 import onnx
 
+from edge_mri_export.layers import count_quantized
 from edge_mri_export.parity import Parity
-from edge_mri_export.quantization import count_quantized
 from edge_mri_export.ranges import PERCENTILE
 
 

@@ -16,7 +16,7 @@ from edge_mri.classifier import Classifier
 from edge_mri.cli import main
 from edge_mri.progress import NoProgress
 from edge_mri_export import exporting
-from edge_mri_export.quantization import count_quantized
+from edge_mri_export.layers import count_quantized
 from edge_mri_train.folders import read_folders
 from edge_mri_train.grouping import IdSource
 from edge_mri_train.manifest import Row, write_manifest

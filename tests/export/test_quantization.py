@@ -7,7 +7,8 @@ from edge_mri.errors import OptionError
 from edge_mri_export import quantization
 from edge_mri_export.answers import graph_answers
 from edge_mri_export.errors import QuantizationError
-from edge_mri_export.quantization import count_quantized, layers, quantize
+from edge_mri_export.layers import count_quantized, layers
+from edge_mri_export.quantization import quantize
 from edge_mri_export.ranges import METHODS, collect
 from edge_mri_export.recipe import TARGETS
 from edge_mri_export.repair import worst_layers
