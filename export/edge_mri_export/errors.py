@@ -28,11 +28,16 @@ class ParityError(ModelError, ValueError):
     """An ONNX file does not give PyTorch's answers; no file was written for it.
 
     Attributes:
+        reason: What differs, without what was or is to be done about it.
         report: All that was tried and measured, as JSON values; None where it was one comparison.
     """
 
     exit_code = 1
     report: dict[str, Any] | None = None
+
+    def __init__(self, reason: str, advice: str) -> None:
+        super().__init__(f"{reason}{advice}")
+        self.reason = reason
 
 
 class CalibrationError(DataError, ValueError):

@@ -8,6 +8,7 @@ import onnx
 import onnxruntime as ort
 
 from edge_mri import __version__
+from edge_mri.atomic import require_writable
 from edge_mri.contract import Contract
 from edge_mri.errors import OptionError
 from edge_mri.progress import Progress
@@ -18,10 +19,10 @@ from edge_mri_export.exported import Exported, Writer, remove
 from edge_mri_export.finishing import Finish
 from edge_mri_export.graph import OPSET, body_graph, with_pixel_input
 from edge_mri_export.half import half
+from edge_mri_export.layers import count_quantized
 from edge_mri_export.outputs import check_names
 from edge_mri_export.packing import packed
-from edge_mri_export.parity import Parity
-from edge_mri_export.quantization import count_quantized
+from edge_mri_export.parity import MAX_DROP, Parity
 from edge_mri_export.recipe import QuantizationConfig
 from edge_mri_export.search import Search
 from edge_mri_export.trial import Trial
@@ -37,8 +38,8 @@ class ExportConfig:
         output: Path of the FP32 file; the quantised file is written beside it.
         quantization: Whether and how to quantise.
         calibration: Folder of images to calibrate and check with; None for the run's own.
-        max_drop: Largest share of answers that may change, and largest loss of a class's
-            sensitivity, in percent.
+        max_drop: Largest share of answers that a quantised file may change, and largest loss of a
+            class's sensitivity, in percent; None: 0.5.
         outputs: What is wanted beside the logits, of `edge_mri_export.outputs.NAMES`.
         licence: Licence of the weights, as their owner states it; "" is not stated.
     """
@@ -47,7 +48,7 @@ class ExportConfig:
     output: Path
     quantization: QuantizationConfig = field(default_factory=QuantizationConfig)
     calibration: Path | None = None
-    max_drop: float = 0.5
+    max_drop: float | None = None
     outputs: tuple[str, ...] = ()
     licence: str = ""
 
@@ -55,8 +56,20 @@ class ExportConfig:
         check_names(self.outputs)
         if self.output.suffix != ".onnx":
             raise OptionError(f"the output is {self.output}; expected a name ending in .onnx")
+        if self.max_drop is None:
+            return
         if not 0 <= self.max_drop <= 100:
             raise OptionError(f"--max-drop is {self.max_drop}; expected 0 to 100 percent")
+        if self.quantization.precision == "none":
+            raise OptionError(
+                "--max-drop is for quantised files, and --quantize is none: the logits of an FP32 "
+                "file are PyTorch's or it is not written; leave it out"
+            )
+
+    @property
+    def allowed_drop(self) -> float:
+        """What a quantised file may lose, in percent."""
+        return MAX_DROP if self.max_drop is None else self.max_drop
 
     @property
     def int8_output(self) -> Path:
@@ -79,8 +92,10 @@ def export(config: ExportConfig, progress: Progress) -> list[Exported]:
         ParityError: A file would not give PyTorch's answers; it is not written.
         CalibrationError: There are no images to check with.
         OptionError: An option has no effect here.
+        OutputError: The files cannot be written; said before the work where that is known.
     """
     checkpoint = Checkpoint.load(config.checkpoint)
+    require_writable(config.output)
     images = load_images(
         config.calibration,
         config.checkpoint,
@@ -138,19 +153,19 @@ def _export_int8(
         contract,
         contract.preprocess,
         config.quantization,
-        config.max_drop,
+        config.allowed_drop,
         progress,
     )
     trial = search.run()
     trials = [one.to_dict() for one in search.trials]
     described = _described(trial, images, config.quantization)
-    described |= {"max_drop": config.max_drop, "trials": trials}
+    described |= {"max_drop": config.allowed_drop, "trials": trials}
     try:
         written = writer.write(
             packed(trial.model),
             replace(contract, precision="int8", quantization=described),
             config.int8_output,
-            lambda parity: parity.require_no_loss(config.max_drop, tried=len(trials)),
+            lambda parity: parity.require_no_loss(config.allowed_drop, tried=len(trials)),
         )
     except ParityError as error:
         error.report = {
@@ -198,5 +213,5 @@ def _export_fp16(
         half(model),
         replace(contract, precision="fp16", quantization={"format": "FP16", "opset": OPSET}),
         config.fp16_output,
-        lambda parity: parity.require_no_loss(config.max_drop, kind="FP16"),
+        lambda parity: parity.require_no_loss(config.allowed_drop, kind="FP16"),
     )

@@ -1,4 +1,4 @@
-"""What every written file gets: more outputs, the rejection gate, the hash of its weights."""
+"""What every file gets: more outputs, a rejection gate, like constants once, its weights' hash."""
 
 from dataclasses import dataclass, replace
 
@@ -18,6 +18,7 @@ from edge_mri_export.rejection import (
     TRAINING_IMAGES,
     with_rejection,
 )
+from edge_mri_export.sharing import shared
 from edge_mri_export.weights import weights_sha256
 from edge_mri_train.pixels import load_pixels
 
@@ -65,4 +66,5 @@ class Finish:
         model = add_outputs(in_order(model), self.outputs, contract.labels, contract.name)
         if self.training is not None:
             model, contract = with_rejection(model, contract, self.training, self.validation)
+        model = shared(model)
         return model, replace(contract, weights_sha256=weights_sha256(model))

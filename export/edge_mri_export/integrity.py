@@ -15,8 +15,8 @@ from edge_mri.contract import Contract
 from edge_mri.errors import EdgeMriError, ModelFormatError, ModelNotFoundError
 from edge_mri_export.editing import only
 from edge_mri_export.graph import LESION, LOGITS
+from edge_mri_export.layers import count_quantized
 from edge_mri_export.novelty import NOVELTY
-from edge_mri_export.quantization import count_quantized
 from edge_mri_export.weights import weights_sha256
 from edge_mri_train.errors import first_line
 

@@ -15,9 +15,16 @@ from edge_mri_export.errors import ParityError
 FP32_TOLERANCE = 1e-4
 """Largest difference of a logit, as a share of the largest logit where that is above 1."""
 
+MAX_DROP = 0.5
+"""What a quantised file may lose unless told otherwise, in percent."""
+
 REFERENCE = "PyTorch FP32"
 
 _LISTED = 5
+_ADVICE = {
+    "INT8": "Calibrate with more or other images (--calibration DIR), try --quantize fp16",
+    "FP16": "Try --quantize int8, or none",
+}
 
 
 @dataclass(frozen=True)
@@ -128,8 +135,8 @@ class Parity:
         if not self.max_logit_difference <= allowed:
             raise ParityError(
                 f"the FP32 ONNX file differs from PyTorch: logits by up to "
-                f"{self.max_logit_difference:.2g} on {self.n} images, allowed {allowed:.2g}; "
-                "no file was written"
+                f"{self.max_logit_difference:.2g} on {self.n} images, allowed {allowed:.2g}",
+                "; no file was written",
             )
 
     def require_no_loss(self, max_drop: float, kind: str = "INT8", tried: int = 1) -> None:
@@ -137,7 +144,7 @@ class Parity:
 
         Args:
             max_drop: What may be lost.
-            kind: What the file is called.
+            kind: `INT8` or `FP16`.
             tried: The best of how many this is.
         """
         losses = self.losses(max_drop)
@@ -147,7 +154,6 @@ class Parity:
             raise ParityError(
                 f"{kind}{best} does not give PyTorch's answers: "
                 f"{'; '.join(losses[:_LISTED])}{more}; "
-                f"allowed {max_drop:g} %. No {kind} file was written. Calibrate with more or other "
-                "images (--calibration DIR), train it for INT8 (--quantize int8-qat), or allow "
-                "more with --max-drop"
+                f"allowed {max_drop:g} %",
+                f". No {kind} file was written. {_ADVICE[kind]}, or allow more with --max-drop",
             )

@@ -24,18 +24,15 @@ from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from edge_mri.errors import OptionError
 from edge_mri_export.errors import QuantizationError
 from edge_mri_export.graph import LESION, NORMALISED, absorb_pixel_input
+from edge_mri_export.layers import CONVOLUTIONS, WEIGHTED, count_quantized, layers
 from edge_mri_export.ranges import Limits
 from edge_mri_export.recipe import Target
 from edge_mri_train.architectures import INPUT_SCALE
 from edge_mri_train.errors import first_line
 
-TAIL_PREFIX = "tail_"
-
-_CONVOLUTIONS = ("Conv", "ConvTranspose")
-_WEIGHTED = (*_CONVOLUTIONS, "Gemm", "MatMul")
 # What onnxruntime has integer kernels for, or moves unchanged.
 _QUANTIZABLE = (
-    *_WEIGHTED,
+    *WEIGHTED,
     *("Add", "Mul", "Relu", "Clip", "LeakyRelu", "Sigmoid"),
     *("MaxPool", "AveragePool", "GlobalAveragePool", "Concat", "Resize", "Pad"),
     *("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Split", "Slice"),
@@ -57,11 +54,11 @@ def quantize(
         `pixels (N, 1, S, S) uint8` to `logits`, the logits themselves in float.
 
     Raises:
-        OptionError: An excluded node does not exist.
+        OptionError: An excluded node does not exist, or would be float in any case.
         QuantizationError: ONNX Runtime cannot quantise it, or quantised nothing.
     """
     chosen = _chosen_nodes(body.graph, exclude)
-    if not chosen:
+    if not {node.name for node in layers(body.graph)}.intersection(chosen):
         raise QuantizationError("no layer with weights is left to quantise")
     activations = QuantType.QUInt8 if target.activations == "uint8" else QuantType.QInt8
     with _quiet():
@@ -98,36 +95,6 @@ def quantize(
     return model
 
 
-def layers(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-    """Return the layers with trained weights: `tail_` nodes are none."""
-    constants = {tensor.name for tensor in graph.initializer}
-    constants |= {
-        node.output[0]
-        for node in graph.node
-        if node.op_type == "DequantizeLinear" and node.input[0] in constants
-    }
-    return [
-        node
-        for node in graph.node
-        if node.op_type in _WEIGHTED
-        and not node.name.startswith(TAIL_PREFIX)
-        and constants.intersection(node.input[:2])
-    ]
-
-
-def count_quantized(model: onnx.ModelProto) -> tuple[int, int]:
-    """Return how many layers with weights run on quantised ones, and how many there are."""
-    dequantized = {
-        output
-        for node in model.graph.node
-        if node.op_type == "DequantizeLinear"
-        for output in node.output
-    }
-    weighted = layers(model.graph)
-    done = [node for node in weighted if dequantized.issuperset(node.input[:2])]
-    return len(done), len(weighted)
-
-
 def _chosen_nodes(graph: onnx.GraphProto, exclude: Sequence[str]) -> list[str]:
     """Return the names of the nodes to quantise."""
     names = [node.name for node in graph.node]
@@ -140,13 +107,19 @@ def _chosen_nodes(graph: onnx.GraphProto, exclude: Sequence[str]) -> list[str]:
             )
     makers = {output: node for node in graph.node for output in node.output}
     kept: dict[str, onnx.NodeProto] = {}
-    ends = _CONVOLUTIONS if LESION in {output.name for output in graph.output} else _WEIGHTED
+    ends = CONVOLUTIONS if LESION in {output.name for output in graph.output} else WEIGHTED
     waiting = [node for node in layers(graph) if node.op_type in ends]
     while waiting:
         node = waiting.pop()
         if node.name not in kept:
             kept[node.name] = node
             waiting += [makers[name] for name in node.input if name in makers]
+    for name in exclude:
+        if name not in kept or kept[name].op_type not in _QUANTIZABLE:
+            raise OptionError(
+                f"--exclude {name!r} has no effect: that node stays in float in any case; leave it "
+                "out"
+            )
     return [name for name in names if name in kept and name not in exclude]
 
 

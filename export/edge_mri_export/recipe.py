@@ -25,9 +25,10 @@ class Target:
 
 
 TARGETS = {
-    # 255 * 64 * 2 fits into the 16-bit sums of x86 without VNNI; 255 * 127 * 2 does not.
+    # 255 * 64 * 2 fits into the 16-bit sums of x86 without VNNI; 255 * 127 * 2 does not, and only
+    # edge-mri's runtime asks onnxruntime to be exact there (`edge_mri.session`).
     "portable": Target("uint8", 7, "every CPU"),
-    "avx512-vnni": Target("uint8", 8, "x86 with VNNI; others overflow without a word"),
+    "avx512-vnni": Target("uint8", 8, "x86 with VNNI; other runtimes overflow without"),
     "arm64": Target("int8", 8, "64-bit ARM"),
 }
 

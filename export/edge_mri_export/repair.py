@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from edge_mri_export.answers import memory_session
 from edge_mri_export.editing import copied
 from edge_mri_export.graph import NORMALISED, PIXELS
-from edge_mri_export.quantization import layers
+from edge_mri_export.layers import layers
 from edge_mri_export.values import float_values, with_outputs
 
 _IMAGES = 96

@@ -17,7 +17,7 @@ from onnx import NodeProto, numpy_helper
 from torch import Tensor
 
 from edge_mri_export.editing import attributes_of, copied
-from edge_mri_export.quantization import layers
+from edge_mri_export.layers import layers
 from edge_mri_export.recipe import Target
 from edge_mri_export.values import float_values
 

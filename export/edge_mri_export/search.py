@@ -22,8 +22,9 @@ from edge_mri_export.answers import Answers, graph_answers
 from edge_mri_export.calibration import ExportImages
 from edge_mri_export.comparison import compare
 from edge_mri_export.equalisation import equalised
+from edge_mri_export.layers import layers
 from edge_mri_export.qat import QatConfig, fine_tune
-from edge_mri_export.quantization import layers, quantize
+from edge_mri_export.quantization import quantize
 from edge_mri_export.ranges import PERCENTILE, Ranges, collect
 from edge_mri_export.recipe import AUTO, QuantizationConfig
 from edge_mri_export.repair import corrected_body, worst_layers

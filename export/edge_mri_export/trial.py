@@ -5,8 +5,8 @@ from typing import Any
 
 import onnx
 
+from edge_mri_export.layers import count_quantized
 from edge_mri_export.parity import Parity
-from edge_mri_export.quantization import count_quantized
 from edge_mri_export.ranges import PERCENTILE
 
 
@@ -71,6 +71,7 @@ class Trial:
         done, total = count_quantized(self.model)
         return {
             "recipe": str(self.recipe),
+            "excluded": list(self.recipe.exclude),
             "quantized_layers": [done, total],
             "agreement": self.parity.agreement,
             "mean_logit_difference": self.parity.mean_logit_difference,

@@ -28,6 +28,7 @@ from edge_mri_export.integrity import (
     runtime_check,
     weights_check,
 )
+from edge_mri_export.parity import MAX_DROP
 from edge_mri_export.rejection import answered, measure
 from edge_mri_train.checkpoint import Checkpoint
 
@@ -49,7 +50,7 @@ class VerifyConfig:
     model: Path
     checkpoint: Path | None = None
     data: Path | None = None
-    max_drop: float = 0.5
+    max_drop: float = MAX_DROP
 
     def __post_init__(self) -> None:
         if not 0 <= self.max_drop <= 100:
@@ -191,7 +192,7 @@ def _parity(
         else:
             parity.require_no_loss(config.max_drop, contract.precision.upper())
     except ParityError as error:
-        reason = str(error).partition("; no file")[0].partition(". No ")[0]
+        reason = error.reason
         allowed = contract.quantization.get("max_drop", 0)
         if allowed > config.max_drop:
             reason += f", the export was told to allow {allowed:g} %"

@@ -39,6 +39,19 @@ def atomic_path(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def require_writable(path: Path) -> None:
+    """Raise `OutputError` before long work where `atomic_path` could not begin after it.
+
+    Missing parent folders are made.
+    """
+    try:
+        target, temporary = _beside(path)
+        if temporary != target:
+            temporary.unlink()
+    except OSError as error:
+        raise OutputError(path, error.strerror or str(error)) from error
+
+
 def write_json(values: Any, path: Path, indent: int = 2) -> None:
     """Write values as a JSON file, whole or not at all."""
     with atomic_path(path) as temporary:

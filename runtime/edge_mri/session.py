@@ -23,6 +23,11 @@ from edge_mri.session_cache import SessionCache
 
 Run = Callable[[list[str], NDArray[np.uint8]], list[NDArray[np.float32]]]
 
+EXACT_INTEGERS = ("session.x64quantprecision", "1")
+"""Entry of a session's configuration: on x86 without VNNI, whose fast products of uint8 and int8
+overflow 16 bits, weights of more than 7 bits are multiplied another way. Elsewhere it changes
+nothing (`docs/decisions/0017-portability.md`)."""
+
 
 @dataclass(frozen=True)
 class SessionConfig:
@@ -184,6 +189,7 @@ def _create(
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     if keep:
         options.optimized_model_filepath = str(keep)
+    options.add_session_config_entry(*EXACT_INTEGERS)
     options.enable_mem_pattern = False  # costs memory a batch size, saves no time here
     if config.low_power:
         options.enable_cpu_mem_arena = False

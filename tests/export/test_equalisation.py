@@ -11,8 +11,9 @@ from edge_mri.progress import NoProgress
 from edge_mri_export.answers import graph_answers, memory_session
 from edge_mri_export.equalisation import equalised
 from edge_mri_export.graph import body_graph, with_pixel_input
+from edge_mri_export.layers import count_quantized
 from edge_mri_export.qat import QatConfig, fine_tune
-from edge_mri_export.quantization import count_quantized, quantize
+from edge_mri_export.quantization import quantize
 from edge_mri_export.ranges import collect
 from edge_mri_export.recipe import TARGETS
 from edge_mri_export.simulation import QuantizedNetwork

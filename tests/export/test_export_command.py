@@ -6,6 +6,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 import torch
 from click.testing import CliRunner
@@ -15,6 +16,7 @@ from edge_mri.classifier import Classifier
 from edge_mri.cli import main
 from edge_mri.progress import NoProgress
 from edge_mri_export import exporting
+from edge_mri_export.layers import count_quantized
 from edge_mri_train.folders import read_folders
 from edge_mri_train.grouping import IdSource
 from edge_mri_train.manifest import Row, write_manifest
@@ -118,6 +120,7 @@ def test_int8_qat_writes_a_fine_tuned_file_and_the_report_says_so(small, phantom
         "minmax, biases corrected, fine-tuned",
     ]
     assert int8["parity"]["n"] == 48
+    assert count_quantized(onnx.load(tmp_path / "a_int8.onnx")) == (8, 8)
     recipe = Classifier.load(tmp_path / "a_int8.onnx", device="cpu").contract.quantization
     assert recipe["method"] == "static, fine-tuned"
     assert recipe["target"] == "arm64"
@@ -125,17 +128,31 @@ def test_int8_qat_writes_a_fine_tuned_file_and_the_report_says_so(small, phantom
     assert "fine-tuned" in result.stdout
 
 
-def test_a_folder_that_may_not_be_written_is_exit_code_2(small, phantoms, tmp_path, monkeypatch):
-    def refused(*_, **__):
-        raise PermissionError(13, "Permission denied")
+@pytest.mark.parametrize("option", ["-o", "--json"])
+def test_a_folder_that_may_not_be_written_is_said_before_the_work(
+    small, phantoms, tmp_path, monkeypatch, option
+):
+    make = tempfile.mkstemp
+    place = tmp_path / "closed" / "a.onnx"
+    place.parent.mkdir()
+
+    def refused(*arguments, dir, **options):
+        if Path(dir) == place.parent:
+            raise PermissionError(13, "Permission denied")
+        return make(*arguments, dir=dir, **options)
+
+    def too_late(*_):
+        raise AssertionError
 
     monkeypatch.setattr(tempfile, "mkstemp", refused)  # root may write anywhere
-    result = run(small.path, "--calibration", phantoms, "-o", tmp_path / "a.onnx")
-    assert (result.exit_code, result.stderr.splitlines()[-1]) == (
+    monkeypatch.setattr(exporting, "load_images", too_late)
+    elsewhere = () if option == "-o" else ("-o", tmp_path / "a.onnx")
+    result = run(small.path, "--calibration", phantoms, option, place, *elsewhere)
+    assert (result.exit_code, result.stderr) == (
         2,
-        f"Error: cannot write {tmp_path / 'a.onnx'}: Permission denied",
+        f"Error: cannot write {place}: Permission denied\n",
     )
-    assert list(tmp_path.iterdir()) == []
+    assert [one.name for one in tmp_path.rglob("*")] == ["closed"]
 
 
 class Bomb:
@@ -212,18 +229,29 @@ def test_broken_parity_is_exit_code_1_and_leaves_no_file(small, phantoms, tmp_pa
             "--target is for INT8, and --quantize is none; leave",
         ),
         (("CHECKPOINT", "--quantize", "fp16", "--exclude", "a"), "--exclude is for INT8, and --q"),
+        (
+            ("CHECKPOINT", "--max-drop", "1"),
+            "--max-drop is for quantised files, and --quantize is ",
+        ),
+        (("CHECKPOINT", "--calibration", "EMPTY"), "no images below EMPTY; "),
+        (("CHECKPOINT", "--calibration", "ONE"), "all 4 images below ONE are of type glioma; "),
         (("CHECKPOINT", "--quantize", "int4"), "Invalid value for '--quantize': 'int4' is not one"),
         (("MODEL",), "MODEL is no checkpoint that can be used: it is damaged, or something else; "),
     ],
 )
-def test_wrong_use_is_one_line_and_exit_code_2(small, tmp_path, monkeypatch, arguments, message):
+def test_wrong_use_is_one_line_and_exit_code_2(
+    small, phantoms, tmp_path, tmp_path_factory, monkeypatch, arguments, message
+):
     monkeypatch.chdir(tmp_path)
     places = {"CHECKPOINT": str(small.path), "MODEL": str(small.fp32)}
+    for name in ("EMPTY", "ONE"):
+        places[name] = str(tmp_path_factory.mktemp(name.lower()))
+    shutil.copytree(phantoms / "glioma_axial", Path(places["ONE"]) / "glioma_axial")
     result = run(*(places.get(one, one) for one in arguments))
     assert result.exit_code == 2
-    assert result.stderr.splitlines()[-1].startswith(
-        "Error: " + message.replace("MODEL", places["MODEL"])
-    )
+    for name in ("MODEL", "EMPTY", "ONE"):
+        message = message.replace(name, places[name])
+    assert result.stderr.splitlines()[-1].startswith(f"Error: {message}")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -12,8 +12,9 @@ from edge_mri.preprocess import PreprocessSpec
 from edge_mri_export.answers import graph_answers
 from edge_mri_export.editing import in_order
 from edge_mri_export.graph import NORMALISED, body_graph
+from edge_mri_export.layers import count_quantized
 from edge_mri_export.packing import packed
-from edge_mri_export.quantization import count_quantized, quantize
+from edge_mri_export.quantization import quantize
 from edge_mri_export.ranges import collect
 from edge_mri_export.recipe import TARGETS
 from edge_mri_train.architectures import build

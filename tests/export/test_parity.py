@@ -152,9 +152,12 @@ def test_as_much_may_be_lost_as_allowed():
     assert str(caught.value) == (
         "INT8 does not give PyTorch's answers: the answer changes on 25.00 % of 4 images; allowed "
         "24.9 %. No INT8 file was written. Calibrate with more or other images "
-        "(--calibration DIR), train it for INT8 (--quantize int8-qat), or allow more with "
-        "--max-drop"
+        "(--calibration DIR), try --quantize fp16, or allow more with --max-drop"
     )
+    with pytest.raises(
+        ParityError, match=r"\. No FP16 file was written\. Try --quantize int8, or "
+    ):
+        parity.require_no_loss(24.9, kind="FP16")
 
 
 def test_one_class_may_not_pay_for_the_rest():

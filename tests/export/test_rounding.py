@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from onnx import numpy_helper
 
-from edge_mri_export.quantization import layers, quantize
+from edge_mri_export.layers import layers
+from edge_mri_export.quantization import quantize
 from edge_mri_export.ranges import collect
 from edge_mri_export.recipe import TARGETS
 from edge_mri_export.repair import worst_layers

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_mri.atomic import atomic_path
+from edge_mri.atomic import atomic_path, require_writable
 from edge_mri.errors import EdgeMriError, OptionError, OutputError
 
 
@@ -170,3 +170,14 @@ def test_the_mask_is_never_opened_for_other_threads(tmp_path, monkeypatch, is_to
     assert stat.S_IMODE((tmp_path / "out.json").stat().st_mode) == 0o640
     assert all(mask & 0o027 == 0o027 for mask in asked)
     assert not asked or not is_told or not Path("/proc/self/status").exists()
+
+
+def test_what_cannot_be_written_is_said_before_and_nothing_is_left(tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    require_writable(tmp_path / "out.json")
+    require_writable(Path(os.devnull))
+    for path in (tmp_path / "folder", tmp_path / "file" / "out.json"):
+        with pytest.raises(OutputError, match=rf"^cannot write {path}: "):
+            require_writable(path)
+    assert names(tmp_path) == ["file", "folder"]

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import click
 
-from edge_mri.atomic import write_json
+from edge_mri.atomic import require_writable, write_json
 from edge_mri.commands.options import PATH, path_option
 from edge_mri.progress import TerminalProgress
 from edge_mri_export.errors import ParityError
 from edge_mri_export.exporting import ExportConfig, export
+from edge_mri_export.parity import MAX_DROP
 from edge_mri_export.ranges import METHODS
 from edge_mri_export.recipe import AUTO, PRECISIONS, TARGETS, QuantizationConfig
 from edge_mri_export.report import lines
@@ -29,8 +30,8 @@ from edge_mri_train.runs import CHECKPOINT, newest_run
 @click.option(
     "--target",
     type=click.Choice(list(TARGETS)),
-    help="CPUs the INT8 file is for; avx512-vnni is finer, and wrong elsewhere.  "
-    "[default: portable]",
+    help="CPUs the INT8 file is for; avx512-vnni is finer, and on x86 without VNNI wrong in other "
+    "runtimes than edge-mri's.  [default: portable]",
 )
 @path_option(
     "--calibration",
@@ -57,10 +58,9 @@ from edge_mri_train.runs import CHECKPOINT, newest_run
 @click.option(
     "--max-drop",
     type=float,
-    default=ExportConfig.max_drop,
-    show_default=True,
     metavar="PERCENT",
-    help="Refuse a quantised file that changes more answers, or costs a class more sensitivity.",
+    help="Refuse a quantised file that changes more answers, or costs a class more sensitivity.  "
+    f"[default: {MAX_DROP}]",
 )
 @path_option("--json", "json_file", help="The whole report, flipped images and all that was tried.")
 @click.option(
@@ -79,7 +79,7 @@ def command(
     calibration_method: str | None,
     calibration_samples: int | None,
     exclude: tuple[str, ...],
-    max_drop: float,
+    max_drop: float | None,
     json_file: Path | None,
     outputs: str,
     licence: str,
@@ -105,6 +105,8 @@ def command(
         outputs=tuple(name.strip() for name in outputs.split(",") if name.strip()),
         licence=licence,
     )
+    if json_file is not None:
+        require_writable(json_file)
     try:
         exported = export(config, TerminalProgress())
     except ParityError as error:
