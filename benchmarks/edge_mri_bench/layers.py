@@ -14,6 +14,8 @@ import numpy as np
 import onnx
 import onnxruntime
 
+from edge_mri.session import EXACT_INTEGERS
+
 _CALLS = 12
 DENSE, POINTWISE, DEPTHWISE = "dense convolutions", "1x1 convolutions", "depthwise convolutions"
 
@@ -32,6 +34,7 @@ def layer_shares(model: Path, size: int) -> dict[str, float]:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.log_severity_level = 3
+        options.add_session_config_entry(*EXACT_INTEGERS)
         options.enable_profiling = True
         options.profile_file_prefix = str(Path(folder) / "profile")
         session = onnxruntime.InferenceSession(

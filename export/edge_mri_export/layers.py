@@ -4,12 +4,10 @@ import onnx
 
 CONVOLUTIONS = ("Conv", "ConvTranspose")
 WEIGHTED = (*CONVOLUTIONS, "Gemm", "MatMul")
-TAIL_PREFIX = "tail_"
-"""How the names of nodes begin whose constants are no trained weights."""
 
 
 def layers(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-    """Return the layers with trained weights: `tail_` nodes are none."""
+    """Return the layers with trained weights."""
     constants = {tensor.name for tensor in graph.initializer}
     constants |= {
         node.output[0]
@@ -19,9 +17,7 @@ def layers(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
     return [
         node
         for node in graph.node
-        if node.op_type in WEIGHTED
-        and not node.name.startswith(TAIL_PREFIX)
-        and constants.intersection(node.input[:2])
+        if node.op_type in WEIGHTED and constants.intersection(node.input[:2])
     ]
 
 

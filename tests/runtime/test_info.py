@@ -27,6 +27,28 @@ def test_words_tell_what_the_model_is_and_takes(command, classifier):
         assert any(line.startswith(f"{title:<15}") for line in lines)
 
 
+def test_words_tell_when_it_answers(command, classifier):
+    contract = classifier.contract
+    lines = command("info").out.splitlines()
+    first = f"answers        P(any tumour) from {contract.tumor_threshold:.3g} on is a tumour"
+    start = lines.index(first)
+    assert f"novelty above {contract.rejection.max_novelty:.3g}" in lines[start + 1]
+    assert f"% of {contract.rejection.n:,} validation images answered" in lines[start + 3]
+
+
+def test_words_keep_tables_and_long_values_apart(command, classifier):
+    lines = command("info").out.splitlines()
+    trials = classifier.contract.quantization["trials"]
+    start = lines.index(f"{'':15}trials:") + 2  # behind the names of its columns
+    table = lines[start - 1 : start + len(trials)]
+    assert table[0].split()[:2] == list(trials[0])[:2]
+    assert len({len(line) for line in table}) == 1
+    for line, trial in zip(table[1:], trials, strict=True):
+        assert line.startswith(f"{'':15}  {trial['recipe']}  ")
+        assert f"  {trial['agreement']:.5g}  " in line
+    assert f"{'':15}  epochs: {classifier.contract.training['config']['epochs']}" in lines
+
+
 def test_a_model_without_planes_says_so(command, classifier, tmp_path, model):
     # The same file with other labels of the same length: twelve types in place of 4 x 3.
     old = json.dumps(classifier.contract.to_dict()["labels"]).encode()

@@ -8,6 +8,9 @@ import click
 
 from edge_mri.classifier import Classifier
 from edge_mri.commands.options import PATH
+from edge_mri.contract import Contract
+
+_LONG = 88  # characters; what is longer gets lines of its own
 
 
 @click.command("info")
@@ -29,6 +32,10 @@ def command(model: Path | None, as_json: bool) -> None:
         f"planes         {planes}",
         f"input          uint8 (N, 1, {spec.size}, {spec.size}); {spec.fit}, {spec.resize}",
         f"temperature    {contract.temperature:g}",
+        *(
+            f"{'answers' if row == 0 else '':<15}{text}"
+            for row, text in enumerate(_answering(contract))
+        ),
         *_section("quantization", contract.quantization),
         *_section("parity", contract.parity),
         *_section("training", contract.training),
@@ -40,11 +47,49 @@ def command(model: Path | None, as_json: bool) -> None:
 
 
 def _section(title: str, values: dict[str, Any]) -> list[str]:
-    rows = [f"{key}: {_short(value)}" for key, value in values.items()]
+    rows = [row for key, value in values.items() for row in _rows(key, value)]
     return [f"{title if row == 0 else '':<15}{text}" for row, text in enumerate(rows)]
+
+
+def _rows(key: str, value: Any) -> list[str]:
+    """Return a value on one line, or below its name where it is a table or would be long."""
+    if isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
+        return [f"{key}:", *(f"  {row}" for row in _table(value))]
+    line = f"{key}: {_short(value)}"
+    if isinstance(value, dict) and len(line) > _LONG:
+        return [f"{key}:", *(f"  {name}: {_short(inner)}" for name, inner in value.items())]
+    return [line]
 
 
 def _short(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key} {_short(inner)}" for key, inner in value.items())
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_short, value))}]" if value else "none"
+    return f"{value:.5g}" if isinstance(value, float) else str(value)
+
+
+def _table(rows: list[dict[str, Any]]) -> list[str]:
+    """Return rows in columns, under their names; the first column on the left."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    cells = [names, *([_short(row.get(name, "")) for name in names] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return [
+        "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])])
+        for line in cells
+    ]
+
+
+def _answering(contract: Contract) -> list[str]:
+    """Return when the model says tumour, and when it does not answer."""
+    lines = [f"P(any tumour) from {contract.tumor_threshold:.3g} on is a tumour"]
+    gate = contract.rejection
+    if gate is None:
+        return [*lines, "every image is answered"]
+    low, high = gate.undecided
+    return [
+        *lines,
+        f"rejected as foreign: novelty above {gate.max_novelty:.3g}",
+        *([f"rejected as undecided: P(any tumour) from {low:.3g} to {high:.3g}"] * (low < high)),
+        f"{100 * gate.kept:.1f} % of {gate.n:,} validation images answered",
+    ]
