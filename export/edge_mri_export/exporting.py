@@ -41,7 +41,8 @@ class ExportConfig:
         max_drop: Largest share of answers that a quantised file may change, and largest loss of a
             class's sensitivity, in percent; None: 0.5.
         outputs: What is wanted beside the logits, of `edge_mri_export.outputs.NAMES`.
-        licence: Licence of the weights, as their owner states it; "" is not stated.
+        licence: Licence of the weights, as their owner states it; "": that of the models that they
+            were trained from, where those state one.
     """
 
     checkpoint: Path
@@ -111,7 +112,7 @@ def export(config: ExportConfig, progress: Progress) -> list[Exported]:
         temperature=checkpoint.temperature,
         tumor_threshold=checkpoint.tumor_threshold,
         training=checkpoint.training,
-        licence=config.licence,
+        licence=config.licence or checkpoint.training.get("licence", ""),
         toolkit_version=__version__,
     )
     writer = Writer(

@@ -268,12 +268,13 @@ def test_where_all_was_seen_nothing_is_left(finished, phantoms):
     assert subsets["group_clean"] is None
 
 
-def test_a_model_that_remembers_nothing_has_no_group_clean_reading(finished, mixed, tmp_path):
+def test_of_a_model_that_remembers_nothing_no_image_is_called_new(finished, mixed, tmp_path):
     checkpoint = replace(Checkpoint.load(finished / "checkpoint.pt"), seen=None)
     checkpoint.save(tmp_path / "checkpoint.pt")
     report = run(tmp_path / "checkpoint.pt", mixed).report
     assert report["training_images"] is None
-    assert report["subsets"]["duplicate_free"]["n"] == 9
+    assert report["subsets"]["all"]["n"] == 10
+    assert report["subsets"]["duplicate_free"] is None
     assert report["subsets"]["group_clean"] is None
 
 

@@ -101,16 +101,15 @@ def evaluate(config: EvaluationConfig, progress: Progress) -> Evaluation:
         )
     asked = _Asked(predictor, samples, answers, decisions, leakage.groups)
     everything = asked.reading(np.ones(len(samples), bool), config.by) or {}
+    known = leakage.source is not None
     report = {
         "model": predictor.name,
         "training_images": leakage.source,
         **everything,
         "subsets": {
             "all": everything,
-            "duplicate_free": asked.reading(leakage.duplicate_free, config.by),
-            "group_clean": None
-            if leakage.source is None
-            else asked.reading(leakage.group_clean, config.by),
+            "duplicate_free": asked.reading(leakage.duplicate_free, config.by) if known else None,
+            "group_clean": asked.reading(leakage.group_clean, config.by) if known else None,
         },
     }
     if config.other is not None:

@@ -23,6 +23,9 @@ _TAKE_HALVES = ("efficientnet_v2_l", "googlenet", "inception_v3")
 SHIPPED = "shipped"
 """What `--init-weights` calls the weights of the model that ships."""
 
+NAMED = ("imagenet", SHIPPED, "none")
+"""Starting weights that are no file."""
+
 TRUNK = "trunk.body."
 """Where a network with a lesion map has the classifier it was made from."""
 

@@ -10,6 +10,7 @@ CHECKPOINT = "checkpoint.pt"
 LAST = "last.pt"
 MANIFEST = "split.csv"
 SEEN = "seen.bin"
+LICENCE = "licence.txt"
 
 
 def newest_run(having: str = CONFIG) -> Path:

@@ -62,6 +62,7 @@ class Trainer:
         out: The run's folder.
         progress: Where to say how it goes.
         ranks: Which of the run's processes this is.
+        licence: What comes with its starting weights and teachers; "" if nothing is stated.
     """
 
     def __init__(
@@ -72,9 +73,12 @@ class Trainer:
         out: Path,
         progress: Progress,
         ranks: Ranks | None = None,
+        *,
+        licence: str = "",
     ) -> None:
         self.config = config
         self.seen = seen
+        self.licence = licence
         self.out = out
         self.progress = progress
         self.ranks = ranks or Ranks()
@@ -233,6 +237,8 @@ class Trainer:
             "validation": entry,
             "toolkit_version": __version__,
         }
+        if self.licence:
+            training["licence"] = self.licence
         Checkpoint(
             self.config.arch,
             self.space,

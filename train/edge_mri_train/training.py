@@ -3,7 +3,9 @@
     runs/NAME/
         config.json      what was asked for
         split.csv        which image was on which side
-        seen.bin         hashes of all of them, by which the model knows what it has seen
+        seen.bin         hashes of all of them, by which the model knows what it has seen; those of
+                         its starting weights and teachers too
+        licence.txt      the licence of these, where they state one
         history.json     one entry an epoch
         history.csv      the same as a table
         curves.png       the same as a picture
@@ -28,9 +30,10 @@ from edge_mri_train.config import TrainConfig
 from edge_mri_train.dividing import divided
 from edge_mri_train.duplicates.seen import SeenImages
 from edge_mri_train.errors import RunFolderError
+from edge_mri_train.inheritance import Inheritance
 from edge_mri_train.manifest import check_manifest, read_manifest, write_manifest
 from edge_mri_train.ranks import Ranks, joined
-from edge_mri_train.runs import CONFIG, LAST, MANIFEST, SEEN
+from edge_mri_train.runs import CONFIG, LAST, LICENCE, MANIFEST, SEEN
 from edge_mri_train.slices import Slices
 from edge_mri_train.split import TRAIN
 from edge_mri_train.trainer import Trainer
@@ -58,13 +61,17 @@ def train(config: TrainConfig, out: Path, progress: Progress) -> Path:
         progress = _of_first(ranks, progress)
         parts = divided(config, progress)
         samples = [row.sample for row in parts.rows]
-        seen = SeenImages.of(parts.fingerprints).to_bytes()
-        trainer = Trainer(config, samples, seen, out, progress, ranks)
+        inherited = Inheritance.of(config)
+        seen = SeenImages.of(parts.fingerprints).with_those_of(inherited.seen).to_bytes()
+        licence = inherited.licence
+        trainer = Trainer(config, samples, seen, out, progress, ranks, licence=licence)
         trainer.start()
         if ranks.is_first:
             write_manifest(parts.rows, out / MANIFEST)
             with atomic_path(out / SEEN) as temporary:
                 temporary.write_bytes(seen)
+            if licence:
+                (out / LICENCE).write_text(f"{licence}\n", encoding="utf-8")
             config.write(out / CONFIG)
         return trainer.go_on()
 
@@ -77,7 +84,8 @@ def resume(out: Path, progress: Progress) -> Path:
         rows = read_manifest(out / MANIFEST)
         check_manifest(out / MANIFEST, rows, progress)
         samples = [row.sample for row in rows]
-        trainer = Trainer(config, samples, _remembered(out), out, progress, ranks)
+        licence = _licence(out)
+        trainer = Trainer(config, samples, _remembered(out), out, progress, ranks, licence=licence)
         trainer.start(load_state(out / LAST) if (out / LAST).exists() else None)
         return trainer.go_on()
 
@@ -100,6 +108,11 @@ def show_augmentation(config: TrainConfig, path: Path, progress: Progress) -> No
 
 def _of_first(ranks: Ranks, progress: Progress) -> Progress:
     return progress if ranks.is_first else NoProgress()
+
+
+def _licence(out: Path) -> str:
+    file = out / LICENCE
+    return file.read_text(encoding="utf-8").strip() if file.is_file() else ""
 
 
 def _remembered(out: Path) -> bytes:

@@ -69,7 +69,12 @@ from edge_mri_train.runs import CHECKPOINT, newest_run
     metavar="LIST",
     help="More outputs, comma-separated: embedding, cam.",
 )
-@click.option("--licence", default="", metavar="TEXT", help="Licence of the weights, such as MIT.")
+@click.option(
+    "--licence",
+    default="",
+    metavar="TEXT",
+    help="Licence of the weights, such as MIT.  [default: that of the weights they started from]",
+)
 @path_option("-o", "--output", help="The FP32 file.  [default: model.onnx beside the checkpoint]")
 def command(
     checkpoint: Path | None,

@@ -159,3 +159,25 @@ def test_real_testing_images_that_were_trained_on_are_told(real):
     seen = SeenImages.of(of("nickparvar/Testing/notumor/*"))
     assert seen.near(of("artemis/Testing/no_*/*")).mean() > 0.97
     assert seen.near(of("artemis/Testing/pituitary_*/*")).mean() == 0
+
+
+def test_a_model_knows_what_those_before_it_have_seen(seen, heads, fingerprints):
+    own = SeenImages.of(fingerprints[20:24])
+    last = SeenImages.of(fingerprints[24:26])
+    both = own.with_those_of([last.with_those_of([seen]), seen])
+    assert len(both) == 26
+    again = SeenImages.from_bytes(both.to_bytes())
+    assert again.to_bytes() == own.to_bytes() + last.to_bytes() + seen.to_bytes()
+    smaller = [fingerprint_pixels(EDITS["smaller"](head)) for head in heads]
+    for one in (both, again):
+        assert np.array_equal(one.exact(fingerprints), np.arange(len(heads)) < 26)
+        assert np.array_equal(one.near(smaller), np.arange(len(heads)) < 26)
+    assert len(own) == 4
+    assert own.with_those_of([own]).to_bytes() == own.to_bytes()
+
+
+def test_bytes_behind_the_last_model_are_damage(seen):
+    with pytest.raises(SeenImagesError):
+        SeenImages.from_bytes(seen.to_bytes() + b"emri")
+    with pytest.raises(SeenImagesError):
+        SeenImages.from_bytes(seen.to_bytes() + b"\0")

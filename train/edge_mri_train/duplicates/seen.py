@@ -65,20 +65,28 @@ class _Index(NamedTuple):
 
 
 class SeenImages:
-    """The training images of a model, as hashes."""
+    """The training images of a model, as hashes; those of the models it was made from too."""
 
-    def __init__(self, hashes: NDArray[np.uint64], sketches: Sketches) -> None:
+    def __init__(
+        self,
+        hashes: NDArray[np.uint64],
+        sketches: Sketches,
+        others: Sequence["SeenImages"] = (),
+    ) -> None:
         """Hold hashes as they are stored.
 
         Args:
             hashes: `(N,)` first 8 bytes of pixel hashes, sorted.
             sketches: Of the images that are not flat.
+            others: What starting weights and teachers have seen.
         """
         self._hashes = hashes
         self._sketches = sketches
+        self._others = tuple(others)
 
     def __len__(self) -> int:
-        return len(self._hashes)
+        parts = [self._hashes, *(one._hashes for one in self._others)]
+        return len(np.unique(np.concatenate(parts)))
 
     @classmethod
     def of(cls, fingerprints: Sequence[Fingerprint]) -> "SeenImages":
@@ -88,9 +96,22 @@ class SeenImages:
         maps = _maps([image for image in images if not image.is_flat])
         return cls(np.unique(_short_hashes(images)), Sketches.of(maps))
 
+    def with_those_of(self, models: Sequence["SeenImages"]) -> "SeenImages":
+        """Return these images and all that other models have seen."""
+        parts = {self._own_bytes(): self}
+        for model in models:
+            for one in (model, *model._others):
+                parts.setdefault(one._own_bytes(), one)
+        _, *others = parts.values()
+        return SeenImages(self._hashes, self._sketches, others)
+
     def exact(self, fingerprints: Sequence[Fingerprint]) -> NDArray[np.bool_]:
         """Tell which of N images have the pixels of a training image, as `(N,)`."""
-        return np.isin(_short_hashes(fingerprints), self._hashes)
+        hashes = _short_hashes(fingerprints)
+        seen = np.isin(hashes, self._hashes)
+        for one in self._others:
+            seen |= np.isin(hashes, one._hashes)
+        return seen
 
     def near(
         self, fingerprints: Sequence[Fingerprint], progress: Progress | None = None
@@ -102,22 +123,32 @@ class SeenImages:
         depend on the others.
         """
         seen = self.exact(fingerprints)
+        for part in (self, *self._others):
+            part._recognise(fingerprints, seen, progress or NoProgress())
+        return seen
+
+    def _recognise(
+        self, fingerprints: Sequence[Fingerprint], seen: NDArray[np.bool_], progress: Progress
+    ) -> None:
+        """Set `(N,)` `seen` where an image agrees with a sketch."""
         asked = [i for i, image in enumerate(fingerprints) if not image.is_flat and not seen[i]]
         chunks = [asked[start : start + _CHUNK] for start in range(0, len(asked), _CHUNK)]
         if not len(self._sketches) or not chunks:
-            return seen
+            return
         with search_pool() as pool:
             index = pool.submit(lambda: self._index).result()
             images = ([fingerprints[i] for i in chunk] for chunk in chunks)
-            with (progress or NoProgress()).bar("seen before?", len(chunks)) as step:
+            with progress.bar("seen before?", len(chunks)) as step:
                 answers = pool.map(partial(_agreements, index), images)
                 for chunk, answer in zip(chunks, answers, strict=True):
                     seen[chunk] = np.array(answer) >= SEEN
                     step()
-        return seen
 
     def to_bytes(self) -> bytes:
         """Return all of it as bytes, compressed; the same images give the same bytes."""
+        return b"".join(one._own_bytes() for one in (self, *self._others))
+
+    def _own_bytes(self) -> bytes:
         header = _HEADER.pack(_MAGIC, _VERSION, len(self._hashes), len(self._sketches))
         spread = self._sketches.spread.astype("<f4")
         arrays = (spread, self._hashes.astype("<u8"), self._sketches.codes)
@@ -130,6 +161,15 @@ class SeenImages:
         Raises:
             SeenImagesError: The bytes are something else, damaged, or of another version.
         """
+        parts: list[SeenImages] = []
+        while data or not parts:
+            part, data = cls._first(data)
+            parts.append(part)
+        return cls(parts[0]._hashes, parts[0]._sketches, parts[1:])
+
+    @classmethod
+    def _first(cls, data: bytes) -> tuple["SeenImages", bytes]:
+        """Read one model's images, and return what follows them too."""
         if len(data) < _HEADER.size or not data.startswith(_MAGIC):
             raise SeenImagesError("the bytes are something else")
         _, version, hashes, sketches = _HEADER.unpack_from(data)
@@ -143,14 +183,19 @@ class SeenImages:
             body = unpacker.decompress(data[_HEADER.size :], ends[2] + 1)
         except zlib.error as error:
             raise SeenImagesError(f"it is damaged: {error}") from error
-        if len(body) != ends[2] or not unpacker.eof or unpacker.unused_data:
+        following = unpacker.unused_data
+        if (
+            len(body) != ends[2]
+            or not unpacker.eof
+            or not following.startswith(_MAGIC[: len(following)])
+        ):
             raise SeenImagesError("it is damaged: its size is wrong")
         spread = np.frombuffer(body[: ends[0]], "<f4").astype(np.float32)
         short = np.frombuffer(body[ends[0] : ends[1]], "<u8").astype(np.uint64)
         codes = np.frombuffer(body[ends[1] :], np.uint8).reshape(sketches, SKETCH_BYTES)
         if not (np.isfinite(spread) & (spread >= 0)).all():
             raise SeenImagesError("it is damaged: its numbers make no sense")
-        return cls(short, Sketches(codes, spread))
+        return cls(short, Sketches(codes, spread)), following
 
     @cached_property
     def _index(self) -> _Index:
