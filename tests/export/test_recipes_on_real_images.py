@@ -44,14 +44,15 @@ def settled(name: str, size: int, pixels: np.ndarray) -> Checkpoint:
 
 @pytest.mark.parametrize(("name", "size"), SIZES.items())
 def test_fp32_onnx_gives_pytorchs_logits(real, lively, name, size):
-    """The random InceptionV3's logits are large: it is allowed what the export's guard allows."""
+    """Two random networks have large logits: they are allowed what the export's guard allows."""
     pixels = real(size)
     made = lively if name == "artemis_cnn" else settled  # its sigmoids need larger weights
     checkpoint = made(name, size, pixels[:48])
     expected = checkpoint_answers(checkpoint, pixels)
     found = graph_answers(with_pixel_input(body_graph(checkpoint)), pixels)
     assert expected.logits.std(axis=0).max() > 1e-3  # it tells images apart
-    largest = np.abs(expected.logits).max() if name == "inception_v3" else 1.0
+    # Up to 90 and 14; float32 PyTorch and its own float64 differ as much (docs/decisions/0018).
+    largest = np.abs(expected.logits).max() if name in ("inception_v3", "artemis_cnn") else 1.0
     assert np.abs(found.logits - expected.logits).max() <= 1e-4 * max(largest, 1.0)
     if expected.lesion is not None:
         np.testing.assert_allclose(found.lesion, expected.lesion, atol=1e-5)

@@ -102,7 +102,7 @@ def test_untrained_it_gives_back_the_graph(made, name):
         assert value.dtype == after[key].dtype
         difference = np.abs(value.astype(np.float64) - after[key].astype(np.float64))
         assert difference.max() <= 1  # ties of the rounding
-        assert (difference > 0).mean() < 1e-3
+        assert (difference > 0).sum() <= max(1, difference.size // 1000)
     assert [node.op_type for node in again.graph.node] == [
         node.op_type for node in model.graph.node
     ]
