@@ -28,8 +28,8 @@ class SplitConfig:
         seed: Of the order in which groups of one size are dealt.
         keep_test: Leave images that lie in a test folder in `test`, and drop from the other sides
             what belongs to a group with one of them.
-        as_published: With `keep_test`, leave each set's own division as it is, leaks included,
-            and drop only what other sets would leak.
+        as_published: With `keep_test`, leave what a set leaks to its own test folder, and drop only
+            what leaks to another set's. An image near test images of both is dropped.
         grouped: Keep near duplicates and patients together. Without it every image is dealt by
             itself, as in published random splits: leaky, to compare with those alone.
     """

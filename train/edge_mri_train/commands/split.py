@@ -39,8 +39,8 @@ from edge_mri_train.split import TEST, TRAIN, VAL, SplitConfig
 @click.option(
     "--as-published",
     is_flag=True,
-    help="With --keep-test: drop only what other sets would leak, and leave each set's own "
-    "division as it is.",
+    help="With --keep-test: drop only what leaks to another set's test folder, and leave what a "
+    "set leaks to its own.",
 )
 @click.option(
     "--ungrouped",
