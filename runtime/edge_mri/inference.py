@@ -17,8 +17,10 @@ from edge_mri.errors import NoImagesError, OptionError
 from edge_mri.images import ImageFiles, Limits
 from edge_mri.images.files import STDIN
 from edge_mri.images.quiet import native_stderr_silenced
+from edge_mri.output import format_for
 from edge_mri.prediction import Prediction
 from edge_mri.progress import NoProgress, Progress, TerminalProgress
+from edge_mri.result_files import ResultFiles
 from edge_mri.run_summary import SHOWN_VOLUMES, RunSummary, volume_lines, write_volumes
 from edge_mri.signals import Stop, stop_on_signals
 from edge_mri.volumes import VolumeSummaries
@@ -37,7 +39,8 @@ class InferConfig:
         paths: Files, folders, patterns, or `-` for a list of paths on stdin.
         model: An ONNX file; None for the one that ships.
         reject: Whether images are rejected as the contract says.
-        format: Of the records, one of `edge_mri.output.WRITERS`.
+        format: Of the records, one of `edge_mri.output.WRITERS`; None for what the suffix of
+            `output` says, else a table.
         output: Where they go; None for stdout.
         resume: Go on with an output that ended early.
         audit: With each record, where it comes from.
@@ -57,7 +60,7 @@ class InferConfig:
     paths: tuple[Path, ...]
     model: Path | None = None
     reject: bool = True
-    format: str = "table"
+    format: str | None = None
     output: Path | None = None
     resume: bool = False
     audit: bool = False
@@ -87,7 +90,13 @@ class InferConfig:
     @property
     def destination(self) -> Destination:
         """Where the records go."""
-        return Destination(self.output, self.format, audit=self.audit, resume=self.resume)
+        format_ = self.format or format_for(self.output)
+        return Destination(self.output, format_, audit=self.audit, resume=self.resume)
+
+    @property
+    def results(self) -> ResultFiles:
+        """The files that it writes."""
+        return ResultFiles(output=self.output, report=self.report, volumes=self.volumes)
 
     @property
     def workers(self) -> int:
@@ -107,6 +116,7 @@ def infer(config: InferConfig) -> int:
     limits = Limits(config.max_pixels, config.max_bytes)
     limits.set_for_process()
     files = _files(config)
+    config.results.refuse_read(files, config.model)
     found = iter(files)
     first = next(found, None)
     if first is None:
@@ -190,7 +200,8 @@ def _progress(
     config: InferConfig, stream: TextIO, files: ImageFiles, done: int
 ) -> tuple[Progress, int]:
     """Return what shows progress, and how many images there are to do; 0 where nobody counts."""
-    rows_are_progress = config.format == "table" and stream is sys.stdout and stream.isatty()
+    is_table = config.destination.format == "table"
+    rows_are_progress = is_table and stream is sys.stdout and stream.isatty()
     if not sys.stderr.isatty() or rows_are_progress:
         return NoProgress(), 0
     total = 0 if files.once else sum(1 for _ in _files(config)) - done

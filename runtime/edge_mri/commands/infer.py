@@ -29,9 +29,8 @@ _answer, _write, _work, _limit = (
 @_write(
     "--format",
     type=click.Choice(list(WRITERS)),
-    default="table",
-    show_default=True,
-    help="Format of the records.",
+    help="Format of the records.  [default: by the suffix of --output (.json, .jsonl, .csv), "
+    "else table]",
 )
 @_write(
     "-o",
@@ -118,7 +117,8 @@ def command(providers: str | None, **options: Any) -> None:
     stdin, separated by newlines or null characters. JPEG, PNG, TIFF, BMP and WebP; DICOM with the
     extra [dicom], NIfTI with [nifti]. Every page, frame and slice is a record.
 
-    Records go to stdout or to a file, progress and a summary to stderr. A file that cannot be
+    Records go to stdout or to a file, progress and a summary to stderr. No image, and no input, is
+    written over. A file that cannot be
     used becomes a record with status `error`, and the rest goes on. An image that the model knows
     it should not judge becomes one with status `rejected`: `foreign`, no brain MR slice as it
     knows them, or `undecided`, too close to call.
