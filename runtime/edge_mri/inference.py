@@ -130,6 +130,7 @@ def infer(config: InferConfig) -> int:
     )
     destination = config.destination
     done = destination.done(classifier)
+    config.results.require_writable()
     stop = Stop()
     todo = (path for path in stop.awaited(chain((first,), found)) if not done.take(str(path)))
     finish, report = None, None
@@ -147,16 +148,12 @@ def infer(config: InferConfig) -> int:
         most = report.most_volumes
     summaries = VolumeSummaries(classifier.contract.tumor_threshold, most)
     started = time.perf_counter()
-    with (
-        native_stderr_silenced(),
-        report or nullcontext(),
-        stop_on_signals(stop),
-        destination.opened(done) as stream,
-    ):
-        progress, total = _progress(config, stream, files, done.records)
-        with progress.bar("images", total) as step, closing(stop.until(records)) as told:
-            counted = summary.counted(summaries.through(told), step)
-            destination.writer(done)(counted, stream, classifier.contract.labels)
+    with native_stderr_silenced(), report or nullcontext(), stop_on_signals(stop):
+        with destination.opened(done) as stream:
+            progress, total = _progress(config, stream, files, done.records)
+            with progress.bar("images", total) as step, closing(stop.until(records)) as told:
+                counted = summary.counted(summaries.through(told), step)
+                destination.writer(done)(counted, stream, classifier.contract.labels)
         if report is not None:
             report.write(
                 summaries.volumes(),

@@ -1,10 +1,11 @@
-"""The files that a run is to write: none of them an image, nor the model.
+"""The files that a run is to write: none of them an image, nor the model; each can be written.
 
-Asked before the first image is read, so that a slip of the hand costs no image.
+Asked before the first image is read, so that a slip of the hand costs neither an image nor a run.
 """
 
 from pathlib import Path
 
+from edge_mri.atomic import require_writable
 from edge_mri.errors import ImageReadError, OutputError
 from edge_mri.images import SUFFIXES, VOLUME_SUFFIXES, ImageFiles
 from edge_mri.images.headers import FIRST_BYTES, format_of
@@ -23,8 +24,18 @@ class ResultFiles:
     def __init__(
         self, *, output: Path | None = None, report: Path | None = None, volumes: Path | None = None
     ) -> None:
+        self._report, self._volumes = report, volumes
         asked = {"answers.csv": output, "report.html": report, "volumes.jsonl": volumes}
         self._by_example = {example: path for example, path in asked.items() if path is not None}
+
+    def require_writable(self) -> None:
+        """Raise `OutputError` where what is written after the run could not be.
+
+        Missing folders are made. The records tell by themselves: they come first.
+        """
+        for path in (self._report, self._volumes):
+            if path is not None:
+                require_writable(path)
 
     def refuse_read(self, files: ImageFiles, model: Path | None) -> None:
         """Refuse to write over what the run reads, and over any other image.

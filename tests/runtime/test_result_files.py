@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from edge_mri.errors import OutputError
 from edge_mri.images import VOLUME_SUFFIXES
 
 EXAMPLES = {"-o": "answers.csv", "--report": "report.html", "--volumes": "volumes.jsonl"}
@@ -108,3 +109,32 @@ def test_a_suffix_is_enough_to_go_on(command, phantoms, tmp_path):
     path.write_bytes(whole[:5000])
     assert command("infer", phantoms, "-o", path, "--resume").code == 0
     assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize("option", ["--report", "--volumes"])
+def test_what_cannot_be_written_is_said_before_the_first_image(
+    command, picture, tmp_path, monkeypatch, option
+):
+    def stream(*_: object, **__: object) -> None:
+        pytest.fail("the work began")
+
+    monkeypatch.setattr("edge_mri.classifier.Classifier.stream", stream)
+    (tmp_path / "file").touch()
+    path, output = tmp_path / "file" / "r", tmp_path / "a.jsonl"
+    ended = command("infer", picture, "-o", output, option, path)
+    assert ended == (2, "", f"Error: cannot write {path}: File exists\n")
+    assert not output.exists()
+
+
+@pytest.mark.parametrize("format_", ["table", "json", "jsonl", "csv"])
+def test_a_report_that_fails_in_the_end_costs_no_record(
+    command, picture, tmp_path, monkeypatch, format_
+):
+    def write(*_: object, **__: object) -> None:
+        raise OutputError(path, "No space left on device")
+
+    monkeypatch.setattr("edge_mri.report.Report.write", write)
+    path, output = tmp_path / "r.html", tmp_path / "a"
+    ended = command("infer", picture, "--format", format_, "-o", output, "--report", path)
+    assert ended == (2, "", f"Error: cannot write {path}: No space left on device\n")
+    assert str(picture) in output.read_text()
