@@ -12,6 +12,7 @@ what was expected, what came, what to do next.
     ├── ModelError                        a model file
     │   ├── ModelNotFoundError(FileNotFoundError)
     │   ├── ModelFormatError(ValueError)
+    │   ├── WeightsError(ValueError)
     │   ├── ContractError(ValueError)
     │   └── GoldenValuesError(ValueError)
     ├── DataError                         a folder of images
@@ -95,6 +96,16 @@ class ModelFormatError(ModelError, ValueError):
 
     def __init__(self, path: Path, expected: str, reason: str) -> None:
         super().__init__(f"{path} is not {expected}: {reason}")
+
+
+class WeightsError(ModelError, ValueError):
+    """The weights in a model file are not those that were written."""
+
+    def __init__(self, path: Path, expected: str, found: str) -> None:
+        super().__init__(
+            f"{path} was edited or damaged after its export: its weights hash to {found[:12]}…, "
+            f"its contract says {expected[:12]}…; copy the file anew, or export it again"
+        )
 
 
 class ContractError(ModelError, ValueError):
