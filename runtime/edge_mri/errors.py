@@ -87,8 +87,8 @@ class ModelError(EdgeMriError):
 class ModelNotFoundError(ModelError, FileNotFoundError):
     """There is no model file at the given path."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(f"model file not found: {path}")
+    def __init__(self, path: Path, next_step: str = "") -> None:
+        super().__init__(f"model file not found: {path}" + (next_step and f"; {next_step}"))
 
 
 class ModelFormatError(ModelError, ValueError):

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from edge_mri.commands.option_groups import GroupedCommand, grouped
-from edge_mri.commands.options import PATH, device_option
+from edge_mri.commands.options import MODEL, PATH, device_option
 from edge_mri.images import Limits
 from edge_mri.images.limits import BYTES_VARIABLE, PIXELS_VARIABLE
 from edge_mri.inference import ENGINES, InferConfig, infer
@@ -18,7 +18,7 @@ _answer, _write, _work, _limit = (
 
 @click.command("infer", cls=GroupedCommand)
 @click.argument("paths", nargs=-1, required=True, type=PATH, metavar="PATH…")
-@_answer("--model", type=PATH, metavar="MODEL", help="An ONNX file.  [default: the shipped one]")
+@_answer("--model", type=MODEL, metavar="MODEL", help="An ONNX file.  [default: the shipped one]")
 @_answer(
     "--no-reject",
     "reject",
