@@ -49,7 +49,17 @@ class EdgeMriError(Exception):
 
 
 class ImageError(EdgeMriError):
-    """One image cannot be used."""
+    """One image cannot be used.
+
+    Attributes:
+        path: The file, where the message is to name it; a record has a path of its own.
+    """
+
+    path: str | None = None
+
+    def __str__(self) -> str:
+        reason = super().__str__()
+        return reason if self.path is None else f"{self.path}: {reason}"
 
 
 class ImageReadError(ImageError, OSError):
@@ -140,10 +150,16 @@ class FolderNotFoundError(DataError, FileNotFoundError):
 
 
 class NoImagesError(DataError, ValueError):
-    """There is no image below the given paths."""
+    """There is no image below the given paths; `-` among them is a list on stdin."""
 
     def __init__(self, paths: Sequence[Path], suffixes: Sequence[str]) -> None:
-        super().__init__(f"no images below {listed(paths)}; looked for {', '.join(suffixes)}")
+        on_stdin = "-" in map(str, paths)
+        places = ["the paths listed on stdin" if str(path) == "-" else path for path in paths]
+        super().__init__(
+            f"no images below {listed(places)}; looked for {', '.join(suffixes)}"
+            + "; such a list has paths separated by newlines or null characters, as "
+            "`find DIR -type f` writes it" * on_stdin
+        )
 
 
 class UnknownClassError(DataError, ValueError):
