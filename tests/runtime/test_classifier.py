@@ -152,7 +152,7 @@ def test_the_temperature_of_the_contract_is_applied(classifier, files, monkeypat
         ),
         (Path(), ImageReadError, ".: cannot read the file: Is a directory"),
         (b"", ImageDecodeError, "the file is empty"),
-        (b"text", ImageDecodeError, "not an image in a known format, or damaged"),
+        (b"text", ImageDecodeError, "not an image in a known format (JPEG, PNG, TIFF, "),
         (
             np.zeros((2, 2)),
             ImageDecodeError,
@@ -288,7 +288,7 @@ def test_a_stream_records_what_fails_and_goes_on(classifier, files, answers, tmp
     reasons = [
         "the file is empty",
         "cannot read the file: No such file or directory",
-        "not an image in a known format, or damaged",
+        "not an image in a known format (JPEG, PNG, TIFF, BMP, WebP, DICOM, NIfTI), or damaged",
     ]
     failed = [Prediction.failed(str(p), reason) for p, reason in zip(bad, reasons, strict=True)]
     paths = [bad[0], files[0], bad[1], bad[2], *files[1:7], bad[2]]
