@@ -28,6 +28,7 @@ what was expected, what came, what to do next.
 `edge_mri_train`, `edge_mri_export` and `edge_mri_bench` add leaves of their own to the same tree.
 """
 
+import errno
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -183,6 +184,24 @@ class OutputError(EdgeMriError, OSError):
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"cannot write {path}: {reason}")
+
+    @classmethod
+    def of(cls, path: Path, error: OSError) -> "OutputError":
+        """Return what a system's error means; what to do next, where the system's word is short."""
+        reason = error.strerror or str(error)
+        next_step = _AFTER_OUTPUT.get(error.errno or 0, "")
+        return cls(path, reason + (next_step and f"; {next_step}"))
+
+
+_NO_FOLDER = "a file lies where a folder must be: name another folder"
+_AFTER_OUTPUT = {
+    errno.ENOENT: "its folder takes no new file: name another folder",
+    errno.EROFS: "its folder takes no new file: name another folder",
+    errno.EEXIST: _NO_FOLDER,
+    errno.ENOTDIR: _NO_FOLDER,
+    errno.EISDIR: "expected the name of a file",
+    errno.ENAMETOOLONG: "give it a shorter one",
+}
 
 
 class DeviceError(EdgeMriError, RuntimeError):

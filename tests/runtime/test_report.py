@@ -140,7 +140,10 @@ def test_a_page_that_cannot_be_written_is_one_line(command, mapped, folder, tmp_
     path = tmp_path / "file/report.html"
     ended = command("infer", folder, "--model", mapped(), "--report", path)
     assert ended.code == 2
-    assert ended.err.endswith(f"Error: cannot write {path}: File exists\n")
+    assert ended.err.startswith(
+        f"Error: cannot write {path}: File exists; "
+        "a file lies where a folder must be: name another folder"
+    )
 
 
 def made(count: int) -> Iterator[Prediction]:

@@ -122,7 +122,8 @@ def test_what_cannot_be_written_is_said_before_the_first_image(
     (tmp_path / "file").touch()
     path, output = tmp_path / "file" / "r", tmp_path / "a.jsonl"
     ended = command("infer", picture, "-o", output, option, path)
-    assert ended == (2, "", f"Error: cannot write {path}: File exists\n")
+    reason = "File exists; a file lies where a folder must be: name another folder"
+    assert ended == (2, "", f"Error: cannot write {path}: {reason}\n")
     assert not output.exists()
 
 
