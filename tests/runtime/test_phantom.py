@@ -240,3 +240,12 @@ def test_a_folder_in_place_of_an_image_is_an_output_error_and_leaves_no_half_fil
         f"cannot write {taken}: {os.strerror(errno.EISDIR)}; expected the name of a file"
     )
     assert list(taken.parent.iterdir()) == [taken]
+
+
+def test_the_command_says_that_answers_on_drawings_mean_nothing(command, tmp_path):
+    ended = command("phantom", tmp_path, "--count", 1, "--size", 64)
+    assert ended == (
+        *(0, ""),
+        f"12 phantoms in {tmp_path}: drawings, not patients. The model that ships never saw a "
+        "drawing: its answers on them mean nothing.\n",
+    )
