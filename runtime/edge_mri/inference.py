@@ -7,7 +7,7 @@ from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
@@ -20,11 +20,13 @@ from edge_mri.images.quiet import native_stderr_silenced
 from edge_mri.output import format_for
 from edge_mri.prediction import Prediction
 from edge_mri.progress import NoProgress, Progress, TerminalProgress
-from edge_mri.result_files import ResultFiles
 from edge_mri.run_summary import SHOWN_VOLUMES, RunSummary, volume_lines, write_volumes
 from edge_mri.signals import Stop, stop_on_signals
 from edge_mri.volumes import VolumeSummaries
 from edge_mri.workers import available_threads
+
+if TYPE_CHECKING:
+    from edge_mri.result_files import ResultFiles
 
 SOME_FAILED = 1
 ENGINES = ("local", "ray")
@@ -94,8 +96,12 @@ class InferConfig:
         return Destination(self.output, format_, audit=self.audit, resume=self.resume)
 
     @property
-    def results(self) -> ResultFiles:
-        """The files that it writes."""
+    def results(self) -> "ResultFiles | None":
+        """The files that it writes; None where it writes none, and starts sooner."""
+        if self.output is None and self.report is None and self.volumes is None:
+            return None
+        from edge_mri.result_files import ResultFiles
+
         return ResultFiles(output=self.output, report=self.report, volumes=self.volumes)
 
     @property
@@ -116,7 +122,9 @@ def infer(config: InferConfig) -> int:
     limits = Limits(config.max_pixels, config.max_bytes)
     limits.set_for_process()
     files = _files(config)
-    config.results.refuse_read(files, config.model)
+    results = config.results
+    if results is not None:
+        results.refuse_read(files, config.model)
     found = iter(files)
     first = next(found, None)
     if first is None:
@@ -130,7 +138,8 @@ def infer(config: InferConfig) -> int:
     )
     destination = config.destination
     done = destination.done(classifier)
-    config.results.require_writable()
+    if results is not None:
+        results.require_writable()
     stop = Stop()
     todo = (path for path in stop.awaited(chain((first,), found)) if not done.take(str(path)))
     finish, report = None, None

@@ -54,7 +54,10 @@ class ResultFiles:
                 reason = f"{suffix} is the suffix of an image; name a file such as {example}"
                 raise OutputError(path, reason)
             if files.names(path):
-                raise OutputError(path, "it is one of the files to classify; name another file")
+                raise OutputError(
+                    path,
+                    "it is one of the files to classify; name another, or leave it out of them",
+                )
             if _holds_image(path):
                 raise OutputError(path, "there is an image in it; name another file")
             if model is not None and _is_same(path, model):

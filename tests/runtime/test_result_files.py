@@ -38,7 +38,7 @@ def test_a_file_named_as_an_input_is_not_written_over(command, tmp_path, option,
     link.symlink_to(path)
     given = {"itself": path, "pattern": tmp_path / "n*.txt", "link": link}[how]
     ended = command("infer", given, option, path)
-    reason = "it is one of the files to classify; name another file"
+    reason = "it is one of the files to classify; name another, or leave it out of them"
     assert ended == (2, "", f"Error: cannot write {path}: {reason}\n")
     assert path.read_text() == "mine"
 
