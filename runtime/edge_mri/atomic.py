@@ -24,7 +24,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     try:
         target, temporary = _beside(path)
     except OSError as error:
-        raise OutputError(path, error.strerror or str(error)) from error
+        raise OutputError.of(path, error) from error
     try:
         yield temporary
         if temporary != target:
@@ -33,7 +33,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     except EdgeMriError:
         raise
     except OSError as error:
-        raise OutputError(path, error.strerror or str(error)) from error
+        raise OutputError.of(path, error) from error
     finally:
         if temporary != target:
             temporary.unlink(missing_ok=True)
@@ -49,7 +49,7 @@ def require_writable(path: Path) -> None:
         if temporary != target:
             temporary.unlink()
     except OSError as error:
-        raise OutputError(path, error.strerror or str(error)) from error
+        raise OutputError.of(path, error) from error
 
 
 def write_json(values: Any, path: Path, indent: int = 2) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_mri.decision import Answers
-from edge_mri.errors import ImageDecodeError, ModelFormatError
+from edge_mri.errors import ImageDecodeError, ImageError, ModelFormatError
 from edge_mri.file_batch import predict_files
 from edge_mri.graph import Graph
 from edge_mri.images import Frame, Limits, decode_frames, grey_array, read_file
@@ -126,10 +126,15 @@ class Classifier:
         A plane that the file itself tells, as DICOM may, goes before the model's, as in `stream`.
 
         Raises:
-            ImageError: The image cannot be used; the message is the reason.
+            ImageError: The image cannot be used; the message is the path, if any, and the reason.
         """
         path = str(source) if isinstance(source, str | PathLike) else ""
-        image = Prepared.of(self._only_frame(source), self.contract.preprocess, keep=True)
+        try:
+            frame = self._only_frame(source)
+        except ImageError as error:
+            error.path = path or None
+            raise
+        image = Prepared.of(frame, self.contract.preprocess, keep=True)
         return self.records([path], [image])[0]
 
     def records(

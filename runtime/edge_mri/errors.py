@@ -12,6 +12,7 @@ what was expected, what came, what to do next.
     ├── ModelError                        a model file
     │   ├── ModelNotFoundError(FileNotFoundError)
     │   ├── ModelFormatError(ValueError)
+    │   ├── WeightsError(ValueError)
     │   ├── ContractError(ValueError)
     │   └── GoldenValuesError(ValueError)
     ├── DataError                         a folder of images
@@ -27,6 +28,7 @@ what was expected, what came, what to do next.
 `edge_mri_train`, `edge_mri_export` and `edge_mri_bench` add leaves of their own to the same tree.
 """
 
+import errno
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -48,7 +50,17 @@ class EdgeMriError(Exception):
 
 
 class ImageError(EdgeMriError):
-    """One image cannot be used."""
+    """One image cannot be used.
+
+    Attributes:
+        path: The file, where the message is to name it; a record has a path of its own.
+    """
+
+    path: str | None = None
+
+    def __str__(self) -> str:
+        reason = super().__str__()
+        return reason if self.path is None else f"{self.path}: {reason}"
 
 
 class ImageReadError(ImageError, OSError):
@@ -86,8 +98,8 @@ class ModelError(EdgeMriError):
 class ModelNotFoundError(ModelError, FileNotFoundError):
     """There is no model file at the given path."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(f"model file not found: {path}")
+    def __init__(self, path: Path, next_step: str = "") -> None:
+        super().__init__(f"model file not found: {path}" + (next_step and f"; {next_step}"))
 
 
 class ModelFormatError(ModelError, ValueError):
@@ -95,6 +107,16 @@ class ModelFormatError(ModelError, ValueError):
 
     def __init__(self, path: Path, expected: str, reason: str) -> None:
         super().__init__(f"{path} is not {expected}: {reason}")
+
+
+class WeightsError(ModelError, ValueError):
+    """The weights in a model file are not those that were written."""
+
+    def __init__(self, path: Path, expected: str, found: str) -> None:
+        super().__init__(
+            f"{path} was edited or damaged after its export: its weights hash to {found[:12]}…, "
+            f"its contract says {expected[:12]}…; copy the file anew, or export it again"
+        )
 
 
 class ContractError(ModelError, ValueError):
@@ -129,10 +151,16 @@ class FolderNotFoundError(DataError, FileNotFoundError):
 
 
 class NoImagesError(DataError, ValueError):
-    """There is no image below the given paths."""
+    """There is no image below the given paths; `-` among them is a list on stdin."""
 
     def __init__(self, paths: Sequence[Path], suffixes: Sequence[str]) -> None:
-        super().__init__(f"no images below {listed(paths)}; looked for {', '.join(suffixes)}")
+        on_stdin = "-" in map(str, paths)
+        places = ["the paths listed on stdin" if str(path) == "-" else path for path in paths]
+        super().__init__(
+            f"no images below {listed(places)}; looked for {', '.join(suffixes)}"
+            + "; such a list has paths separated by newlines or null characters, as "
+            "`find DIR -type f` writes it" * on_stdin
+        )
 
 
 class UnknownClassError(DataError, ValueError):
@@ -156,6 +184,24 @@ class OutputError(EdgeMriError, OSError):
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"cannot write {path}: {reason}")
+
+    @classmethod
+    def of(cls, path: Path, error: OSError) -> "OutputError":
+        """Return what a system's error means; what to do next, where the system's word is short."""
+        reason = error.strerror or str(error)
+        next_step = _AFTER_OUTPUT.get(error.errno or 0, "")
+        return cls(path, reason + (next_step and f"; {next_step}"))
+
+
+_NO_FOLDER = "a file lies where a folder must be: name another folder"
+_AFTER_OUTPUT = {
+    errno.ENOENT: "its folder takes no new file: name another folder",
+    errno.EROFS: "its folder takes no new file: name another folder",
+    errno.EEXIST: _NO_FOLDER,
+    errno.ENOTDIR: _NO_FOLDER,
+    errno.EISDIR: "expected the name of a file",
+    errno.ENAMETOOLONG: "give it a shorter one",
+}
 
 
 class DeviceError(EdgeMriError, RuntimeError):

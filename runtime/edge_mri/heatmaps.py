@@ -67,7 +67,7 @@ class HeatmapWriter:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise OutputError(folder, error.strerror or str(error)) from error
+            raise OutputError.of(folder, error) from error
 
     def __call__(
         self, record: Prediction, image: NDArray[np.uint8], cells: Map | None
@@ -98,7 +98,7 @@ class HeatmapWriter:
             temporary.replace(target)
         except OSError as error:
             temporary.unlink(missing_ok=True)
-            raise OutputError(target, error.strerror or str(error)) from error
+            raise OutputError.of(target, error) from error
         return replace(record, heatmap=name)
 
 

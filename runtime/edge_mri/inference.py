@@ -7,7 +7,7 @@ from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
@@ -17,12 +17,16 @@ from edge_mri.errors import NoImagesError, OptionError
 from edge_mri.images import ImageFiles, Limits
 from edge_mri.images.files import STDIN
 from edge_mri.images.quiet import native_stderr_silenced
+from edge_mri.output import format_for
 from edge_mri.prediction import Prediction
 from edge_mri.progress import NoProgress, Progress, TerminalProgress
 from edge_mri.run_summary import SHOWN_VOLUMES, RunSummary, volume_lines, write_volumes
 from edge_mri.signals import Stop, stop_on_signals
 from edge_mri.volumes import VolumeSummaries
 from edge_mri.workers import available_threads
+
+if TYPE_CHECKING:
+    from edge_mri.result_files import ResultFiles
 
 SOME_FAILED = 1
 ENGINES = ("local", "ray")
@@ -37,7 +41,8 @@ class InferConfig:
         paths: Files, folders, patterns, or `-` for a list of paths on stdin.
         model: An ONNX file; None for the one that ships.
         reject: Whether images are rejected as the contract says.
-        format: Of the records, one of `edge_mri.output.WRITERS`.
+        format: Of the records, one of `edge_mri.output.WRITERS`; None for what the suffix of
+            `output` says, else a table.
         output: Where they go; None for stdout.
         resume: Go on with an output that ended early.
         audit: With each record, where it comes from.
@@ -57,7 +62,7 @@ class InferConfig:
     paths: tuple[Path, ...]
     model: Path | None = None
     reject: bool = True
-    format: str = "table"
+    format: str | None = None
     output: Path | None = None
     resume: bool = False
     audit: bool = False
@@ -87,7 +92,17 @@ class InferConfig:
     @property
     def destination(self) -> Destination:
         """Where the records go."""
-        return Destination(self.output, self.format, audit=self.audit, resume=self.resume)
+        format_ = self.format or format_for(self.output)
+        return Destination(self.output, format_, audit=self.audit, resume=self.resume)
+
+    @property
+    def results(self) -> "ResultFiles | None":
+        """The files that it writes; None where it writes none, and starts sooner."""
+        if self.output is None and self.report is None and self.volumes is None:
+            return None
+        from edge_mri.result_files import ResultFiles
+
+        return ResultFiles(output=self.output, report=self.report, volumes=self.volumes)
 
     @property
     def workers(self) -> int:
@@ -107,6 +122,9 @@ def infer(config: InferConfig) -> int:
     limits = Limits(config.max_pixels, config.max_bytes)
     limits.set_for_process()
     files = _files(config)
+    results = config.results
+    if results is not None:
+        results.refuse_read(files, config.model)
     found = iter(files)
     first = next(found, None)
     if first is None:
@@ -120,6 +138,8 @@ def infer(config: InferConfig) -> int:
     )
     destination = config.destination
     done = destination.done(classifier)
+    if results is not None:
+        results.require_writable()
     stop = Stop()
     todo = (path for path in stop.awaited(chain((first,), found)) if not done.take(str(path)))
     finish, report = None, None
@@ -137,16 +157,12 @@ def infer(config: InferConfig) -> int:
         most = report.most_volumes
     summaries = VolumeSummaries(classifier.contract.tumor_threshold, most)
     started = time.perf_counter()
-    with (
-        native_stderr_silenced(),
-        report or nullcontext(),
-        stop_on_signals(stop),
-        destination.opened(done) as stream,
-    ):
-        progress, total = _progress(config, stream, files, done.records)
-        with progress.bar("images", total) as step, closing(stop.until(records)) as told:
-            counted = summary.counted(summaries.through(told), step)
-            destination.writer(done)(counted, stream, classifier.contract.labels)
+    with native_stderr_silenced(), report or nullcontext(), stop_on_signals(stop):
+        with destination.opened(done) as stream:
+            progress, total = _progress(config, stream, files, done.records)
+            with progress.bar("images", total) as step, closing(stop.until(records)) as told:
+                counted = summary.counted(summaries.through(told), step)
+                destination.writer(done)(counted, stream, classifier.contract.labels)
         if report is not None:
             report.write(
                 summaries.volumes(),
@@ -190,7 +206,8 @@ def _progress(
     config: InferConfig, stream: TextIO, files: ImageFiles, done: int
 ) -> tuple[Progress, int]:
     """Return what shows progress, and how many images there are to do; 0 where nobody counts."""
-    rows_are_progress = config.format == "table" and stream is sys.stdout and stream.isatty()
+    is_table = config.destination.format == "table"
+    rows_are_progress = is_table and stream is sys.stdout and stream.isatty()
     if not sys.stderr.isatty() or rows_are_progress:
         return NoProgress(), 0
     total = 0 if files.once else sum(1 for _ in _files(config)) - done

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from edge_mri.errors import ModelFormatError, ModelNotFoundError
+from edge_mri.errors import ModelFormatError, ModelNotFoundError, WeightsError
 from edge_mri.onnx_weights import weights_sha256
 from edge_mri.protobuf import BrokenError, fields, message
 
@@ -105,8 +105,9 @@ class OnnxFile:
         """Refuse what must not run.
 
         Raises:
-            ModelFormatError: The file is damaged, keeps weights elsewhere or has others than it was
-                exported with, or needs operators that onnxruntime alone does not have.
+            ModelFormatError: The file is damaged, keeps weights elsewhere, or needs operators that
+                onnxruntime alone does not have.
+            WeightsError: Its weights are not those that it was exported with.
         """
         try:
             for kind, part in _messages(memoryview(self.data), "model", 0):
@@ -115,7 +116,7 @@ class OnnxFile:
         except (BrokenError, UnicodeDecodeError) as error:
             raise self._refused("it is damaged or truncated") from error
         if found is not None and found != self.weights_sha256:
-            raise self._refused("its weights are not those that it was exported with")
+            raise WeightsError(self.path, self.weights_sha256, found)
 
     def initialisers(self) -> Iterator[memoryview]:
         """Yield the graph's initialisers, each the bytes of a TensorProto message."""

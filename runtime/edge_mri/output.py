@@ -4,6 +4,7 @@ import csv
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, TextIO
 
 from edge_mri.audit import Audit
@@ -86,6 +87,12 @@ def write_csv(
             | {f"p_{name}": value for name, value in probabilities.items()}
             | (_flat(record.audit) if audit and record.audit else {})
         )
+
+
+def format_for(path: Path | None) -> str:
+    """Return the format that the suffix of a file says; `table` for any other, and for None."""
+    suffix = "" if path is None else path.suffix.lower().removeprefix(".")
+    return suffix if suffix in WRITERS else "table"
 
 
 def csv_columns(labels: LabelSpace, audit: bool = False) -> list[str]:

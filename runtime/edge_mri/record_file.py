@@ -6,6 +6,7 @@ that cannot start leaves an older file alone. Files that appear whole or not at 
 `edge_mri.atomic`; finding where to go on is `edge_mri.resume`.
 """
 
+import errno
 import os
 from io import TextIOBase
 from pathlib import Path
@@ -33,7 +34,7 @@ class RecordFile(TextIOBase):
         self._handle: int | None = None
         self._regular = True
         if path.is_dir():
-            raise OutputError(path, "Is a directory")
+            raise OutputError.of(path, IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)))
 
     def __enter__(self) -> "RecordFile":
         return self
@@ -56,7 +57,7 @@ class RecordFile(TextIOBase):
                 left = left[os.write(handle, left) :]
         except OSError as error:
             self._take_back()
-            raise OutputError(self.path, error.strerror or str(error)) from error
+            raise OutputError.of(self.path, error) from error
         self._good_bytes += len(data)
         return len(text)
 
@@ -67,7 +68,7 @@ class RecordFile(TextIOBase):
             try:
                 os.close(handle)
             except OSError as error:  # a network file system may tell of a full disk only now
-                raise OutputError(self.path, error.strerror or str(error)) from error
+                raise OutputError.of(self.path, error) from error
 
     def _opened(self) -> int:
         if self._handle is None:

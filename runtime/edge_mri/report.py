@@ -93,7 +93,7 @@ class Report:
             try:
                 self._spools[_urgency(record)].add(row_json(record), pictures_json(record))
             except OSError as error:
-                raise OutputError(self.path, error.strerror or str(error)) from error
+                raise OutputError.of(self.path, error) from error
             yield record
 
     def write(
@@ -130,7 +130,7 @@ class Report:
         except OSError as error:
             if isinstance(error, OutputError):
                 raise
-            raise OutputError(self.path, error.strerror or str(error)) from error
+            raise OutputError.of(self.path, error) from error
 
     def _write_rows(self, file: TextIO) -> None:
         """Write a JSON array, a row a line, pictures at the end of their rows."""

@@ -77,12 +77,17 @@ def test_a_folder_is_not_written_to_before_the_work_is_done(tmp_path):
 
     with pytest.raises(OutputError) as refusal:
         begin()
-    assert str(refusal.value) == f"cannot write {tmp_path}: Is a directory"
+    assert str(refusal.value) == (
+        f"cannot write {tmp_path}: Is a directory; expected the name of a file"
+    )
 
 
 @pytest.mark.parametrize(
     ("name", "reason"),
-    [("file/out.json", "File exists"), ("a" * 300, "File name too long")],
+    [
+        ("file/out.json", "File exists; a file lies where a folder must be: name another folder"),
+        ("a" * 300, "File name too long; give it a shorter one"),
+    ],
 )
 def test_a_place_that_cannot_be_is_refused(tmp_path, name, reason):
     (tmp_path / "file").touch()

@@ -1,6 +1,7 @@
 import copy
 import os
 import pickle
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -19,6 +20,7 @@ from edge_mri.errors import (
     ImageDecodeError,
     ImageError,
     ImageReadError,
+    ImageSupportError,
     ModelFormatError,
     ModelNotFoundError,
     OptionError,
@@ -143,10 +145,14 @@ def test_the_temperature_of_the_contract_is_applied(classifier, files, monkeypat
 @pytest.mark.parametrize(
     ("source", "error", "reason"),
     [
-        ("missing.png", ImageReadError, "cannot read the file: No such file or directory"),
-        (Path(), ImageReadError, "cannot read the file: Is a directory"),
+        (
+            "missing.png",
+            ImageReadError,
+            "missing.png: cannot read the file: No such file or directory",
+        ),
+        (Path(), ImageReadError, ".: cannot read the file: Is a directory"),
         (b"", ImageDecodeError, "the file is empty"),
-        (b"text", ImageDecodeError, "not an image in a known format, or damaged"),
+        (b"text", ImageDecodeError, "not an image in a known format (JPEG, PNG, TIFF, "),
         (
             np.zeros((2, 2)),
             ImageDecodeError,
@@ -160,6 +166,15 @@ def test_an_image_that_cannot_be_used_raises(classifier, source, error, reason):
         classifier.predict(source)
     assert isinstance(refusal.value, ImageError)
     assert str(refusal.value).startswith(reason)
+
+
+def test_an_image_that_needs_an_extra_is_named(classifier, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "edge_mri.images.nifti", None)
+    path = tmp_path / "volume.nii.gz"
+    path.write_bytes(b"\x1f\x8b")
+    with pytest.raises(ImageSupportError) as refusal:
+        classifier.predict(path)
+    assert str(refusal.value).startswith(f"{path}: a file of this format needs ")
 
 
 @pytest.mark.parametrize("batch_size", [1, 5, 8, 100])
@@ -273,7 +288,7 @@ def test_a_stream_records_what_fails_and_goes_on(classifier, files, answers, tmp
     reasons = [
         "the file is empty",
         "cannot read the file: No such file or directory",
-        "not an image in a known format, or damaged",
+        "not an image in a known format (JPEG, PNG, TIFF, BMP, WebP, DICOM, NIfTI), or damaged",
     ]
     failed = [Prediction.failed(str(p), reason) for p, reason in zip(bad, reasons, strict=True)]
     paths = [bad[0], files[0], bad[1], bad[2], *files[1:7], bad[2]]

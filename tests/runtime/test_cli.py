@@ -87,11 +87,19 @@ def test_a_command_is_where_the_table_says(row):
     assert row.extra is None or row.extra in EXTRAS
 
 
-def test_an_unknown_command_is_wrong_use(command):
-    ended = command("infr")
+@pytest.mark.parametrize(
+    ("name", "hint"), [("infre", " Did you mean 'infer'?"), ("Train", " Did you mean 'train'?")]
+)
+def test_an_unknown_command_is_wrong_use_and_the_nearest_is_named(command, name, hint):
+    ended = command(name)
     assert (ended.code, ended.out) == (2, "")
-    assert ended.err.startswith("Usage: edge-mri [OPTIONS] COMMAND [ARGS]...\n")
-    assert "No such command 'infr'." in ended.err
+    assert ended.err.startswith("Usage: edge-mri [OPTIONS] COMMAND [ARGS]...\nTry 'edge-mri ")
+    assert ended.err.endswith(f"\nError: No such command '{name}'.{hint}\n")
+
+
+def test_a_command_like_no_other_is_not_guessed(command):
+    assert command("xyz").err.endswith("\nError: No such command 'xyz'.\n")
+    assert "No such option" in command("--xyz").err
 
 
 @pytest.mark.parametrize("name", [name for name, row in COMMANDS.items() if row.extra])

@@ -120,7 +120,12 @@ def test_a_folder_that_cannot_be_made_is_one_line(command, mapped, spots, tmp_pa
     (tmp_path / "file").touch()
     folder = tmp_path / "file/heat"
     ended = command("infer", spots, "--model", mapped(), "--heatmaps", folder)
-    assert ended == (2, "", f"Error: cannot write {folder}: Not a directory\n")
+    assert ended == (
+        2,
+        "",
+        f"Error: cannot write {folder}: Not a directory; "
+        "a file lies where a folder must be: name another folder\n",
+    )
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

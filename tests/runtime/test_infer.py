@@ -184,13 +184,27 @@ def test_a_model_that_cannot_be_used_is_one_line(command, picture, tmp_path, dat
 
 
 @pytest.mark.parametrize(
-    ("name", "reason"), [(".", "Is a directory"), ("file/out.json", "File exists")]
+    ("name", "reason"),
+    [
+        (".", "Is a directory; expected the name of a file"),
+        ("file/out.json", "File exists; a file lies where a folder must be: name another folder"),
+    ],
 )
 def test_an_output_that_cannot_be_written_is_one_line(command, picture, tmp_path, name, reason):
     (tmp_path / "file").touch()
     path = tmp_path / name
     ended = command("infer", picture, "-o", path)
     assert ended == (2, "", f"Error: cannot write {path}: {reason}\n")
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="no /proc here")
+@pytest.mark.parametrize("format_", ["table", "json", "jsonl", "csv"])
+def test_a_folder_that_takes_no_file_is_what_is_told(command, picture, format_):
+    assert command("infer", picture, "--format", format_, "-o", "/proc/records") == (
+        *(2, ""),
+        "Error: cannot write /proc/records: No such file or directory; "
+        "its folder takes no new file: name another folder\n",
+    )
 
 
 def test_low_power_takes_one_thread_and_says_the_same(command, phantoms):

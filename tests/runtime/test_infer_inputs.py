@@ -60,7 +60,13 @@ def test_an_empty_list_is_wrong_use(environment):
         check=False,
     )
     assert ended.returncode == 2
-    assert ended.stderr.startswith(b"Error: no images below -; looked for")
+    assert ended.stderr.startswith(
+        b"Error: no images below the paths listed on stdin; looked for ."
+    )
+    assert ended.stderr.endswith(
+        b", .nii.gz; such a list has paths separated by newlines or null characters, as "
+        b"`find DIR -type f` writes it\n"
+    )
 
 
 def test_a_pattern_in_quotes_is_what_is_classified(command, phantoms):

@@ -1,5 +1,7 @@
 import json
 
+import pytest
+
 from edge_mri import Contract, __version__
 from edge_mri.classifier import SHIPPED_MODEL
 
@@ -76,6 +78,14 @@ def test_the_version_that_wrote_the_model_is_told(command, classifier):
     assert classifier.contract.toolkit_version <= __version__
 
 
-def test_a_missing_model_is_one_line(command, tmp_path):
-    path = tmp_path / "missing.onnx"
-    assert command("info", path) == (2, "", f"Error: model file not found: {path}\n")
+@pytest.mark.parametrize("name", ["missing.onnx", "a" * 300, "."])
+@pytest.mark.parametrize(
+    ("arguments", "left_out"),
+    [(["info"], "MODEL"), (["check"], "MODEL"), (["infer", ".", "--model"], "--model")],
+)
+def test_a_missing_model_is_one_line_with_what_to_do(command, tmp_path, name, arguments, left_out):
+    path = tmp_path / name
+    said = "it is a folder; name an ONNX file, or " if name == "." else ""
+    said += f"leave {left_out} out for the one that ships"
+    ended = command(*arguments, path)
+    assert ended == (2, "", f"Error: model file not found: {path}; {said}\n")

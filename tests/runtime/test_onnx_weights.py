@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from edge_mri.classifier import SHIPPED_MODEL
-from edge_mri.errors import ModelFormatError
+from edge_mri.errors import WeightsError
 from edge_mri.onnx_file import OnnxFile
 from edge_mri.onnx_weights import weights_sha256
 
@@ -73,6 +73,11 @@ def test_a_weight_that_changed_is_refused():
     changed = bytearray(file.data)
     largest = bytes(max(file.initialisers(), key=len))
     changed[file.data.index(largest) + len(largest) - 1] ^= 1
-    with pytest.raises(ModelFormatError) as refusal:
-        replace(file, data=bytes(changed), weights_sha256=expected).check()
-    assert str(refusal.value).endswith("its weights are not those that it was exported with")
+    damaged = replace(file, data=bytes(changed), weights_sha256=expected)
+    found = weights_sha256(damaged.initialisers())
+    with pytest.raises(WeightsError) as refusal:
+        damaged.check()
+    assert str(refusal.value) == (
+        f"{SHIPPED_MODEL} was edited or damaged after its export: its weights hash to "
+        f"{found[:12]}…, its contract says {expected[:12]}…; copy the file anew, or export it again"
+    )

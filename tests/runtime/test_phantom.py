@@ -224,7 +224,10 @@ def test_a_file_in_place_of_the_folder_is_an_output_error(tmp_path):
     folder.write_text("a file")
     with pytest.raises(OutputError) as caught:
         write_phantoms(folder, PhantomConfig(count=1, size_px=64))
-    assert str(caught.value) == f"cannot write {folder / 'README.txt'}: {os.strerror(errno.EEXIST)}"
+    assert str(caught.value) == (
+        f"cannot write {folder / 'README.txt'}: {os.strerror(errno.EEXIST)}"
+        "; a file lies where a folder must be: name another folder"
+    )
     assert folder.read_text() == "a file"
 
 
@@ -233,5 +236,16 @@ def test_a_folder_in_place_of_an_image_is_an_output_error_and_leaves_no_half_fil
     taken.mkdir(parents=True)
     with pytest.raises(OutputError) as caught:
         write_phantoms(tmp_path, PhantomConfig(count=1, size_px=64))
-    assert str(caught.value) == f"cannot write {taken}: {os.strerror(errno.EISDIR)}"
+    assert str(caught.value) == (
+        f"cannot write {taken}: {os.strerror(errno.EISDIR)}; expected the name of a file"
+    )
     assert list(taken.parent.iterdir()) == [taken]
+
+
+def test_the_command_says_that_answers_on_drawings_mean_nothing(command, tmp_path):
+    ended = command("phantom", tmp_path, "--count", 1, "--size", 64)
+    assert ended == (
+        *(0, ""),
+        f"12 phantoms in {tmp_path}: drawings, not patients. The model that ships never saw a "
+        "drawing: its answers on them mean nothing.\n",
+    )

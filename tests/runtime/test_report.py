@@ -76,7 +76,8 @@ def test_what_failed_or_was_rejected_comes_first_then_tumours(page):
     rows = [row for row, _ in embedded(page)]
     assert [row["status"] for row in rows] == ["error"] * 2 + ["rejected"] * 2 + ["ok"] * 5
     assert [row["why"] for row in rows[:4]] == [
-        *("the file is empty", "not an image in a known format, or damaged"),
+        "the file is empty",
+        "not an image in a known format (JPEG, PNG, TIFF, BMP, WebP, DICOM, NIfTI), or damaged",
         *("undecided", "foreign"),
     ]
     assert [row["type"] for row in rows[4:]] == ["glioma"] * 3 + ["no_tumor"] * 2
@@ -139,7 +140,10 @@ def test_a_page_that_cannot_be_written_is_one_line(command, mapped, folder, tmp_
     path = tmp_path / "file/report.html"
     ended = command("infer", folder, "--model", mapped(), "--report", path)
     assert ended.code == 2
-    assert ended.err.endswith(f"Error: cannot write {path}: File exists\n")
+    assert ended.err.startswith(
+        f"Error: cannot write {path}: File exists; "
+        "a file lies where a folder must be: name another folder"
+    )
 
 
 def made(count: int) -> Iterator[Prediction]:

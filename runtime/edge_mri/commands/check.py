@@ -7,14 +7,14 @@ import click
 
 from edge_mri.check import Checked, check
 from edge_mri.classifier import Classifier
-from edge_mri.commands.options import PATH, device_option
+from edge_mri.commands.options import MODEL, device_option
 from edge_mri.golden import read_golden, write_golden
 
 FAILED = 1
 
 
 @click.command("check")
-@click.argument("model", required=False, type=PATH)
+@click.argument("model", required=False, type=MODEL)
 @device_option()
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
 @click.option("--write", is_flag=True, help="Write golden values beside MODEL, compare with none.")

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from edge_mri.commands.option_groups import GroupedCommand, grouped
-from edge_mri.commands.options import PATH, device_option
+from edge_mri.commands.options import MODEL, PATH, device_option
 from edge_mri.images import Limits
 from edge_mri.images.limits import BYTES_VARIABLE, PIXELS_VARIABLE
 from edge_mri.inference import ENGINES, InferConfig, infer
@@ -18,7 +18,7 @@ _answer, _write, _work, _limit = (
 
 @click.command("infer", cls=GroupedCommand)
 @click.argument("paths", nargs=-1, required=True, type=PATH, metavar="PATH…")
-@_answer("--model", type=PATH, metavar="MODEL", help="An ONNX file.  [default: the shipped one]")
+@_answer("--model", type=MODEL, metavar="MODEL", help="An ONNX file.  [default: the shipped one]")
 @_answer(
     "--no-reject",
     "reject",
@@ -29,9 +29,8 @@ _answer, _write, _work, _limit = (
 @_write(
     "--format",
     type=click.Choice(list(WRITERS)),
-    default="table",
-    show_default=True,
-    help="Format of the records.",
+    help="Format of the records.  [default: by the suffix of --output (.json, .jsonl, .csv), "
+    "else table]",
 )
 @_write(
     "-o",
@@ -118,7 +117,8 @@ def command(providers: str | None, **options: Any) -> None:
     stdin, separated by newlines or null characters. JPEG, PNG, TIFF, BMP and WebP; DICOM with the
     extra [dicom], NIfTI with [nifti]. Every page, frame and slice is a record.
 
-    Records go to stdout or to a file, progress and a summary to stderr. A file that cannot be
+    Records go to stdout or to a file, progress and a summary to stderr. No image, and no input, is
+    written over. A file that cannot be
     used becomes a record with status `error`, and the rest goes on. An image that the model knows
     it should not judge becomes one with status `rejected`: `foreign`, no brain MR slice as it
     knows them, or `undecided`, too close to call.

@@ -7,14 +7,14 @@ from typing import Any
 import click
 
 from edge_mri.classifier import Classifier
-from edge_mri.commands.options import PATH
+from edge_mri.commands.options import MODEL
 from edge_mri.contract import Contract
 
 _LONG = 88  # characters; what is longer gets lines of its own
 
 
 @click.command("info")
-@click.argument("model", required=False, type=PATH)
+@click.argument("model", required=False, type=MODEL)
 @click.option("--json", "as_json", is_flag=True, help="Print the contract as JSON.")
 def command(model: Path | None, as_json: bool) -> None:
     """Show what MODEL says about itself; without MODEL, the one that ships."""

@@ -1,14 +1,36 @@
 """Options that the commands of several packages declare alike."""
 
+import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
+from edge_mri.errors import ModelNotFoundError
 from edge_mri.providers import DEVICES
 
 PATH = click.Path(path_type=Path)
+
+
+class _ModelFile(click.Path):
+    """A model file that is there, for a parameter that may be left out."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        name = param.opts[0] if isinstance(param, click.Option) else "MODEL"
+        leave_out = f"leave {name} out for the one that ships"
+        try:
+            mode = path.stat().st_mode
+        except OSError as error:
+            raise ModelNotFoundError(path, leave_out) from error
+        if stat.S_ISDIR(mode):
+            raise ModelNotFoundError(path, f"it is a folder; name an ONNX file, or {leave_out}")
+        return path
+
+
+MODEL = _ModelFile(path_type=Path)
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 

@@ -41,11 +41,15 @@ from edge_mri.progress import TerminalProgress
 def command(folder: Path, count: int, size_px: int, format_: str, seed: int) -> None:
     """Draw labelled head phantoms (four types x three planes) into DIR.
 
-    They are drawings for trying the toolkit, not patients: no model may be judged by them.
+    They are drawings for trying the toolkit, not patients: no model may be judged by them, and the
+    one that ships never saw a drawing, so that its answers on them mean nothing.
     """
     config = PhantomConfig(count=count, size_px=size_px, seed=seed, format=format_)
     progress = TerminalProgress()
     total = len(LabelSpace().classes) * count
     with progress.bar("phantoms", total) as step:
         write_phantoms(folder, config, on_image=lambda _: step())
-    progress.say(f"{total} phantoms in {folder}: drawings, not patients.")
+    progress.say(
+        f"{total} phantoms in {folder}: drawings, not patients. The model that ships never saw a "
+        "drawing: its answers on them mean nothing."
+    )

@@ -88,6 +88,17 @@ class ImageFiles:
                 for match in self._in_order(_glob(path), str):
                     yield from self._below(match)
 
+    def names(self, file: Path) -> bool:
+        """Say whether a file is named among the paths, or matches a pattern; below a folder: no."""
+        if not _exists(file) or not file.is_file():
+            return False
+        known = file.stat()
+        for path in self._paths:
+            found = (path,) if _exists(path) else _glob(path)
+            if any(_exists(one) and os.path.samestat(one.stat(), known) for one in found):
+                return True
+        return False
+
     def _below(self, path: Path) -> Iterator[Path]:
         if path.is_dir():
             yield from self._walk(path, frozenset())

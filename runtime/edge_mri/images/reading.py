@@ -22,7 +22,7 @@ from edge_mri.images.opening import read_file
 from edge_mri.images.picture import decode_page, decode_picture, decode_stored_picture
 from edge_mri.images.tiff import pages
 
-_UNKNOWN = "not an image in a known format, or damaged"
+_FORMATS = "JPEG, PNG, TIFF, BMP, WebP, DICOM, NIfTI"
 
 
 def read_image(
@@ -63,7 +63,7 @@ def decode_image(
         ImageSizeError: The image has more pixels than the limits allow.
     """
     allowed = limits or Limits.from_environment()
-    kind = _known_format(data)
+    kind = _known_format(data, _FORMATS)
     if kind in ("jpeg", "png", "bmp", "webp"):
         return decode_picture(data, kind, allowed, reduce_to)
     frames = decode_frames(data, allowed, reduce_to)
@@ -78,7 +78,7 @@ def decode_frames(
 ) -> Iterator[Frame]:
     """Decode every image in a file's bytes; see `read_frames`."""
     allowed = limits or Limits.from_environment()
-    kind = _known_format(data)
+    kind = _known_format(data, _FORMATS)
     if kind == "tiff":
         for page in pages(data, allowed):
             with _naming("page", page.number):
@@ -113,12 +113,14 @@ def decode_stored(data: bytes, limits: Limits | None = None) -> NDArray[Any]:
     return decode_stored_picture(data, kind, allowed)
 
 
-def _known_format(data: bytes) -> Format:
+def _known_format(data: bytes, formats: str = "") -> Format:
+    """Tell the format; `formats` are those that the message names where it is none of them."""
     if not data:
         raise ImageDecodeError("the file is empty")
     kind = format_of(data[:FIRST_BYTES])
     if kind is None:
-        raise ImageDecodeError(_UNKNOWN)
+        named = formats and f" ({formats})"
+        raise ImageDecodeError(f"not an image in a known format{named}, or damaged")
     return kind
 
 

@@ -139,4 +139,5 @@ def test_no_part_of_a_file_from_its_start_is_an_image(name, share):
 @given(st.binary(max_size=1000))
 def test_bytes_that_mean_nothing_are_no_image(data):
     if format_of(data) is None:
-        assert read(data) in ("the file is empty", "not an image in a known format, or damaged")
+        said = read(data)
+        assert said == "the file is empty" or said.startswith("not an image in a known format (")

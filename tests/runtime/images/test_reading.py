@@ -12,7 +12,8 @@ from edge_mri.errors import (
 )
 from edge_mri.images import Limits, decode_image, grey_array
 
-UNKNOWN = "not an image in a known format, or damaged"
+DAMAGED = "not an image in a known format, or damaged"
+UNKNOWN = "not an image in a known format (JPEG, PNG, TIFF, BMP, WebP, DICOM, NIfTI), or damaged"
 TOO_LARGE = (
     "image too large: 60,000 x 60,000 pixels, the limit is 100,000,000 pixels (--max-pixels)"
 )
@@ -187,7 +188,7 @@ def test_an_image_stands_upright_by_its_exif_orientation(orientation, upright):
         pytest.param(
             png(0, 5, 8, 0, b""), "the PNG header claims 0 x 5 pixels", id="PNG of no width"
         ),
-        pytest.param(png(40, 40, 8, 0, b"\0" * 41 * 20), UNKNOWN, id="PNG of half its rows"),
+        pytest.param(png(40, 40, 8, 0, b"\0" * 41 * 20), DAMAGED, id="PNG of half its rows"),
     ],
 )
 def test_what_is_no_image_is_refused_with_the_reason(data, reason):
@@ -206,7 +207,7 @@ def test_a_truncated_file_is_refused(suffix, share):
         ".png": "the PNG is cut off in its b'IDAT' chunk",
         ".tif": "the TIFF is cut off: page 1 is outside it",
     }
-    assert str(refusal.value) == reasons.get(suffix, UNKNOWN)
+    assert str(refusal.value) == reasons.get(suffix, DAMAGED)
 
 
 @pytest.mark.parametrize("length", [4_278_190_080, 3_254_788_096, 2**31 - 1, 100_000])

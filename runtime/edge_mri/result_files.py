@@ -1,0 +1,80 @@
+"""The files that a run is to write: none of them an image, nor the model; each can be written.
+
+Asked before the first image is read, so that a slip of the hand costs neither an image nor a run.
+"""
+
+from pathlib import Path
+
+from edge_mri.atomic import require_writable
+from edge_mri.errors import ImageReadError, OutputError
+from edge_mri.images import SUFFIXES, VOLUME_SUFFIXES, ImageFiles
+from edge_mri.images.headers import FIRST_BYTES, format_of
+from edge_mri.images.opening import open_regular
+
+
+class ResultFiles:
+    """What a run is to write, by the names of its options.
+
+    Args:
+        output: The records.
+        report: The page.
+        volumes: The summaries of volumes.
+    """
+
+    def __init__(
+        self, *, output: Path | None = None, report: Path | None = None, volumes: Path | None = None
+    ) -> None:
+        self._report, self._volumes = report, volumes
+        asked = {"answers.csv": output, "report.html": report, "volumes.jsonl": volumes}
+        self._by_example = {example: path for example, path in asked.items() if path is not None}
+
+    def require_writable(self) -> None:
+        """Raise `OutputError` where what is written after the run could not be.
+
+        Missing folders are made. The records tell by themselves: they come first.
+        """
+        for path in (self._report, self._volumes):
+            if path is not None:
+                require_writable(path)
+
+    def refuse_read(self, files: ImageFiles, model: Path | None) -> None:
+        """Refuse to write over what the run reads, and over any other image.
+
+        Args:
+            files: Its images.
+            model: Its model; None for the one that ships.
+
+        Raises:
+            OutputError: A file has the suffix of an image, holds one, or is named as an input.
+        """
+        for example, path in self._by_example.items():
+            name = path.name.lower()
+            suffix = next((one for one in SUFFIXES + VOLUME_SUFFIXES if name.endswith(one)), None)
+            if suffix is not None:
+                reason = f"{suffix} is the suffix of an image; name a file such as {example}"
+                raise OutputError(path, reason)
+            if files.names(path):
+                raise OutputError(
+                    path,
+                    "it is one of the files to classify; name another, or leave it out of them",
+                )
+            if _holds_image(path):
+                raise OutputError(path, "there is an image in it; name another file")
+            if model is not None and _is_same(path, model):
+                raise OutputError(path, "it is the model; name another file")
+
+
+def _holds_image(path: Path) -> bool:
+    """Say whether a file is there and begins as an image does; any gzip file might be another."""
+    try:
+        with open_regular(path) as (file, _):
+            return format_of(file.read(FIRST_BYTES)) not in (None, "gzip")
+    except (ImageReadError, OSError):
+        return False
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    try:
+        return path.samefile(other)
+    except OSError:  # one of them is not there
+        return False
