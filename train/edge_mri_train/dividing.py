@@ -28,6 +28,7 @@ def divided(config: TrainConfig, progress: Progress) -> Partition:
     layout = Layout.from_options(config.maps, Path(config.index) if config.index else None)
     samples = _for_training(read_folders([Path(root) for root in config.data], layout), progress)
     progress.say(breakdown(samples))
+    require_all_types("training", samples, label_space(config, samples))  # before minutes of search
     shares = {TRAIN: 1 - config.val_fraction, VAL: config.val_fraction}
     return partition(samples, IdSource(), SplitConfig(shares, config.seed), progress)
 

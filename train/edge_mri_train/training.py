@@ -29,6 +29,7 @@ from edge_mri_train.dividing import divided
 from edge_mri_train.duplicates.seen import SeenImages
 from edge_mri_train.errors import RunFolderError
 from edge_mri_train.manifest import check_manifest, read_manifest, write_manifest
+from edge_mri_train.preflight import check_config
 from edge_mri_train.ranks import Ranks, joined
 from edge_mri_train.runs import CONFIG, LAST, MANIFEST, SEEN
 from edge_mri_train.slices import Slices
@@ -56,6 +57,7 @@ def train(config: TrainConfig, out: Path, progress: Progress) -> Path:
         )
     with joined() as ranks:
         progress = _of_first(ranks, progress)
+        check_config(config, ranks)
         parts = divided(config, progress)
         samples = [row.sample for row in parts.rows]
         seen = SeenImages.of(parts.fingerprints).to_bytes()
@@ -87,10 +89,11 @@ def show_augmentation(config: TrainConfig, path: Path, progress: Progress) -> No
 
     Half of the images shown have an outlined lesion, where there are such.
     """
+    spec = PreprocessSpec(config.image_size)
     rows = divided(config, progress).rows
     samples = [row.sample for row in rows if row.sample.split == TRAIN]
     chosen = random.Random(config.seed).sample(samples, min(len(samples), _SHEET_SOURCES))
-    slices = Slices.load(chosen, PreprocessSpec(config.image_size), "images", progress)
+    slices = Slices.load(chosen, spec, "images", progress)
     donors = Donors.of(slices.pixels[:, 0], slices.masks)
     order = sorted(range(len(slices)), key=lambda one: slices.has_lesion(one), reverse=True)
     shown = [*order[: _SHEET_IMAGES // 2], *order[-(_SHEET_IMAGES // 2) :]]
