@@ -53,7 +53,8 @@ WRONG = {
     "imagenet": (
         {"arch": "edge_net", "image_size": 64, "init_weights": "imagenet"},
         InitialWeightsError,
-        "torchvision has no ImageNet weights for edge_net; ",
+        "torchvision has no ImageNet weights for edge_net; "
+        "use --init-weights shipped, none or a file",
     ),
     "weights": (
         {"init_weights": "gone.pth"},

@@ -31,17 +31,19 @@ class Recipe:
         size: Side of its square input, in pixels.
         epochs: Passes over the training images.
         learning_rate: Peak of the schedule.
+        init_weights: Where its weights start.
     """
 
     size: int = 160
     epochs: int = 12
     learning_rate: float = 5e-4
+    init_weights: str = "imagenet"
 
 
 _LESION = "_lesion"
 _OWN_RECIPES = {
-    "edge_net": Recipe(epochs=60, learning_rate=2e-3),
-    "artemis_cnn": Recipe(size=150, epochs=100, learning_rate=1e-3),
+    "edge_net": Recipe(epochs=60, learning_rate=2e-3, init_weights="none"),
+    "artemis_cnn": Recipe(size=150, epochs=100, learning_rate=1e-3, init_weights="none"),
     **{f"{trunk}{_LESION}": Recipe() for trunk in TRUNKS},
 }
 

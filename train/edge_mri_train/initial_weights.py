@@ -104,14 +104,17 @@ def _state(source: str, name: str) -> dict[str, torch.Tensor]:
     if source == IMAGENET:
         return _imagenet_state(name)
     if source == SHIPPED:
-        shipped = sorted(path.stem for path in _WEIGHTS.glob("*.pt"))
-        if name not in shipped:
+        if name not in _shipped():
             raise InitialWeightsError(
-                f"no weights of {name} ship, those of {', '.join(shipped)} do; "
+                f"no weights of {name} ship, those of {', '.join(_shipped())} do; "
                 "use --init-weights imagenet, a file, or none"
             )
         return _file_state(_WEIGHTS / f"{name}.pt")
     return _file_state(Path(source))
+
+
+def _shipped() -> list[str]:
+    return sorted(path.stem for path in _WEIGHTS.glob("*.pt"))
 
 
 def require_imagenet(name: str) -> None:
@@ -124,7 +127,8 @@ def _imagenet_weights(name: str) -> torchvision.models.WeightsEnum:
         weights: torchvision.models.WeightsEnum = torchvision.models.get_model_weights(name).DEFAULT
     except ValueError as error:
         raise InitialWeightsError(
-            f"torchvision has no ImageNet weights for {name}; use --init-weights none or a file"
+            f"torchvision has no ImageNet weights for {name}; use --init-weights "
+            + (f"{SHIPPED}, none or a file" if name in _shipped() else "none or a file")
         ) from error
     return weights
 

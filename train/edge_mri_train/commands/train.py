@@ -71,11 +71,9 @@ from edge_mri_train.training import resume, show_augmentation, train
 )
 @click.option(
     "--init-weights",
-    default="imagenet",
-    show_default=True,
     metavar="imagenet|shipped|FILE|none",
-    help="Weights to start from; shipped: those of the edge_net in this package. artemis_cnn knows "
-    "FILE and none alone.",
+    help="Weights to start from; shipped: those of the edge_net in this package.  [default: none "
+    "for edge_net and artemis_cnn, which ImageNet has no weights of; imagenet for the others]",
 )
 @click.option(
     "--epochs",
@@ -203,10 +201,11 @@ def _config(ctx: click.Context, options: dict[str, Any]) -> TrainConfig:
     lists = {key: tuple(str(one) for one in told.get(key, ())) for key in ("data", "distill")}
     values = values | told | paths | lists
     own = recipe(values["arch"])
-    defaults = {
+    defaults: dict[str, Any] = {
         "epochs": own.epochs,
         "learning_rate": own.learning_rate,
         "image_size": own.size,
+        "init_weights": own.init_weights,
     }
     return TrainConfig(**defaults | values)
 
