@@ -29,11 +29,6 @@ WRONG = {
         OptionError,
         "artemis_cnn cannot be built for 32 px images: ",
     ),
-    "task": (
-        {"task": "colour"},
-        OptionError,
-        "unknown task 'colour'; expected one of type-plane, type",
-    ),
     "dropout": (
         {"arch": "artemis_cnn", "image_size": 96, "dropout": 0.5},
         OptionError,

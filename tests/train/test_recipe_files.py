@@ -37,7 +37,11 @@ def test_a_file_of_ones_own(tmp_path):
         ('data = ["x"]', "sets data; a recipe knows arch, "),
         ("speed = 3", "sets speed; a recipe knows arch, "),
         ("[augment]\ncolour = 1.0", "augments with colour; expected bias_field, "),
-        ("[augment]\nnoise = 2.0", "augmentation noise is 2.0; expected 0 to 1"),
+        ("[augment]\nnoise = 2.0", "mine.toml: augmentation noise is 2.0; expected 0 to 1"),
+        ("augment = 3", "mine.toml: augment is 3; expected a table [augment]"),
+        ('epochs = "12"', "mine.toml: epochs is '12'; expected a whole number of 1 or more"),
+        ("arch = 3", "mine.toml: arch is 3; expected a text"),
+        ("label_smoothing = 5.0", "mine.toml: label_smoothing is 5.0; expected a number of 0 or "),
     ],
 )
 def test_what_is_no_recipe_is_refused(tmp_path, text, message):
