@@ -68,6 +68,21 @@ def test_unknown_settings_are_named(tiny, tmp_path):
     assert str(caught.value) == f"{path}: unknown settings colour, speed"
 
 
+def test_anchored_it_holds_absolute_paths_and_no_other_change(tiny, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = tiny(
+        data=("set", "/else/where"), distill=("a.pt",), split="m.csv", init_weights="w.pth"
+    )
+    assert config.anchored() == tiny(
+        data=(f"{tmp_path}/set", "/else/where"),
+        distill=(f"{tmp_path}/a.pt",),
+        split=f"{tmp_path}/m.csv",
+        init_weights=f"{tmp_path}/w.pth",
+    )
+    for start in ("imagenet", "shipped", "none"):
+        assert tiny(init_weights=start).anchored() == tiny(init_weights=start)
+
+
 @pytest.mark.parametrize("content", [b"", b"[]", b"null", b"3", b"{}", b'{"data": 3}', b"\xff"])
 def test_what_is_no_configuration_is_refused(tmp_path, content):
     path = tmp_path / "config.json"

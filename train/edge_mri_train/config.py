@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ from edge_mri_train.rules import (
 
 CLASS_WEIGHTS = ("none", "balanced")
 SAMPLERS = ("shuffle", "weighted")
+STARTS = ("imagenet", "shipped", "none")
+"""The starting weights that are no file."""
 
 _MAX_SEED = 2**32 - 1
 
@@ -65,6 +67,10 @@ _RULES = {
     "seed": whole(0, _MAX_SEED),
     "device": one_of("auto", "cpu", "cuda"),
 }
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).absolute())
 
 
 def require_settings(values: Mapping[str, Any]) -> None:
@@ -150,6 +156,18 @@ class TrainConfig:
         require_settings(vars(self))
         if self.fold is not None and self.split is None:
             raise OptionError("--fold names a fold of a manifest; give it with --split")
+
+    def anchored(self) -> "TrainConfig":
+        """Return it with absolute paths, so that a run goes on from any working folder."""
+        start = self.init_weights
+        return replace(
+            self,
+            data=tuple(_absolute(one) for one in self.data),
+            distill=tuple(_absolute(one) for one in self.distill),
+            index=self.index and _absolute(self.index),
+            split=self.split and _absolute(self.split),
+            init_weights=start if start in STARTS else _absolute(start),
+        )
 
     def write(self, path: Path) -> None:
         """Write the configuration as JSON."""

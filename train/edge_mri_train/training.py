@@ -67,7 +67,7 @@ def train(config: TrainConfig, out: Path, progress: Progress) -> Path:
             write_manifest(parts.rows, out / MANIFEST)
             with atomic_path(out / SEEN) as temporary:
                 temporary.write_bytes(seen)
-            config.write(out / CONFIG)
+            config.anchored().write(out / CONFIG)
         return trainer.go_on()
 
 
