@@ -20,11 +20,13 @@ def check_config(config: TrainConfig, ranks: Ranks) -> None:
     """Try what a run will need, but the download of ImageNet weights.
 
     Raises:
-        OptionError: There is no such network, size, task or teacher, or they do not go together.
+        OptionError: There is no such network, size, task or teacher, or they do not go together;
+            or a batch is too small for so many processes.
         DeviceError: The device is not there.
         CheckpointError: A teacher is no checkpoint.
         InitialWeightsError: The starting weights are not there, or fit another network.
     """
+    ranks.require_share(config.batch_size)
     resolve_device(config.device, ranks)
     spec = PreprocessSpec(config.image_size)
     space = LabelSpace() if config.task == "auto" else LabelSpace.for_task(config.task)

@@ -190,7 +190,7 @@ class Trainer:
 
     def _train_epoch(self, epoch: int) -> float:
         config = self.config
-        torch.manual_seed(1_000_003 * config.seed + epoch)  # dropout
+        torch.manual_seed(self.ranks.seed(1_000_003 * config.seed + epoch))  # dropout
         self.objective.train()
         total = 0.0
         with self.progress.bar(f"epoch {epoch}/{config.epochs}", self.steps) as step:

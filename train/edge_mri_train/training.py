@@ -76,6 +76,7 @@ def resume(out: Path, progress: Progress) -> Path:
     config = TrainConfig.read(out / CONFIG)
     with joined() as ranks:
         progress = _of_first(ranks, progress)
+        ranks.require_share(config.batch_size)
         rows = read_manifest(out / MANIFEST)
         check_manifest(out / MANIFEST, rows, progress)
         samples = [row.sample for row in rows]
