@@ -151,8 +151,9 @@ def command(
 ) -> None:
     """Train a classifier on class folders and keep its best checkpoint.
 
-    Images below a folder named like a test split are left out. The run's folder gets checkpoint,
-    configuration, split manifest, history and curves.
+    Images below a folder named like a test split are left out; those below one named like a
+    validation split validate, the others train, and --val-fraction counts for nothing. The run's
+    folder gets checkpoint, configuration, split manifest, history and curves.
 
     Exit code: 0; 2 on wrong use; 130 when interrupted, with what --resume goes on from.
     """
