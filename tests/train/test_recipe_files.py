@@ -1,8 +1,9 @@
 import pytest
 
 from edge_mri.errors import OptionError
-from edge_mri_train.architectures import build, recipe
+from edge_mri_train.architectures import build
 from edge_mri_train.config import TrainConfig
+from edge_mri_train.defaults import defaults_of
 from edge_mri_train.recipe_files import read_recipe, recipe_names
 
 
@@ -14,7 +15,7 @@ def test_the_networks_of_both_projects_and_ours_have_one():
 @pytest.mark.parametrize("name", recipe_names())
 def test_each_makes_a_run_of_a_network_there_is(name):
     config = TrainConfig(data=("somewhere",), **{"task": "auto", **read_recipe(name)})
-    assert config.init_weights in (recipe(config.arch).init_weights, "shipped")
+    assert config.init_weights in (defaults_of(config.arch).init_weights, "shipped")
     if config.arch == "artemis_cnn":
         classes = 4 if config.task == "type" else 12
         network = build(config.arch, classes, config.image_size)
