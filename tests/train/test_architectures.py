@@ -6,7 +6,7 @@ import torchvision
 from torch import nn
 
 from edge_mri.errors import OptionError
-from edge_mri_train.architectures import build, grey_stem, names, normalise, recipe, set_dropout
+from edge_mri_train.architectures import build, grey_stem, names, normalise, set_dropout
 from edge_mri_train.errors import ArchitectureError
 
 # One of each family that treats its stem or its head in its own way, and a size it works at.
@@ -59,11 +59,6 @@ def test_all_classifiers_of_torchvision_are_names_and_ours_come_first():
     assert names()[:2] == ["edge_net", "artemis_cnn"]
     assert {"mobilenet_v2", "resnet18", "vit_b_16", "inception_v3"} < set(names())
     assert "mobilenet_v2_lesion" in names()
-
-
-def test_recipes():
-    assert (recipe("artemis_cnn").size, recipe("artemis_cnn").epochs) == (150, 100)
-    assert (recipe("mobilenet_v2").size, recipe("mobilenet_v2").epochs) == (160, 12)
 
 
 @pytest.mark.parametrize(

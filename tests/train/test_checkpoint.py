@@ -187,6 +187,15 @@ def test_a_later_version_is_refused(values, tmp_path):
         ({"labels": ["glioma"]}, r".*labels: expected types and planes, got glioma.*"),
         ({"labels": 3}, r"its contents do not fit: .*"),
         ({"state": None}, r"its contents do not fit: .*"),
+        ({"state": {3: torch.zeros(1)}}, r"its contents do not fit: .*"),
+        ({"architecture": 3}, r"its architecture is 3, not a text"),
+        ({"temperature": "x"}, r"its temperature is 'x', not a number above 0"),
+        ({"temperature": 0}, r"its temperature is 0, not a number above 0"),
+        ({"temperature": float("nan")}, r"its temperature is nan, not a number above 0"),
+        ({"tumor_threshold": 2}, r"its tumor_threshold is 2, not a number from 0 to 1"),
+        ({"training": None}, r"its training is None, not a dictionary"),
+        ({"seen": "x"}, r"its seen is 'x', not bytes"),
+        ({"seen": torch.zeros(2)}, r"its seen is tensor\(\[0., 0.\]\), not bytes"),
     ],
 )
 def test_contents_that_do_not_fit_are_refused_in_one_line(values, tmp_path, changes, reason):

@@ -10,6 +10,7 @@ from edge_mri.labels import LabelSpace
 from edge_mri.progress import NoProgress
 from edge_mri_train.checkpoint import Checkpoint
 from edge_mri_train.config import TrainConfig
+from edge_mri_train.dividing import divided
 from edge_mri_train.duplicates.seen import SeenImages
 from edge_mri_train.errors import LabelsMissingError, ManifestError
 from edge_mri_train.folders import read_folders
@@ -110,6 +111,41 @@ def test_images_in_test_folders_are_left_out(tiny, tmp_path, type_only, recorder
     rows = read_manifest(tmp_path / "run" / "split.csv")
     assert {row.sample.path.parts[0] for row in rows} == {"Training"}
     assert len(rows) == 48
+
+
+@pytest.mark.parametrize("name", ["val", "Valid", "validation"])
+def test_validation_folders_validate(tiny, tmp_path, heads, recorder, name):
+    """A head a class trains, another validates, and one of these lies on the other side too."""
+    train_side, val_side = tmp_path / "set" / "train", tmp_path / "set" / name
+    shutil.copytree(heads, train_side)
+    for file in sorted(train_side.glob("*/*"))[::2]:
+        (val_side / file.parent.name).mkdir(parents=True)
+        file.rename(val_side / file.parent.name / file.name)
+    again = train_side / "glioma_axial" / "again.png"
+    shutil.copy(next(val_side.glob("glioma_axial/*")), again)
+    parts = divided(tiny(data=(str(tmp_path / "set"),)), recorder)
+    sides = {row.sample.file: row.sample.split for row in parts.rows}
+    assert {file for file, side in sides.items() if side == "val"} == set(val_side.glob("*/*"))
+    others = {file for file, side in sides.items() if side == "train"}
+    assert others == set(train_side.glob("*/*")) - {again}
+    assert len(parts.fingerprints) == len(sides) == 24
+    assert recorder.lines[-1] == (
+        "The 12 images in validation folders validate, 12 train, 1 that repeat one of the former "
+        "are left out; to divide anew, give --split a manifest of `edge-mri split`."
+    )
+
+
+def test_a_validation_folder_alone_is_divided(tiny, tmp_path, type_only, recorder):
+    shutil.copytree(type_only, tmp_path / "val")
+    parts = divided(tiny(data=(str(tmp_path / "val"),)), recorder)
+    assert {row.sample.split for row in parts.rows} == {"train", "val"}
+
+
+def test_validation_folders_that_lack_a_type_are_refused(tiny, tmp_path, type_only, recorder):
+    shutil.copytree(type_only, tmp_path / "set" / "train")
+    shutil.copytree(type_only / "glioma", tmp_path / "set" / "val" / "glioma")
+    with pytest.raises(LabelsMissingError, match=r"^no validation image of type meningioma, pitu"):
+        divided(tiny(data=(str(tmp_path / "set"),)), recorder)
 
 
 def test_a_test_folder_alone_is_trained_on_as_asked(tiny, tmp_path, type_only, recorder):

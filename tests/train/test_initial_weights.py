@@ -115,7 +115,7 @@ def test_networks_that_change_their_own_input_get_the_input_they_change_it_to(
 def test_every_preset_of_torchvision_is_met():
     for name in torchvision.models.list_models(module=torchvision.models):
         preset = torchvision.models.get_model_weights(name).DEFAULT.transforms()
-        means = initial_weights.IMAGENET
+        means = initial_weights.IMAGENET_COLOURS
         if name in ("efficientnet_v2_l", "googlenet", "inception_v3"):
             means = initial_weights.HALVES
         if name not in ("googlenet", "inception_v3"):  # they change the preset's values again

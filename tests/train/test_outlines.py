@@ -8,7 +8,7 @@ import pytest
 from edge_mri.labels import Label
 from edge_mri.preprocess import PreprocessSpec
 from edge_mri_train.errors import OutlineError
-from edge_mri_train.folders import Sample
+from edge_mri_train.folders import Sample, read_folders
 from edge_mri_train.outlines import lesion_mask
 
 SPEC = PreprocessSpec(64)
@@ -42,6 +42,33 @@ def test_a_mask_image_serves_its_own_image_or_all_contrasts_of_the_slice(glioma,
     mask = lesion_mask(glioma, SPEC)
     assert mask[24:40, 16:48].all()
     assert np.count_nonzero(mask) == 16 * 32
+
+
+def test_equal_names_of_two_classes_have_their_own_masks(glioma, save):
+    meningioma = Sample(glioma.root, Path("meningioma/1_t1.png"), Label("meningioma"))
+    save(meningioma.file, np.full((64, 128), 90, np.uint8))
+    deep = Sample(glioma.root, Path("Training/glioma/1_t1.png"), Label("glioma"))
+    save(deep.file, np.full((64, 128), 90, np.uint8))
+    samples = [glioma, meningioma, deep]
+    names = ["glioma/1_t1", "meningioma/1", "Training/glioma/1"]
+    for columns, name in enumerate(names, start=1):
+        white = np.zeros((64, 128), np.uint8)
+        white[:, : 32 * columns] = 255
+        save(glioma.root / "masks" / f"{name}.png", white)
+    save(glioma.root / "masks" / "1_t1.png", np.full((64, 128), 255, np.uint8))
+    for columns, sample in enumerate(samples, start=1):
+        assert np.count_nonzero(lesion_mask(sample, SPEC)) == 32 * 16 * columns
+    assert {one.path for one in read_folders([glioma.root])} == {one.path for one in samples}
+
+
+def test_a_mask_of_another_size_is_refused_with_both(glioma, save):
+    file = save(glioma.root / "masks" / "1.png", np.zeros((128, 64), np.uint8))
+    with pytest.raises(OutlineError) as caught:
+        lesion_mask(glioma, SPEC)
+    assert str(caught.value) == (
+        f"the outlines in {file} cannot be used: it is 64 x 128 px, its image {glioma.file} "
+        "128 x 64 px; expected one size"
+    )
 
 
 def test_nobody_outlined_it(glioma):

@@ -1,11 +1,19 @@
 import os
 import subprocess
 import sys
+from contextlib import contextmanager
+from functools import partial
 
+import pytest
 import torch
 
+from edge_mri.errors import OptionError
+from edge_mri.progress import NoProgress
+from edge_mri_train import training
 from edge_mri_train.checkpoint import load_state
+from edge_mri_train.dividing import divided
 from edge_mri_train.ranks import Ranks, joined
+from edge_mri_train.trainer import Trainer
 
 OPTIONS = (
     "--arch", "artemis_cnn", "--init-weights", "none", "--image-size", "96", "--epochs", "2",
@@ -20,6 +28,43 @@ def test_alone_without_torchrun(monkeypatch):
         assert ranks.is_first
         assert ranks.agree(True)
         assert not ranks.agree(False)
+
+
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_more_processes_than_images_in_a_batch_are_refused(goes_on, tiny, tmp_path, monkeypatch):
+    @contextmanager
+    def joined_by_four():
+        yield Ranks(1, 4, 1)
+
+    monkeypatch.setattr(training, "joined", joined_by_four)
+    config = tiny(batch_size=3)
+    config.write(tmp_path / "config.json")
+    start = partial(training.train, config, tmp_path / "run")
+    with pytest.raises(OptionError) as caught:
+        (partial(training.resume, tmp_path) if goes_on else start)(NoProgress())
+    assert str(caught.value) == (
+        "4 processes share a batch of 3; expected an image for each: start 3 or fewer, or a run "
+        "with a larger --batch-size"
+    )
+    Ranks(1, 4, 1).require_share(4)
+
+
+def test_each_process_has_its_own_dropout_and_the_first_that_of_one_alone(
+    tiny, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(Ranks, "wrap", lambda self, module, device: module)
+    config = tiny(epochs=1)
+    samples = [row.sample for row in divided(config, NoProgress()).rows]
+    seeds = []
+    for ranks in (Ranks(), Ranks(0, 2), Ranks(1, 2)):
+        trainer = Trainer(config, samples, b"", tmp_path, NoProgress(), ranks)
+        trainer.start()
+        with monkeypatch.context() as patch:
+            patch.setattr(torch, "manual_seed", seeds.append)
+            trainer._train_epoch(1)
+    alone, first, second = seeds
+    assert alone == first == 1
+    assert second not in range(2**53)
 
 
 def test_two_processes_learn_what_one_does(phantoms, tmp_path):

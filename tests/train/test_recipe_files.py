@@ -1,8 +1,9 @@
 import pytest
 
 from edge_mri.errors import OptionError
-from edge_mri_train.architectures import build, recipe
+from edge_mri_train.architectures import build
 from edge_mri_train.config import TrainConfig
+from edge_mri_train.defaults import defaults_of
 from edge_mri_train.recipe_files import read_recipe, recipe_names
 
 
@@ -13,9 +14,8 @@ def test_the_networks_of_both_projects_and_ours_have_one():
 
 @pytest.mark.parametrize("name", recipe_names())
 def test_each_makes_a_run_of_a_network_there_is(name):
-    values = {"task": "auto", "init_weights": "FILE", **read_recipe(name)}
-    config = TrainConfig(data=("somewhere",), **values)
-    recipe(config.arch)
+    config = TrainConfig(data=("somewhere",), **{"task": "auto", **read_recipe(name)})
+    assert config.init_weights in (defaults_of(config.arch).init_weights, "shipped")
     if config.arch == "artemis_cnn":
         classes = 4 if config.task == "type" else 12
         network = build(config.arch, classes, config.image_size)
@@ -38,7 +38,11 @@ def test_a_file_of_ones_own(tmp_path):
         ('data = ["x"]', "sets data; a recipe knows arch, "),
         ("speed = 3", "sets speed; a recipe knows arch, "),
         ("[augment]\ncolour = 1.0", "augments with colour; expected bias_field, "),
-        ("[augment]\nnoise = 2.0", "augmentation noise is 2.0; expected 0 to 1"),
+        ("[augment]\nnoise = 2.0", "mine.toml: augmentation noise is 2.0; expected 0 to 1"),
+        ("augment = 3", "mine.toml: augment is 3; expected a table [augment]"),
+        ('epochs = "12"', "mine.toml: epochs is '12'; expected a whole number of 1 or more"),
+        ("arch = 3", "mine.toml: arch is 3; expected a text"),
+        ("label_smoothing = 5.0", "mine.toml: label_smoothing is 5.0; expected a number of 0 or "),
     ],
 )
 def test_what_is_no_recipe_is_refused(tmp_path, text, message):

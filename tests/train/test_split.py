@@ -154,6 +154,14 @@ def test_as_published_keeps_a_sets_own_repeats_and_drops_those_of_others():
     assert ["kept" if side in ("train", "val") else side for side in sides] == expected
 
 
+def test_validation_folders_are_kept_and_what_repeats_them_is_dropped():
+    labels = [Label("glioma")] * 6
+    official = ["val", "train", "train", None, "val", "val"]
+    config = SplitConfig(keep_val=True)
+    sides = divide(labels, [0, 0, 1, 1, 2, 2], official, [Path("set")] * 6, config)
+    assert sides == ["val", "dropped", "train", "train", "val", "val"]
+
+
 def test_as_published_is_about_test_folders():
     with pytest.raises(OptionError, match=r"^--as-published is about test folders; give it with"):
         SplitConfig(as_published=True)

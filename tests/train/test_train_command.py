@@ -95,12 +95,12 @@ def test_an_existing_run_is_not_overwritten(finished, phantoms):
         (("--split", "gone.csv"), "the split manifest gone.csv cannot be used: No such file or d"),
         (("--data", "gone"), "no such file or folder: gone"),
         (("--data", ".", "--arch", "resnet"), "unknown architecture 'resnet'; did you mean "),
-        (("--data", ".", "--seed", "-1"), "seed -1; expected 0 to 4294967295"),
-        (("--data", ".", "--learning-rate", "nan"), "epochs, batch size and learning rate must"),
+        (("--data", ".", "--seed", "-1"), "seed is -1; expected a whole number from 0"),
+        (("--data", ".", "--learning-rate", "nan"), "learning_rate is nan; expected a number"),
         (("--data", "PHANTOMS", "--image-size", "0"), "image size 0 px; expected "),
-        (("--data", "PHANTOMS", "--val-fraction", "1"), "validation fraction 1.0; expected above"),
+        (("--data", "PHANTOMS", "--val-fraction", "1"), "val_fraction is 1.0; expected a number a"),
         (
-            ("--data", "PHANTOMS", "--arch", "artemis_cnn"),
+            ("--data", "PHANTOMS", "--arch", "artemis_cnn", "--init-weights", "imagenet"),
             "torchvision has no ImageNet weights for artemis_cnn; use --init-weights none or a fil",
         ),
     ],
@@ -177,6 +177,21 @@ def test_a_killed_run_can_be_resumed(phantoms, tmp_path):
     said = interrupt_after(process, "epoch")
     assert process.returncode == 130
     assert not any("Traceback" in line for line in said)
+
+
+@pytest.mark.parametrize(
+    ("options", "start"),
+    [
+        (("--arch", "edge_net"), "none"),
+        (("--arch", "artemis_cnn", "--image-size", "96"), "none"),
+        (("--recipe", "edge_net"), "none"),
+        (("--recipe", "edge_net_end"), "shipped"),
+    ],
+)
+def test_our_own_networks_are_trained_by_their_name(phantoms, tmp_path, options, start):
+    result = run("--data", phantoms, *options, "--epochs", 1, "--out", tmp_path / "run")
+    assert result.exit_code == 0, result.stderr
+    assert TrainConfig.read(tmp_path / "run" / "config.json").init_weights == start
 
 
 @pytest.fixture

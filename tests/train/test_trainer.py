@@ -114,10 +114,19 @@ def test_a_teacher_of_another_size_is_refused(tiny, tmp_path, finished):
     with pytest.raises(OptionError) as caught:
         train(tiny(image_size=64, distill=(teacher,)), tmp_path / "run", NoProgress())
     assert str(caught.value) == (
-        f"the teacher {teacher} answers 12 classes at 32 px, the student 12 at 64 px; "
+        f"the teacher {teacher} sees 32 px (decode=full), the student 64 px (decode=full); "
         "expected the same"
     )
     assert not (tmp_path / "run").exists()
+
+
+def test_a_teacher_of_other_classes_is_refused(tiny, tmp_path, finished):
+    teacher = str(finished / "checkpoint.pt")
+    with pytest.raises(OptionError) as caught:
+        train(tiny(task="type", distill=(teacher,)), tmp_path / "run", NoProgress())
+    assert str(caught.value) == (
+        f"the teacher {teacher} answers 12 classes, the student 4; expected the same"
+    )
 
 
 def test_a_run_without_patience_left_ends_early(tiny, tmp_path, monkeypatch, recorder, history):

@@ -1,3 +1,4 @@
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -57,6 +58,18 @@ def test_a_run_killed_while_it_writes_ends_as_if_it_had_not_been(
     resume(tmp_path / "run", NoProgress())
     same_run(finished, tmp_path / "run")
     assert sorted(file.name for file in (tmp_path / "run").iterdir()) == run_files
+
+
+def test_a_run_with_a_teacher_goes_on_from_another_folder(
+    tiny, tmp_path, finished, phantoms, monkeypatch
+):
+    monkeypatch.chdir(finished)
+    data = os.path.relpath(phantoms)
+    config = tiny(data=(data,), distill=("checkpoint.pt",), init_weights="checkpoint.pt", epochs=2)
+    with pytest.raises(KeyboardInterrupt):  # before an epoch is whole: the start is read again
+        train(config, tmp_path / "run", InterruptAt("epoch 1/2", 2))
+    monkeypatch.chdir(tmp_path)
+    assert resume(tmp_path / "run", NoProgress()).is_file()
 
 
 def test_a_run_killed_before_it_began_leaves_nothing(tiny, tmp_path):

@@ -7,7 +7,6 @@ and the first node of the exported graph.
 """
 
 import difflib
-from dataclasses import dataclass
 
 import torch
 import torchvision
@@ -22,40 +21,19 @@ from edge_mri_train.networks.torchvision_trunk import TRUNKS, TorchvisionTrunk
 
 INPUT_SCALE = 1 / 255
 
-
-@dataclass(frozen=True)
-class Recipe:
-    """What a network is trained with unless said otherwise.
-
-    Attributes:
-        size: Side of its square input, in pixels.
-        epochs: Passes over the training images.
-        learning_rate: Peak of the schedule.
-    """
-
-    size: int = 160
-    epochs: int = 12
-    learning_rate: float = 5e-4
-
-
 _LESION = "_lesion"
-_OWN_RECIPES = {
-    "edge_net": Recipe(epochs=60, learning_rate=2e-3),
-    "artemis_cnn": Recipe(size=150, epochs=100, learning_rate=1e-3),
-    **{f"{trunk}{_LESION}": Recipe() for trunk in TRUNKS},
-}
+_OURS = ("edge_net", "artemis_cnn", *(f"{trunk}{_LESION}" for trunk in TRUNKS))
 
 
 def names() -> list[str]:
     """Return all architecture names."""
-    return [*_OWN_RECIPES, *torchvision.models.list_models(module=torchvision.models)]
+    return [*_OURS, *torchvision.models.list_models(module=torchvision.models)]
 
 
-def recipe(name: str) -> Recipe:
-    """Return the default recipe of an architecture; raises `ArchitectureError`."""
+def require_known(name: str) -> None:
+    """Raise `ArchitectureError` where there is no network of this name."""
     if name not in names():
         raise ArchitectureError(name, difflib.get_close_matches(name, names(), n=2))
-    return _OWN_RECIPES.get(name, Recipe())
 
 
 def build(name: str, num_classes: int, size: int) -> nn.Module:
@@ -70,7 +48,7 @@ def build(name: str, num_classes: int, size: int) -> nn.Module:
         ArchitectureError: There is no network of this name.
         OptionError: The network does not work on images of this size.
     """
-    recipe(name)
+    require_known(name)
     try:
         network = _random_network(name, num_classes, size)
         _try_out(network, size)

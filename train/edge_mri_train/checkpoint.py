@@ -22,10 +22,20 @@ from edge_mri.prediction import softmax
 from edge_mri.preprocess import PreprocessSpec
 from edge_mri_train.architectures import build, normalise
 from edge_mri_train.errors import CheckpointError, first_line
+from edge_mri_train.rules import ABOVE_0, TEXT, Rule, number, or_none
 
 FORMAT = "edge-mri checkpoint"
 FORMAT_VERSION = 1
 _BATCH = 64
+_RULES = {
+    "architecture": TEXT,
+    "temperature": ABOVE_0,
+    "tumor_threshold": number(lambda one: 0 <= one <= 1, "from 0 to 1"),
+    "training": Rule(lambda one: isinstance(one, dict), "a dictionary"),
+    "seen": or_none(
+        Rule(lambda one: isinstance(one, torch.Tensor) and one.dtype == torch.uint8, "bytes")
+    ),
+}
 
 
 @dataclass
@@ -83,6 +93,11 @@ class Checkpoint:
         if values.get("format") != FORMAT or values.get("format_version") != FORMAT_VERSION:
             raise CheckpointError(path, f"it is not in format {FORMAT} {FORMAT_VERSION}")
         try:
+            for name, rule in _RULES.items():
+                if name in values and not rule.holds(values[name]):
+                    raise CheckpointError(
+                        path, f"its {name} is {values[name]!r:.60}, not {rule.expected}"
+                    )
             labels = LabelSpace.from_dict(values["labels"])
             spec = PreprocessSpec.from_dict(values["preprocess"])
             network = build(values["architecture"], len(labels.classes), spec.size)
@@ -98,9 +113,11 @@ class Checkpoint:
                 values["training"],
                 None if seen is None else seen.numpy().tobytes(),
             )
+        except CheckpointError:
+            raise
         except EdgeMriError as error:
             raise CheckpointError(path, str(error)) from error
-        except (KeyError, RuntimeError, TypeError) as error:
+        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
             reason = first_line(error).rstrip(":")
             raise CheckpointError(path, f"its contents do not fit: {reason}") from error
 

@@ -1,19 +1,83 @@
 """What a training run is told, as one frozen value for Python, command line and tests."""
 
 import json
-import math
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 from edge_mri.atomic import write_json
 from edge_mri.errors import EdgeMriError, OptionError
+from edge_mri.labels import TASKS
 from edge_mri_train.augmentation.pipeline import AugmentConfig
 from edge_mri_train.errors import RunFolderError
+from edge_mri_train.rules import (
+    ABOVE_0,
+    SHARE,
+    SWITCH,
+    TEXT,
+    TEXTS,
+    WEIGHT,
+    Rule,
+    number,
+    one_of,
+    or_none,
+    whole,
+)
 
 CLASS_WEIGHTS = ("none", "balanced")
 SAMPLERS = ("shuffle", "weighted")
+STARTS = ("imagenet", "shipped", "none")
+"""The starting weights that are no file."""
 
 _MAX_SEED = 2**32 - 1
+
+
+_RULES = {
+    "data": TEXTS,
+    "task": one_of("auto", *TASKS),
+    "arch": TEXT,
+    "init_weights": TEXT,
+    "epochs": whole(1),
+    "learning_rate": ABOVE_0,
+    "image_size": Rule(lambda one: type(one) is int, "a whole number of pixels"),
+    "batch_size": whole(1),
+    "weight_decay": WEIGHT,
+    "label_smoothing": SHARE,
+    "augment": Rule(lambda one: isinstance(one, AugmentConfig), "a table of changes"),
+    "val_fraction": number(lambda one: 0 < one < 1, "above 0 and below 1"),
+    "maps": TEXTS,
+    "index": or_none(TEXT),
+    "split": or_none(TEXT),
+    "fold": or_none(whole(0)),
+    "class_weights": one_of(*CLASS_WEIGHTS),
+    "sampler": one_of(*SAMPLERS),
+    "tumor_free": or_none(SHARE),
+    "lesion_weight": WEIGHT,
+    "label_weight": WEIGHT,
+    "dropout": or_none(SHARE),
+    "distill": TEXTS,
+    "distill_weight": WEIGHT,
+    "ema": SHARE,
+    "warm_up": SHARE,
+    "max_gradient_norm": ABOVE_0,
+    "patience": or_none(whole(1)),
+    "refit": SWITCH,
+    "compile": SWITCH,
+    "seed": whole(0, _MAX_SEED),
+    "device": one_of("auto", "cpu", "cuda"),
+}
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).absolute())
+
+
+def require_settings(values: Mapping[str, Any]) -> None:
+    """Raise `OptionError` where a field of `TrainConfig` has a value that it cannot have."""
+    for name, value in values.items():
+        if not _RULES[name].holds(value):
+            raise OptionError(f"{name} is {value!r}; expected {_RULES[name].expected}")
 
 
 @dataclass(frozen=True)
@@ -22,14 +86,14 @@ class TrainConfig:
 
     Attributes:
         data: Folders with class folders; may be empty where `split` is given.
-        task: `type-plane` (12 classes) or `type` (4).
+        task: `type-plane` (12 classes), `type` (4), or `auto`: planes where a folder names one.
         arch: Name of the network.
         init_weights: `imagenet`, `shipped`, `none`, or a file.
         epochs: Passes over the training images.
         batch_size: Images per step.
         learning_rate: Peak of the one-cycle schedule.
         weight_decay: AdamW's, on weights but not on norms and biases.
-        label_smoothing: Weight of a uniform target, 0 to 1.
+        label_smoothing: Weight of a uniform target, 0 or more and below 1.
         image_size: Side of the network input, in pixels.
         augment: How often training images are changed, and how.
         val_fraction: Share of the images held out for validation.
@@ -89,33 +153,21 @@ class TrainConfig:
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        if min(self.epochs, self.batch_size) < 1 or not 0 < self.learning_rate < math.inf:
-            raise OptionError(
-                "epochs, batch size and learning rate must be above 0, got "
-                f"{self.epochs}, {self.batch_size} and {self.learning_rate}"
-            )
-        if not 0 < self.val_fraction < 1:
-            raise OptionError(
-                f"validation fraction {self.val_fraction}; expected above 0 and below 1"
-            )
-        if self.class_weights not in CLASS_WEIGHTS or self.sampler not in SAMPLERS:
-            raise OptionError(
-                f"class weights {self.class_weights!r}, sampler {self.sampler!r}; expected "
-                f"{' or '.join(CLASS_WEIGHTS)}, and {' or '.join(SAMPLERS)}"
-            )
-        shares = {
-            "ema": self.ema,
-            "warm_up": self.warm_up,
-            "tumor_free": 0.5 if self.tumor_free is None else self.tumor_free,
-            "dropout": self.dropout or 0.0,
-        }
-        for name, share in shares.items():
-            if not 0 <= share < 1:
-                raise OptionError(f"{name} is {share}; expected 0 or more and below 1")
+        require_settings(vars(self))
         if self.fold is not None and self.split is None:
             raise OptionError("--fold names a fold of a manifest; give it with --split")
-        if not 0 <= self.seed <= _MAX_SEED:
-            raise OptionError(f"seed {self.seed}; expected 0 to {_MAX_SEED}")
+
+    def anchored(self) -> "TrainConfig":
+        """Return it with absolute paths, so that a run goes on from any working folder."""
+        start = self.init_weights
+        return replace(
+            self,
+            data=tuple(_absolute(one) for one in self.data),
+            distill=tuple(_absolute(one) for one in self.distill),
+            index=self.index and _absolute(self.index),
+            split=self.split and _absolute(self.split),
+            init_weights=start if start in STARTS else _absolute(start),
+        )
 
     def write(self, path: Path) -> None:
         """Write the configuration as JSON."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import nn
 
-from edge_mri.errors import OptionError
+from edge_mri.errors import ModelNotFoundError, OptionError
 from edge_mri.labels import LabelSpace
 from edge_mri.preprocess import PreprocessSpec
 from edge_mri_train.checkpoint import Checkpoint
@@ -20,19 +20,45 @@ def load_teachers(
     """Load teachers; they must answer with the student's classes and see what it sees.
 
     Raises:
-        OptionError: A teacher has other classes or another preprocessing.
+        OptionError: A teacher is not there, has other classes or another preprocessing.
         CheckpointError: A file is no checkpoint.
     """
     teachers = []
-    for path in checkpoints:
-        teacher = Checkpoint.load(Path(path))
-        if teacher.labels != space or teacher.preprocess != spec:
+    for path, teacher in zip(checkpoints, read_teachers(checkpoints, spec), strict=True):
+        if teacher.labels != space:
             raise OptionError(
-                f"the teacher {path} answers {len(teacher.labels.classes)} classes at "
-                f"{teacher.preprocess.size} px, the student {len(space.classes)} at "
-                f"{spec.size} px; expected the same"
+                f"the teacher {path} answers {len(teacher.labels.classes)} classes, the student "
+                f"{len(space.classes)}; expected the same"
             )
         for parameter in teacher.network.parameters():
             parameter.requires_grad_(False)
         teachers.append(teacher.network)
     return teachers
+
+
+def read_teachers(checkpoints: Sequence[str], spec: PreprocessSpec) -> list[Checkpoint]:
+    """Read teachers' checkpoints; they must see what the student sees.
+
+    Raises:
+        OptionError: A teacher is not there, or has another preprocessing.
+        CheckpointError: A file is no checkpoint.
+    """
+    teachers = []
+    for path in checkpoints:
+        try:
+            teacher = Checkpoint.load(Path(path))
+        except ModelNotFoundError as error:
+            raise OptionError(
+                f"no teacher {path}; expected a checkpoint.pt written by `edge-mri train`"
+            ) from error
+        if teacher.preprocess != spec:
+            raise OptionError(
+                f"the teacher {path} sees {_told(teacher.preprocess)}, the student "
+                f"{_told(spec)}; expected the same"
+            )
+        teachers.append(teacher)
+    return teachers
+
+
+def _told(spec: PreprocessSpec) -> str:
+    return f"{spec.size} px (decode={spec.decode})"

@@ -1,4 +1,8 @@
-"""Which images a run trains on and which validate: its folders divided, or a manifest's sides."""
+"""Which images a run trains on and which validate: its folders divided, or a manifest's sides.
+
+Where some folders are named like a validation split, they validate and the others train; else the
+images are divided. Those in test folders are left out.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +14,7 @@ from edge_mri_train.errors import LabelsMissingError, ManifestError
 from edge_mri_train.folders import Sample, breakdown, read_folders
 from edge_mri_train.grouping import IdSource
 from edge_mri_train.layout import Layout
-from edge_mri_train.manifest import Row, check_manifest, read_manifest, with_split
+from edge_mri_train.manifest import DROPPED, Row, check_manifest, read_manifest, with_split
 from edge_mri_train.partition import Partition, partition
 from edge_mri_train.scan import fingerprint_files
 from edge_mri_train.split import TRAIN, VAL, SplitConfig
@@ -28,8 +32,29 @@ def divided(config: TrainConfig, progress: Progress) -> Partition:
     layout = Layout.from_options(config.maps, Path(config.index) if config.index else None)
     samples = _for_training(read_folders([Path(root) for root in config.data], layout), progress)
     progress.say(breakdown(samples))
+    validating = [sample for sample in samples if sample.split == VAL]
+    has_own = 0 < len(validating) < len(samples)
+    space = label_space(config, samples)
+    require_all_types("training", samples, space)  # before minutes of search
+    if has_own:
+        require_all_types("validation", validating, space)
     shares = {TRAIN: 1 - config.val_fraction, VAL: config.val_fraction}
-    return partition(samples, IdSource(), SplitConfig(shares, config.seed), progress)
+    sides = SplitConfig(shares, config.seed, keep_val=has_own)
+    parts = partition(samples, IdSource(), sides, progress)
+    return _without_dropped(parts, progress) if has_own else parts
+
+
+def _without_dropped(parts: Partition, progress: Progress) -> Partition:
+    """Leave out what repeats an image of a validation folder, and say how it was divided."""
+    kept = [at for at, row in enumerate(parts.rows) if row.sample.split != DROPPED]
+    rows = [parts.rows[at] for at in kept]
+    val = sum(row.sample.split == VAL for row in rows)
+    progress.say(
+        f"The {val} images in validation folders validate, {len(rows) - val} train, "
+        f"{len(parts.rows) - len(rows)} that repeat one of the former are left out; "
+        "to divide anew, give --split a manifest of `edge-mri split`."
+    )
+    return Partition(rows, [parts.fingerprints[at] for at in kept])
 
 
 def _chosen(path: Path, rows: Sequence[Row], fold: int | None) -> list[Row]:

@@ -2,7 +2,8 @@
 
 A class folder is named by a type, alone or with a plane, in any spelling that
 `edge_mri.labels.parse_folder_name` knows or a `Layout` explains; split folders (`Training`,
-`Testing`, `val`, …) may lie above it. Dividing the images into training and validation is
+`Testing`, `val`, …) may lie above it. A set's own `masks/` holds outlines and no images
+(`edge_mri_train.outlines`). Dividing the images into training and validation is
 `edge_mri_train.split`.
 """
 
@@ -23,6 +24,9 @@ from edge_mri.images import SUFFIXES, ImageFiles
 from edge_mri.labels import PLANES, TYPES, Label
 from edge_mri_train.errors import IndexFileError
 from edge_mri_train.layout import Layout, parse_split
+
+MASKS = "masks"
+"""Where a set's masks lie; they are no images, whatever folders they are in."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,9 @@ def list_folders(roots: Sequence[Path], layout: Layout | None = None) -> Listing
     unknown: Counter[Path] = Counter()
     for root in roots:
         for file in ImageFiles([root]):
+            path = file.relative_to(root)
+            if path.parts[:-1] and path.parts[0] == MASKS:
+                continue
             folder = file.parent
             name = folder.name or folder.resolve().name
             if layout.skips(name):
@@ -101,7 +108,6 @@ def list_folders(roots: Sequence[Path], layout: Layout | None = None) -> Listing
             if label is None:
                 unknown[folder] += 1
                 continue
-            path = file.relative_to(root)
             samples.append(Sample(root, path, label, _split_of(root, path)))
     return Listing(samples, dict(unknown), [])
 

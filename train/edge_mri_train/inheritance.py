@@ -12,9 +12,9 @@ from pathlib import Path
 from edge_mri.classifier import SHIPPED_MODEL
 from edge_mri.errors import ModelError
 from edge_mri_train.checkpoint import Checkpoint
-from edge_mri_train.config import TrainConfig
+from edge_mri_train.config import STARTS, TrainConfig
 from edge_mri_train.duplicates.seen import SeenImages
-from edge_mri_train.initial_weights import NAMED, SHIPPED
+from edge_mri_train.initial_weights import SHIPPED
 from edge_mri_train.predictor import SEEN_SUFFIX
 
 SHIPPED_LICENCE = "CC-BY-NC-SA-4.0"
@@ -55,7 +55,7 @@ class Inheritance:
 
 
 def _checkpoints(config: TrainConfig) -> Iterator[Checkpoint]:
-    if config.init_weights not in NAMED:
+    if config.init_weights not in STARTS:
         with suppress(ModelError):
             yield Checkpoint.load(Path(config.init_weights))
     for path in config.distill:

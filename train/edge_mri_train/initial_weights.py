@@ -16,15 +16,15 @@ from torch import nn
 
 from edge_mri_train.errors import InitialWeightsError, first_line
 
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+IMAGENET_COLOURS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 HALVES = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 _TAKE_HALVES = ("efficientnet_v2_l", "googlenet", "inception_v3")
 
+IMAGENET = "imagenet"
+"""What `--init-weights` calls torchvision's weights."""
+
 SHIPPED = "shipped"
 """What `--init-weights` calls the weights of the model that ships."""
-
-NAMED = ("imagenet", SHIPPED, "none")
-"""Starting weights that are no file."""
 
 TRUNK = "trunk.body."
 """Where a network with a lesion map has the classifier it was made from."""
@@ -51,7 +51,7 @@ def load_initial_weights(network: nn.Module, name: str, source: str, images: tor
     state = _state(source, base)
     if base != name and not any(key.startswith(TRUNK) for key in state):
         state = {f"{TRUNK}{key}": value for key, value in state.items()}
-    shift = _fold_stem(network, state, *(HALVES if base in _TAKE_HALVES else IMAGENET))
+    shift = _fold_stem(network, state, *(HALVES if base in _TAKE_HALVES else IMAGENET_COLOURS))
     own = network.state_dict()
     fitting = {k: v for k, v in state.items() if k in own and v.shape == own[k].shape}
     if len(fitting) < _ENOUGH * len(own):
@@ -101,27 +101,42 @@ def unfold_batch_norm(network: nn.Module, images: torch.Tensor) -> None:
 
 
 def _state(source: str, name: str) -> dict[str, torch.Tensor]:
-    if source == "imagenet":
+    if source == IMAGENET:
         return _imagenet_state(name)
     if source == SHIPPED:
-        shipped = sorted(path.stem for path in _WEIGHTS.glob("*.pt"))
-        if name not in shipped:
+        if name not in _shipped():
             raise InitialWeightsError(
-                f"no weights of {name} ship, those of {', '.join(shipped)} do; "
+                f"no weights of {name} ship, those of {', '.join(_shipped())} do; "
                 "use --init-weights imagenet, a file, or none"
             )
         return _file_state(_WEIGHTS / f"{name}.pt")
     return _file_state(Path(source))
 
 
-def _imagenet_state(name: str) -> dict[str, torch.Tensor]:
+def _shipped() -> list[str]:
+    return sorted(path.stem for path in _WEIGHTS.glob("*.pt"))
+
+
+def require_imagenet(name: str) -> None:
+    """Raise `InitialWeightsError` where torchvision has no weights of an architecture."""
+    _imagenet_weights(name.removesuffix("_lesion"))
+
+
+def _imagenet_weights(name: str) -> torchvision.models.WeightsEnum:
     try:
-        weights = torchvision.models.get_model_weights(name).DEFAULT
-        state: dict[str, torch.Tensor] = weights.get_state_dict(progress=True, check_hash=True)
+        weights: torchvision.models.WeightsEnum = torchvision.models.get_model_weights(name).DEFAULT
     except ValueError as error:
         raise InitialWeightsError(
-            f"torchvision has no ImageNet weights for {name}; use --init-weights none or a file"
+            f"torchvision has no ImageNet weights for {name}; use --init-weights "
+            + (f"{SHIPPED}, none or a file" if name in _shipped() else "none or a file")
         ) from error
+    return weights
+
+
+def _imagenet_state(name: str) -> dict[str, torch.Tensor]:
+    weights = _imagenet_weights(name)
+    try:
+        state: dict[str, torch.Tensor] = weights.get_state_dict(progress=True, check_hash=True)
     except OSError as error:
         raise InitialWeightsError(
             f"the ImageNet weights of {name} cannot be downloaded ({error}); "

@@ -1,9 +1,10 @@
 """Where the tumours are: outlines and masks that lie beside a set's images.
 
 A set's folder may hold `outlines.json`, which maps an image's path to the corners of its outline,
-`[[x, y], …]` in pixels of the image, or a folder `masks/` of PNG images, white where the lesion is,
-each named as the image it belongs to or as its name up to the last `_` (one mask for several
-contrasts of a slice).
+`[[x, y], …]` in pixels of the image, or a folder `masks/` of PNG images as large as theirs, white
+where the lesion is. Each is named as the image it belongs to, or as its name up to the last `_`
+(one mask for several contrasts of a slice), and lies below `masks/` as the image does below the
+set, or in `masks/CLASS/`, or where no two classes share a name, in `masks/` itself.
 """
 
 import json
@@ -19,10 +20,9 @@ from edge_mri.images import read_image
 from edge_mri.labels import NO_TUMOR
 from edge_mri.preprocess import PreprocessSpec, preprocess
 from edge_mri_train.errors import OutlineError
-from edge_mri_train.folders import Sample
+from edge_mri_train.folders import MASKS, Sample
 
 OUTLINES = "outlines.json"
-MASKS = "masks"
 
 Mask = NDArray[np.uint8]
 
@@ -52,6 +52,7 @@ def lesion_mask(sample: Sample, spec: PreprocessSpec) -> Mask | None:
         if file is None:
             return None
         mask = _read(file)
+        _require_shape(file, mask, sample)
     fitted = preprocess(mask, spec)[0]
     return np.where(fitted >= 128, 255, 0).astype(np.uint8)
 
@@ -74,11 +75,23 @@ def _outlines(root: Path) -> dict[str, list[list[float]]]:
 
 def _mask_file(sample: Sample) -> Path | None:
     stem = sample.path.stem
-    for name in (stem, stem.rpartition("_")[0]):
-        file = sample.root / MASKS / f"{name}.png"
-        if name and file.is_file():
-            return file
+    masks, above = sample.root / MASKS, sample.path.parent
+    for folder in dict.fromkeys((masks / above, masks / above.name, masks)):
+        for name in (stem, stem.rpartition("_")[0]):
+            file = folder / f"{name}.png"
+            if name and file.is_file():
+                return file
     return None
+
+
+def _require_shape(file: Path, mask: Mask, sample: Sample) -> None:
+    """Raise `OutlineError` where a mask is not as large as its image."""
+    image = _read(sample.file)
+    if mask.shape != image.shape:
+        sizes = [f"{one.shape[1]} x {one.shape[0]} px" for one in (mask, image)]
+        raise OutlineError(
+            file, f"it is {sizes[0]}, its image {sample.file} {sizes[1]}; expected one size"
+        )
 
 
 def _read(file: Path) -> Mask:

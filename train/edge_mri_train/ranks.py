@@ -1,4 +1,10 @@
-"""The processes of a run: one, or as many as `torchrun` started."""
+"""The processes of a run: one, or as many as `torchrun` started.
+
+They share each batch and average their gradients. One process computes nearly the same: order and
+changes of the images are the same, but each process has BatchNorm's statistics of its own part
+(the first's running ones are kept), draws dropout of its own, and normalises the weights of classes
+and outlined lesions over its own part.
+"""
 
 import os
 from collections.abc import Iterator
@@ -8,6 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
+
+from edge_mri.errors import OptionError
 
 
 @dataclass(frozen=True)
@@ -28,6 +36,18 @@ class Ranks:
     def is_first(self) -> bool:
         """Whether this process validates and writes."""
         return self.rank == 0
+
+    def require_share(self, batch_size: int) -> None:
+        """Raise `OptionError` where a batch has no image for each process."""
+        if batch_size < self.count:
+            raise OptionError(
+                f"{self.count} processes share a batch of {batch_size}; expected an image for "
+                f"each: start {batch_size} or fewer, or a run with a larger --batch-size"
+            )
+
+    def seed(self, seed: int) -> int:
+        """Return this process's own seed, the first's unchanged; `seed` is below 2**53."""
+        return seed + (self.rank << 53)
 
     def wrap(self, module: nn.Module, device: torch.device) -> nn.Module:
         """Return the module with its gradients averaged over the processes."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from edge_mri.errors import OptionError
 from edge_mri_train.augmentation.pipeline import AugmentConfig
-from edge_mri_train.config import TrainConfig
+from edge_mri_train.config import TrainConfig, require_settings
 
 _FOLDER = files("edge_mri_train") / "recipes"
 _SUFFIX = ".toml"
@@ -33,7 +33,8 @@ def read_recipe(name: str) -> dict[str, Any]:
         name: One of `recipe_names`, or the path of a TOML file.
 
     Raises:
-        OptionError: There is no such recipe, or it sets something that is not a recipe's.
+        OptionError: There is no such recipe, or it sets something that is not a recipe's, or
+            a value that a run cannot have.
     """
     own = _FOLDER / f"{name}{_SUFFIX}"
     source = Path(name) if name.endswith(_SUFFIX) else own
@@ -52,11 +53,20 @@ def read_recipe(name: str) -> dict[str, Any]:
             f"a recipe knows {', '.join(sorted(known))}"
         )
     if "augment" in values:
+        if not isinstance(values["augment"], dict):
+            raise OptionError(
+                f"the recipe {name}: augment is {values['augment']!r}; expected a table [augment]"
+            )
         changes = {one.name for one in fields(AugmentConfig)}
         if unknown := sorted(set(values["augment"]) - changes):
             raise OptionError(
                 f"the recipe {name} augments with {', '.join(unknown)}; "
                 f"expected {', '.join(sorted(changes))}"
             )
-        values["augment"] = AugmentConfig(**values["augment"])
+    try:
+        if "augment" in values:
+            values["augment"] = AugmentConfig(**values["augment"])
+        require_settings(values)
+    except OptionError as error:
+        raise OptionError(f"the recipe {name}: {error}") from error
     return values

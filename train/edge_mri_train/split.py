@@ -32,6 +32,8 @@ class SplitConfig:
             what leaks to another set's. An image near test images of both is dropped.
         grouped: Keep near duplicates and patients together. Without it every image is dealt by
             itself, as in published random splits: leaky, to compare with those alone.
+        keep_val: Instead of all this, leave images that lie in a validation folder in `val`, drop
+            what belongs to a group with one of them, and let the rest train.
     """
 
     fractions: Mapping[str, float] = field(default_factory=lambda: {TRAIN: 2 / 3, VAL: 1 / 3})
@@ -39,6 +41,7 @@ class SplitConfig:
     keep_test: bool = False
     as_published: bool = False
     grouped: bool = True
+    keep_val: bool = False
 
     def __post_init__(self) -> None:
         if self.keep_test and not self.grouped:
@@ -82,6 +85,8 @@ def divide(
     members: dict[int, list[int]] = defaultdict(list)
     for position, group in enumerate(groups):
         members[group].append(position)
+    if config.keep_val:
+        return _beside_validation(members, official)
     if config.keep_test:
         for position, split in enumerate(official):
             if split == TEST:
@@ -104,6 +109,18 @@ def divide(
             sides[position] = side
         for label, count in contents.items():
             lacking[side][label] -= count
+    return sides
+
+
+def _beside_validation(
+    members: Mapping[int, Sequence[int]], official: Sequence[str | None]
+) -> list[str]:
+    """Return the sides where validation folders keep their images."""
+    sides = [VAL if split == VAL else TRAIN for split in official]
+    for positions in members.values():
+        if any(sides[one] == VAL for one in positions):
+            for one in positions:
+                sides[one] = VAL if sides[one] == VAL else DROPPED
     return sides
 
 

@@ -52,6 +52,19 @@ def resolve_device(name: str, ranks: Ranks | None = None) -> torch.device:
     return torch.device(name)
 
 
+def build_network(config: TrainConfig, num_classes: int) -> nn.Module:
+    """Build a run's network with random weights; `OptionError` where settings do not fit it."""
+    network = build(config.arch, num_classes, config.image_size)
+    if config.dropout is not None:
+        set_dropout(network, config.dropout)
+    if config.refit and not isinstance(network, LesionNetwork):
+        raise OptionError(
+            f"refit fits the last layers of a network with a lesion map, and {config.arch} "
+            "has none; leave it out of the recipe"
+        )
+    return network
+
+
 class Trainer:
     """Trains a run's epochs; making and starting it writes nothing.
 
@@ -90,14 +103,7 @@ class Trainer:
         require_all_types("training", self.train_samples, self.space)
         require_all_types("validation", self.val_samples, self.space)
         torch.manual_seed(config.seed)
-        self.network = build(config.arch, len(self.space.classes), config.image_size)
-        if config.dropout is not None:
-            set_dropout(self.network, config.dropout)
-        if config.refit and not isinstance(self.network, LesionNetwork):
-            raise OptionError(
-                f"refit fits the last layers of a network with a lesion map, and {config.arch} "
-                "has none; leave it out of the recipe"
-            )
+        self.network = build_network(config, len(self.space.classes))
         self.teachers = load_teachers(config.distill, self.space, self.spec)
         self.history: list[Epoch] = []
 
@@ -188,7 +194,7 @@ class Trainer:
 
     def _train_epoch(self, epoch: int) -> float:
         config = self.config
-        torch.manual_seed(1_000_003 * config.seed + epoch)  # dropout
+        torch.manual_seed(self.ranks.seed(1_000_003 * config.seed + epoch))  # dropout
         self.objective.train()
         total = 0.0
         with self.progress.bar(f"epoch {epoch}/{config.epochs}", self.steps) as step:

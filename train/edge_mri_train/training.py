@@ -32,6 +32,7 @@ from edge_mri_train.duplicates.seen import SeenImages
 from edge_mri_train.errors import RunFolderError
 from edge_mri_train.inheritance import Inheritance
 from edge_mri_train.manifest import check_manifest, read_manifest, write_manifest
+from edge_mri_train.preflight import check_config
 from edge_mri_train.ranks import Ranks, joined
 from edge_mri_train.runs import CONFIG, LAST, LICENCE, MANIFEST, SEEN
 from edge_mri_train.slices import Slices
@@ -59,6 +60,7 @@ def train(config: TrainConfig, out: Path, progress: Progress) -> Path:
         )
     with joined() as ranks:
         progress = _of_first(ranks, progress)
+        check_config(config, ranks)
         parts = divided(config, progress)
         samples = [row.sample for row in parts.rows]
         inherited = Inheritance.of(config)
@@ -72,7 +74,7 @@ def train(config: TrainConfig, out: Path, progress: Progress) -> Path:
                 temporary.write_bytes(seen)
             if licence:
                 (out / LICENCE).write_text(f"{licence}\n", encoding="utf-8")
-            config.write(out / CONFIG)
+            config.anchored().write(out / CONFIG)
         return trainer.go_on()
 
 
@@ -81,6 +83,7 @@ def resume(out: Path, progress: Progress) -> Path:
     config = TrainConfig.read(out / CONFIG)
     with joined() as ranks:
         progress = _of_first(ranks, progress)
+        ranks.require_share(config.batch_size)
         rows = read_manifest(out / MANIFEST)
         check_manifest(out / MANIFEST, rows, progress)
         samples = [row.sample for row in rows]
@@ -95,10 +98,11 @@ def show_augmentation(config: TrainConfig, path: Path, progress: Progress) -> No
 
     Half of the images shown have an outlined lesion, where there are such.
     """
+    spec = PreprocessSpec(config.image_size)
     rows = divided(config, progress).rows
     samples = [row.sample for row in rows if row.sample.split == TRAIN]
     chosen = random.Random(config.seed).sample(samples, min(len(samples), _SHEET_SOURCES))
-    slices = Slices.load(chosen, PreprocessSpec(config.image_size), "images", progress)
+    slices = Slices.load(chosen, spec, "images", progress)
     donors = Donors.of(slices.pixels[:, 0], slices.masks)
     order = sorted(range(len(slices)), key=lambda one: slices.has_lesion(one), reverse=True)
     shown = [*order[: _SHEET_IMAGES // 2], *order[-(_SHEET_IMAGES // 2) :]]

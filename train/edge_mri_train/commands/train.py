@@ -14,10 +14,10 @@ from edge_mri.commands.options import device_option, path_option, seed_option
 from edge_mri.errors import OptionError
 from edge_mri.labels import TASKS
 from edge_mri.progress import TerminalProgress
-from edge_mri_train.architectures import recipe
 from edge_mri_train.augmentation.pipeline import AugmentConfig
 from edge_mri_train.commands.options import data_option, layout_options
 from edge_mri_train.config import CLASS_WEIGHTS, SAMPLERS, TrainConfig
+from edge_mri_train.defaults import defaults_of
 from edge_mri_train.recipe_files import read_recipe, recipe_names
 from edge_mri_train.runs import CONFIG, RUNS, newest_run
 from edge_mri_train.training import resume, show_augmentation, train
@@ -71,17 +71,15 @@ from edge_mri_train.training import resume, show_augmentation, train
 )
 @click.option(
     "--init-weights",
-    default="imagenet",
-    show_default=True,
     metavar="imagenet|shipped|FILE|none",
-    help="Weights to start from; shipped: those of the edge_net in this package. artemis_cnn knows "
-    "FILE and none alone.",
+    help="Weights to start from; shipped: those of the edge_net in this package.  [default: none "
+    "for edge_net and artemis_cnn, which ImageNet has no weights of; imagenet for the others]",
 )
 @click.option(
     "--epochs",
     type=click.IntRange(1),
     metavar="N",
-    help="Passes over the images.  [default: the network's own, 12 or more]",
+    help="Passes over the images.  [default: those of the network's own recipe, else 12]",
 )
 @click.option(
     "--batch-size",
@@ -95,13 +93,13 @@ from edge_mri_train.training import resume, show_augmentation, train
     "--learning-rate",
     type=float,
     metavar="RATE",
-    help="At its peak.  [default: the network's own]",
+    help="At its peak.  [default: that of the network's own recipe, else 5e-4]",
 )
 @click.option(
     "--image-size",
     type=int,
     metavar="N",
-    help="Input side in pixels.  [default: the network's own]",
+    help="Input side in pixels.  [default: that of the network's own recipe, else 160]",
 )
 @click.option(
     "--augment/--no-augment", default=True, show_default=True, help="Change the training images."
@@ -131,7 +129,7 @@ from edge_mri_train.training import resume, show_augmentation, train
     type=float,
     default=1 / 3,
     metavar="SHARE",
-    help="Share of the images held out for validation.  [default: 1/3]",
+    help="Share of the images held out for validation where no folder names them.  [default: 1/3]",
 )
 @seed_option("Seed of division, initial weights, order and augmentation.")
 @device_option()
@@ -153,8 +151,9 @@ def command(
 ) -> None:
     """Train a classifier on class folders and keep its best checkpoint.
 
-    Images below a folder named like a test split are left out. The run's folder gets checkpoint,
-    configuration, split manifest, history and curves.
+    Images below a folder named like a test split are left out; those below one named like a
+    validation split validate, the others train, and --val-fraction counts for nothing. The run's
+    folder gets checkpoint, configuration, split manifest, history and curves.
 
     Exit code: 0; 2 on wrong use; 130 when interrupted, with what --resume goes on from.
     """
@@ -202,13 +201,7 @@ def _config(ctx: click.Context, options: dict[str, Any]) -> TrainConfig:
     paths = {key: str(told[key]) for key in ("index", "split") if key in told}
     lists = {key: tuple(str(one) for one in told.get(key, ())) for key in ("data", "distill")}
     values = values | told | paths | lists
-    own = recipe(values["arch"])
-    defaults = {
-        "epochs": own.epochs,
-        "learning_rate": own.learning_rate,
-        "image_size": own.size,
-    }
-    return TrainConfig(**defaults | values)
+    return TrainConfig(**asdict(defaults_of(values["arch"])) | values)
 
 
 def _switched(augment: AugmentConfig, switches: tuple[str, ...]) -> AugmentConfig:
