@@ -93,3 +93,12 @@ def test_a_batch_has_both_labels_of_a_mixed_image(free, with_lesion):
         assert np.allclose(batch.images[place, 0].numpy(), one.image)
         mixed += donor != place
     assert 5 < mixed < len(views)
+
+
+def test_an_image_is_mixed_once_since_it_has_room_for_two_labels(donors, free):
+    both = Augmentation(replace(AugmentConfig.none(), mixup=1.0, cutmix=1.0), donors)
+    once = Augmentation(replace(AugmentConfig.none(), mixup=1.0), donors)
+    for seed in range(10):
+        mixed, expected = both(free[0], rng(seed)), once(free[0], rng(seed))
+        assert (mixed.donor, mixed.share) == (expected.donor, expected.share)
+        assert np.array_equal(mixed.image, expected.image)

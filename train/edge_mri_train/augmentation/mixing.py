@@ -2,7 +2,8 @@
 
 Mixup (Zhang et al. 2018, arXiv 1710.09412) blends them, cutmix (Yun et al. 2019, arXiv 1905.04899)
 puts a rectangle of one into the other. Each label counts by its image's share of the result. Where
-a lesion is stays known if it is known of both; blended, a lesion fades with its image's share.
+a lesion is stays known if it is known of both; blended, a lesion fades with its image's share. An
+image that was mixed already is left as it is: it has two labels.
 """
 
 from collections.abc import Sequence
@@ -32,6 +33,8 @@ class Mixer:
 
     def mixup(self, view: View, rng: np.random.Generator) -> View:
         """Blend with another image; the first keeps half or more."""
+        if view.donor is not None:
+            return view
         donor, image, mask = self._other(rng)
         share = float(rng.beta(_BLEND, _BLEND))
         share = max(share, 1 - share)
@@ -39,6 +42,8 @@ class Mixer:
 
     def cutmix(self, view: View, rng: np.random.Generator) -> View:
         """Put a rectangle of another image in the same place, of any size up to all of it."""
+        if view.donor is not None:
+            return view
         donor, image, mask = self._other(rng)
         rows, columns = image.shape
         side = np.sqrt(rng.random())
