@@ -15,8 +15,8 @@ OUT ?= build/benchmark
 
 .PHONY: test check wheel-test portability bench bench-quick bench-report
 
-test:  ## everything the tests cover
-	$(PYTHON) -m pytest
+test:  ## everything the tests cover: a process a core, each one thread; a file stays in one
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest --numprocesses auto --dist loadfile
 
 check:  ## lint, format, types, import contracts
 	$(PYTHON) -m ruff check .

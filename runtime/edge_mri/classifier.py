@@ -206,6 +206,7 @@ class Classifier:
         batch_size: int | None = None,
         finish: Finish | None = None,
         audit: bool = False,
+        would_wait: Callable[[], bool] | None = None,
     ) -> Iterator[Prediction]:
         """Classify files as they come, in their order; a bad file becomes an `error` record.
 
@@ -220,6 +221,9 @@ class Classifier:
                 `(H, W)` uint8 and its `(h, w)` map (`edge_mri.location.maps`; None without one).
                 What it returns takes the record's place.
             audit: Let each record say where it comes from.
+            would_wait: Says whether the next path is not there yet, such as `queue.empty`; then
+                the files that have come are answered first. None: paths never keep one waiting,
+                and many are taken before the first is answered.
         """
         if threads is None:
             threads = 1 if self.config.low_power else available_threads()
@@ -227,7 +231,9 @@ class Classifier:
         if batch_size is None:
             batch_size = self.batch_size
         with one_core_each():
-            yield from stream_batches(work, paths, workers=threads, batch_size=batch_size)
+            yield from stream_batches(
+                work, paths, workers=threads, batch_size=batch_size, would_wait=would_wait
+            )
 
     def _only_frame(self, source: Source) -> Frame:
         if not isinstance(source, str | PathLike | bytes):

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from itertools import chain
@@ -148,7 +148,7 @@ def infer(config: InferConfig) -> int:
 
         views = Views.of(classifier, config.heatmaps, config.report)
         finish, report = views.finish, views.report
-    records = _records(config, classifier, todo, finish)
+    records = _records(config, classifier, todo, files.would_wait, finish)
     if report is not None:
         records = report.gathered(records)
     summary = RunSummary()
@@ -187,7 +187,11 @@ def _files(config: InferConfig) -> ImageFiles:
 
 
 def _records(
-    config: InferConfig, classifier: Classifier, todo: Iterable[Path], finish: Finish | None
+    config: InferConfig,
+    classifier: Classifier,
+    todo: Iterable[Path],
+    would_wait: Callable[[], bool],
+    finish: Finish | None,
 ) -> Iterator[Prediction]:
     if config.engine == "ray":
         from edge_mri.ray_engine import stream_on_ray
@@ -199,6 +203,7 @@ def _records(
         batch_size=config.batch_size,
         finish=finish,
         audit=config.audit,
+        would_wait=would_wait if STDIN in config.paths else None,
     )
 
 

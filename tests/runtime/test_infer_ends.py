@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -90,6 +91,24 @@ def test_a_signal_ends_the_waiting_for_a_list(picture, tmp_path, environment, en
         _, errors = run.communicate()
     assert errors.endswith(f"Stopped by {end.name}; --resume goes on.\n")
     assert 20 <= len([json.loads(line) for line in output.read_text().splitlines()]) <= 50
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows cannot tell whether a pipe has more")
+def test_a_list_that_is_still_written_is_answered_path_by_path(picture, environment):
+    """With two workers, which would take two, four, … files in the time of one."""
+    run = started(environment, "-", "--threads", "2", "--format", "jsonl", stdin=subprocess.PIPE)
+    try:
+        for _ in range(5):
+            run.stdin.write(f"{picture}\n")
+            run.stdin.flush()
+            assert select.select([run.stdout], [], [], 60)[0]
+            assert json.loads(run.stdout.readline())["path"] == str(picture)
+        run.stdin.close()
+        assert run.wait(timeout=60) == 0
+    finally:
+        run.kill()
+        run.stdout.close()
+        run.stderr.close()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="POSIX signals")

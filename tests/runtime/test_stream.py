@@ -42,6 +42,31 @@ def test_workers_as_fast_as_one_another_end_together(count, workers, batch_size)
     assert max(busy) == -(-count // workers)
 
 
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.booleans(), max_size=40), st.integers(1, 3), st.integers(1, 5))
+def test_all_that_has_come_is_answered_before_the_next_is_waited_for(late, workers, batch_size):
+    asked, answered = 0, []
+
+    def items():
+        nonlocal asked
+        for number, is_late in enumerate(late):
+            if is_late:
+                assert answered == list(range(number))
+            asked = number + 1
+            yield number
+
+    stream = stream_batches(
+        list,
+        items(),
+        workers=workers,
+        batch_size=batch_size,
+        would_wait=lambda: late[asked] if asked < len(late) else False,
+    )
+    for answer in stream:
+        answered.append(answer)
+    assert answered == list(range(len(late)))
+
+
 @pytest.mark.parametrize("count", [4, 8, 20])
 def test_a_handful_of_items_keeps_every_worker_busy(count):
     """No worker gets more than its share and one batch of the last size begun."""

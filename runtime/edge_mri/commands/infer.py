@@ -114,14 +114,14 @@ def command(providers: str | None, **options: Any) -> None:
     """Classify image files, and the images below folders.
 
     A PATH is a file, a folder, a pattern in quotes such as '**/*.png', or - for a list of paths on
-    stdin, separated by newlines or null characters. JPEG, PNG, TIFF, BMP and WebP; DICOM with the
+    stdin, separated by newlines or null characters; one that is still being written is answered
+    path by path. JPEG, PNG, TIFF, BMP and WebP; DICOM with the
     extra [dicom], NIfTI with [nifti]. Every page, frame and slice is a record.
 
     Records go to stdout or to a file, progress and a summary to stderr. No image, and no input, is
-    written over. A file that cannot be
-    used becomes a record with status `error`, and the rest goes on. An image that the model knows
-    it should not judge becomes one with status `rejected`: `foreign`, no brain MR slice as it
-    knows them, or `undecided`, too close to call.
+    written over. A file that cannot be used becomes a record with status `error`, and the rest
+    goes on. An image that the model knows it should not judge becomes one with status `rejected`:
+    `foreign`, no brain MR slice as it knows them, or `undecided`, too close to call.
 
     JSON lines and CSV go into the --output file record by record, and --resume goes on where it
     ends; a table or JSON appears when it is complete. SIGINT and SIGTERM finish the record at hand.

@@ -4,9 +4,12 @@ Nothing is opened here but folders, and files without a suffix to see whether th
 """
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from io import BufferedReader, BytesIO
 from itertools import chain, islice
 from pathlib import Path
+from select import select
 from typing import BinaryIO, TypeVar
 
 from edge_mri.errors import EdgeMriError, FolderNotFoundError, ImageReadError, OptionError
@@ -69,6 +72,8 @@ class ImageFiles:
         self._sort_up_to = sort_up_to
         self._stdin = stdin
         self._linked: set[tuple[int, int]] = set()
+        self._list: PathList | None = None
+        self._has_next = False
         for path in paths:
             listed = stdin is not None and path == STDIN
             if not listed and not _exists(path) and next(_glob(path), None) is None:
@@ -80,13 +85,19 @@ class ImageFiles:
         self._linked = set()
         for path in self._paths:
             if self._stdin is not None and path == STDIN:
-                for listed in listed_paths(self._stdin):
-                    yield from self._below(listed)
+                self._list = PathList(self._stdin)
+                for listed in self._list:
+                    yield from self._one_ahead(self._below(listed))
+                self._list = None
             elif _exists(path):
                 yield from self._below(path)
             else:
                 for match in self._in_order(_glob(path), str):
                     yield from self._below(match)
+
+    def would_wait(self) -> bool:
+        """Say whether the next file is not there yet, because its line on stdin is to come."""
+        return self._list is not None and not self._has_next and self._list.would_wait()
 
     def names(self, file: Path) -> bool:
         """Say whether a file is named among the paths, or matches a pattern; below a folder: no."""
@@ -98,6 +109,14 @@ class ImageFiles:
             if any(_exists(one) and os.path.samestat(one.stat(), known) for one in found):
                 return True
         return False
+
+    def _one_ahead(self, files: Iterator[Path]) -> Iterator[Path]:
+        file = next(files, None)
+        while file is not None:
+            following = next(files, None)
+            self._has_next = following is not None
+            yield file
+            file = following
 
     def _below(self, path: Path) -> Iterator[Path]:
         if path.is_dir():
@@ -151,35 +170,55 @@ class ImageFiles:
         return (not suffix or suffix.isdigit()) and _is_dicom(entry)
 
 
-def listed_paths(stream: BinaryIO) -> Iterator[Path]:
-    """Read a list of paths, separated by newlines or, where there is one, by null characters.
+class PathList:
+    """A list of paths, separated by newlines or, where there is one, by null characters.
 
     Read piece by piece: a list may be endless. Names with newlines need null characters
-    (`find -print0`).
+    (`find -print0`). Iterating raises `OptionError` where an entry is longer than any path.
 
-    Raises:
-        OptionError: An entry is longer than any path.
+    Args:
+        stream: Where it is read from, once.
     """
-    separator = b""
-    rest = b""
-    while piece := stream.read1(_CHUNK_BYTES) if hasattr(stream, "read1") else stream.read(1):
-        rest += piece
-        if not separator and (b"\0" in rest or b"\n" in rest):
-            separator = b"\0" if b"\0" in rest else b"\n"
-        *entries, rest = rest.split(separator) if separator else [rest]
-        if len(rest) > _MAX_ENTRY_BYTES:
-            raise OptionError(
-                f"the list on stdin has an entry of more than {_MAX_ENTRY_BYTES:,} bytes; "
-                "expected paths separated by newlines or null characters"
-            )
-        yield from _paths(entries)
-    yield from _paths([rest])
 
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._found: deque[Path] = deque()
 
-def _paths(entries: Iterable[bytes]) -> Iterator[Path]:
-    for entry in entries:
-        if name := os.fsdecode(entry.removesuffix(b"\r")):
-            yield Path(name)
+    def __iter__(self) -> Iterator[Path]:
+        separator = b""
+        rest = b""
+        while piece := self._piece():
+            rest += piece
+            if not separator and (b"\0" in rest or b"\n" in rest):
+                separator = b"\0" if b"\0" in rest else b"\n"
+            *entries, rest = rest.split(separator) if separator else [rest]
+            if len(rest) > _MAX_ENTRY_BYTES:
+                raise OptionError(
+                    f"the list on stdin has an entry of more than {_MAX_ENTRY_BYTES:,} bytes; "
+                    "expected paths separated by newlines or null characters"
+                )
+            yield from self._paths(entries)
+        yield from self._paths([rest])
+
+    def would_wait(self) -> bool:
+        """Say whether nothing more is there yet; False where the system cannot tell."""
+        if self._found:
+            return False
+        try:
+            return not select([self._stream], [], [], 0)[0]
+        except (OSError, ValueError):  # no file, or Windows, which asks sockets alone
+            return False
+
+    def _piece(self) -> bytes:
+        if isinstance(self._stream, BufferedReader | BytesIO):
+            return self._stream.read1(_CHUNK_BYTES)
+        return self._stream.read(1)
+
+    def _paths(self, entries: Iterable[bytes]) -> Iterator[Path]:
+        names = (os.fsdecode(entry.removesuffix(b"\r")) for entry in entries)
+        self._found.extend(Path(name) for name in names if name)
+        while self._found:
+            yield self._found.popleft()
 
 
 def _referenced(dicomdir: Path) -> Iterator[Path]:

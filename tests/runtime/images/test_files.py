@@ -9,7 +9,7 @@ import pytest
 
 from edge_mri.errors import FolderNotFoundError, ImageReadError, OptionError
 from edge_mri.images import SUFFIXES, VOLUME_SUFFIXES, ImageFiles, read_image
-from edge_mri.images.files import listed_paths
+from edge_mri.images.files import PathList
 
 needs_rights = pytest.mark.skipif(
     os.name != "posix" or os.geteuid() == 0, reason="root may read everything"
@@ -189,12 +189,12 @@ def test_a_pattern_goes_round_in_no_circle(tmp_path):
     ],
 )
 def test_a_list_has_newlines_or_null_characters_between_its_paths(data, names):
-    assert [str(path) for path in listed_paths(io.BytesIO(data))] == names
+    assert [str(path) for path in PathList(io.BytesIO(data))] == names
 
 
 def test_a_list_that_has_no_separator_is_no_list():
     with pytest.raises(OptionError, match="an entry of more than 65,536 bytes"):
-        list(listed_paths(io.BytesIO(b"x" * 200_000)))
+        list(PathList(io.BytesIO(b"x" * 200_000)))
 
 
 def test_a_list_is_read_as_it_comes():
@@ -202,10 +202,31 @@ def test_a_list_is_read_as_it_comes():
     ours, theirs = os.pipe()
     with os.fdopen(ours, "rb") as reading, os.fdopen(theirs, "wb", buffering=0) as writing:
         writing.write(b"a.png\nb.")
-        paths = listed_paths(reading)
+        listed = PathList(reading)
+        paths = iter(listed)
         assert next(paths) == Path("a.png")
-        writing.write(b"png\n")
+        assert listed.would_wait()
+        writing.write(b"png\nc.png\n")
+        assert not listed.would_wait()
         assert next(paths) == Path("b.png")
+        assert not listed.would_wait()
+        assert next(paths) == Path("c.png")
+        assert listed.would_wait()
+
+
+def test_a_folder_that_is_listed_keeps_nobody_waiting_before_its_last_file(tmp_path):
+    first, last = touched(tmp_path, "set/a.png", "set/b.png")
+    ours, theirs = os.pipe()
+    with os.fdopen(ours, "rb") as reading, os.fdopen(theirs, "wb", buffering=0) as writing:
+        writing.write(f"{tmp_path / 'set'}\n".encode())
+        files = ImageFiles([Path("-"), tmp_path], stdin=reading)
+        assert not files.would_wait()
+        found = iter(files)
+        assert (next(found), files.would_wait()) == (first, False)
+        assert (next(found), files.would_wait()) == (last, True)
+        writing.close()
+        assert not files.would_wait()
+        assert (next(found), files.would_wait()) == (first, False)
 
 
 def test_a_list_may_name_files_folders_and_what_is_not_there(tmp_path):
