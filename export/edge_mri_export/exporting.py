@@ -1,5 +1,6 @@
 """Exporting a checkpoint: FP32, quantised, and the proof that both give PyTorch's answers."""
 
+import hashlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from edge_mri_export.recipe import QuantizationConfig
 from edge_mri_export.search import Search
 from edge_mri_export.trial import Trial
 from edge_mri_train.checkpoint import Checkpoint
+from edge_mri_train.predictor import SEEN_KEY
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ def export(config: ExportConfig, progress: Progress) -> list[Exported]:
         preprocess=checkpoint.preprocess,
         temperature=checkpoint.temperature,
         tumor_threshold=checkpoint.tumor_threshold,
-        training=checkpoint.training,
+        training=_training(checkpoint),
         licence=config.licence or checkpoint.training.get("licence", ""),
         toolkit_version=__version__,
     )
@@ -132,6 +134,13 @@ def export(config: ExportConfig, progress: Progress) -> list[Exported]:
         else:
             exported.append(_export_fp16(float_model, contract, writer, config))
     return exported
+
+
+def _training(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Return the record of its training, and which memory of its images is its own."""
+    if checkpoint.seen is None:
+        return checkpoint.training
+    return checkpoint.training | {SEEN_KEY: hashlib.sha256(checkpoint.seen).hexdigest()}
 
 
 def _export_int8(

@@ -1,3 +1,4 @@
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +21,9 @@ from edge_mri_export.recipe import QuantizationConfig
 from edge_mri_train.architectures import build
 from edge_mri_train.checkpoint import Checkpoint
 from edge_mri_train.duplicates.seen import SeenImages
+from edge_mri_train.errors import SeenImagesError
 from edge_mri_train.evaluation import EvaluationConfig, evaluate
+from edge_mri_train.predictor import open_predictor
 from edge_mri_train.scan import fingerprint_files
 
 
@@ -198,6 +201,24 @@ def test_what_the_checkpoint_remembers_lies_beside_the_onnx_file(small, phantoms
     for report in readings:
         assert report["training_images"] == "what the model remembers, 30 images"
         assert report["subsets"]["duplicate_free"]["n"] == 18
+
+
+def test_the_memory_of_another_model_is_refused(small, phantoms, tmp_path):
+    files = sorted(phantoms.glob("*/*.png"))
+    first, second = tmp_path / "first.onnx", tmp_path / "second.onnx"
+    for output, count in ((first, 20), (second, 30)):
+        seen = SeenImages.of(fingerprint_files(files[:count], NoProgress())).to_bytes()
+        replace(small.checkpoint, seen=seen).save(tmp_path / "checkpoint.pt")
+        export(ExportConfig(tmp_path / "checkpoint.pt", output, calibration=phantoms), NoProgress())
+    assert len(open_predictor(first).seen) == 20
+    shutil.copy(second.with_suffix(".seen"), first.with_suffix(".seen"))
+    with pytest.raises(SeenImagesError) as caught:
+        open_predictor(first)
+    assert str(caught.value) == (
+        f"the memory of training images cannot be used: {first.with_suffix('.seen')} is not what "
+        "was exported with first.onnx; bring that file, or remove this one to evaluate without "
+        "knowing what the model has seen"
+    )
 
 
 def test_a_checkpoint_that_remembers_nothing_leaves_no_memory(small, phantoms, tmp_path):

@@ -1,5 +1,6 @@
 """Answers from a checkpoint or an ONNX file, through the same preprocessing and thresholds."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,14 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_mri.classifier import Classifier
-from edge_mri.contract import Rejection
+from edge_mri.contract import Contract, Rejection
 from edge_mri.decision import Answers, Decisions, decide
 from edge_mri.labels import LabelSpace
 from edge_mri.preprocess import PreprocessSpec
 from edge_mri_train.duplicates.seen import SeenImages
+from edge_mri_train.errors import SeenImagesError
 
 SEEN_SUFFIX = ".seen"
 """Beside an ONNX file lies what it remembers of its training images, under the same name."""
+
+SEEN_KEY = "seen_sha256"
+"""In the contract's `training`: the hash of that file; models older than the hash have none."""
 
 _CHECKPOINT_SUFFIXES = (".pt", ".pth")
 
@@ -49,7 +54,11 @@ class Predictor:
 
 
 def open_predictor(path: Path | None) -> Predictor:
-    """Open a checkpoint (.pt, .pth; needs torch), an ONNX file, or None: the model that ships."""
+    """Open a checkpoint (.pt, .pth; needs torch), an ONNX file, or None: the model that ships.
+
+    Raises:
+        EdgeMriError: It cannot be opened, or what lies beside it is another model's memory.
+    """
     if path is not None and path.suffix in _CHECKPOINT_SUFFIXES:
         from edge_mri_train.checkpoint import Checkpoint
 
@@ -65,7 +74,6 @@ def open_predictor(path: Path | None) -> Predictor:
         )
     classifier = Classifier.load(path, device="cpu")
     contract = classifier.contract
-    beside = classifier.path.with_suffix(SEEN_SUFFIX)
     return Predictor(
         f"{contract.name} {contract.precision} (ONNX)",
         contract.labels,
@@ -73,5 +81,19 @@ def open_predictor(path: Path | None) -> Predictor:
         classifier.answers,
         contract.tumor_threshold,
         contract.rejection,
-        SeenImages.from_bytes(beside.read_bytes()) if beside.is_file() else None,
+        _seen_beside(classifier.path, contract),
     )
+
+
+def _seen_beside(model: Path, contract: Contract) -> SeenImages | None:
+    path = model.with_suffix(SEEN_SUFFIX)
+    if not path.is_file():
+        return None
+    data = path.read_bytes()
+    expected = contract.training.get(SEEN_KEY)
+    if expected is not None and hashlib.sha256(data).hexdigest() != expected:
+        raise SeenImagesError(
+            f"{path} is not what was exported with {model.name}; bring that file, or remove this "
+            "one to evaluate without knowing what the model has seen"
+        )
+    return SeenImages.from_bytes(data)
