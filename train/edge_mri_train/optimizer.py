@@ -8,9 +8,6 @@ from torch import nn
 
 from edge_mri_train.config import TrainConfig
 
-_SHORTEST_CYCLE = 6  # steps; torch divides by zero when the rise is a single one
-
-
 def adamw(network: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
     """Return the optimizer; weight decay is for matrices and kernels, not for norms and biases."""
     parameters = [one for one in network.parameters() if one.requires_grad]
@@ -29,10 +26,12 @@ def adamw(network: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
 def one_cycle(
     optimizer: torch.optim.Optimizer, config: TrainConfig, steps: int
 ) -> torch.optim.lr_scheduler.OneCycleLR:
-    """Return the schedule of `steps` batches: a rise, then a cosine down to nearly 0."""
+    """Return the schedule of `steps` batches: a rise, then a cosine down to nearly 0.
+
+    The rise is at least two steps, where there are three: torch divides by its length less one.
+    """
+    total = max(steps, 3)
+    rise = min(max(config.warm_up * total, 2.0), total - 1)
     return torch.optim.lr_scheduler.OneCycleLR(
-        optimizer,
-        config.learning_rate,
-        total_steps=max(steps, _SHORTEST_CYCLE),
-        pct_start=config.warm_up,
+        optimizer, config.learning_rate, total_steps=total, pct_start=rise / total
     )
