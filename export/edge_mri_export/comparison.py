@@ -3,7 +3,8 @@
 What a model says of images is `edge_mri_export.answers`, what may differ `edge_mri_export.parity`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,17 +12,50 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from edge_mri.contract import Contract
-from edge_mri.labels import Label
+from edge_mri.decision import Answers as Given
+from edge_mri.decision import decide
+from edge_mri.labels import Label, LabelSpace
 from edge_mri.prediction import softmax
 from edge_mri_export.answers import Answers
 from edge_mri_export.parity import Flip, Parity
-from edge_mri_export.rejection import tumor_probability
 from edge_mri_train.metrics import calibration_error
 
 _MOVED_CELLS = 1
 _TIED = 0.01  # probabilities of cells that differ by less are of one height
 
 Logits = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class _Said:
+    """What users are told of N images.
+
+    Attributes:
+        columns: By axis, `type` and `plane`, `(N,)` columns of its names.
+        sure: By axis, `(N, C)` probabilities.
+        tumor: `(N,)` whether the image is called tumour.
+    """
+
+    columns: dict[str, NDArray[np.int64]]
+    sure: dict[str, NDArray[np.float32]]
+    tumor: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, logits: Logits, contract: Contract) -> "_Said":
+        """Decide as the runtime does, at the contract's temperature and operating point."""
+        probabilities = softmax(logits, contract.temperature)
+        decisions = decide(Given(probabilities), contract.labels, contract.tumor_threshold)
+        columns, sure = {"type": decisions.types}, {"type": decisions.by_type}
+        by_plane = contract.labels.plane_probabilities(probabilities)
+        if by_plane is not None:
+            sure["plane"], columns["plane"] = by_plane, by_plane.argmax(axis=1)
+        called = decisions.tumor >= np.float32(contract.tumor_threshold)
+        return cls(columns, sure, called)
+
+    def name(self, row: int, labels: LabelSpace) -> str:
+        """Return what is said of an image."""
+        plane = labels.planes[self.columns["plane"][row]] if "plane" in self.columns else None
+        return str(Label(labels.types[self.columns["type"][row]], plane))
 
 
 def compare(
@@ -33,6 +67,9 @@ def compare(
 ) -> Parity:
     """Compare two models' answers to the same N images.
 
+    An answer is the type and the plane that users are told: the type depends on the operating
+    point, so that it is not always the most probable class.
+
     Args:
         reference: The answers that count as given.
         other: The answers that are measured.
@@ -41,58 +78,49 @@ def compare(
         contract: Classes, temperature and operating point of both.
     """
     difference = np.abs(reference.logits - other.logits)
-    first, second = (one.logits.argmax(axis=1) for one in (reference, other))
     finite = bool(np.isfinite(difference).all())
-    figures = (
-        _against_labels(reference.logits, other.logits, labels, contract)
-        if labels and finite
-        else {}
-    )
-    names = [str(label) for label in contract.labels.classes]
-    moved, lower = _moved_peaks(reference, other, contract)
+    first, second = (_Said.of(one.logits, contract) for one in (reference, other))
+    changed = np.any([one != second.columns[axis] for axis, one in first.columns.items()], axis=0)
+    moved, lower = _moved_peaks(reference, other, first.tumor)
     return Parity(
         n=len(reference.logits),
         max_logit_difference=float(difference.max()),
         mean_logit_difference=float(difference.mean()),
-        agreement=float((first == second).mean()),
+        agreement=float(1 - changed.mean()),
         logit_scale=max(float(np.abs(reference.logits).max()), 1.0),
         flipped=tuple(
             Flip(
                 paths[row] if paths else str(row),
                 str(labels[row]) if labels else "",
-                names[first[row]],
-                names[second[row]],
+                first.name(row, contract.labels),
+                second.name(row, contract.labels),
             )
-            for row in np.flatnonzero(first != second).tolist()
+            for row in np.flatnonzero(changed).tolist()
         ),
-        threshold_crossed=int(
-            (_is_tumor(reference.logits, contract) != _is_tumor(other.logits, contract)).sum()
-        ),
+        threshold_crossed=int((first.tumor != second.tumor).sum()),
+        tumors=int(first.tumor.sum()),
         lesion_peaks_moved=moved,
         lesion_peaks_lower=lower,
-        **figures,
+        **(_against_labels(first, second, labels, contract) if labels and finite else {}),
     )
 
 
 def _against_labels(
-    reference: Logits, other: Logits, labels: Sequence[Label], contract: Contract
+    first: _Said, second: _Said, labels: Sequence[Label], contract: Contract
 ) -> dict[str, Any]:
     """Return the figures that need to know what the images show."""
     space = contract.labels
-    first, second = (softmax(logits, contract.temperature) for logits in (reference, other))
-    axes: list[tuple[str, tuple[str, ...], Callable[..., Any], list[str | None]]] = [
-        ("type", space.types, space.type_probabilities, [label.type for label in labels])
-    ]
-    if space.planes:
-        planes = [label.plane for label in labels]
-        axes.append(("plane", space.planes, space.plane_probabilities, planes))
+    truths: dict[str, tuple[tuple[str, ...], list[str | None]]] = {
+        "type": (space.types, [label.type for label in labels]),
+        "plane": (space.planes, [label.plane for label in labels]),
+    }
     changes: dict[str, dict[str, float]] = {}
     support: dict[str, dict[str, int]] = {}
     figures: dict[str, Any] = {"sensitivity_change": changes, "support": support}
-    for axis, names, summed, truth in axes:
+    for axis in first.columns:
+        names, truth = truths[axis]
         columns = np.array([names.index(name) if name in names else -1 for name in truth])
-        before, after = summed(first), summed(second)
-        right = [one.argmax(axis=1) == columns for one in (before, after)]
+        right = [one.columns[axis] == columns for one in (first, second)]
         there = [name for column, name in enumerate(names) if (columns == column).any()]
         members = {name: columns == names.index(name) for name in there}
         changes[axis] = {
@@ -103,7 +131,10 @@ def _against_labels(
         if axis == "type":
             lost, won = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
             figures |= {
-                "ece": (calibration_error(before, columns), calibration_error(after, columns)),
+                "ece": tuple(
+                    calibration_error(one.sure[axis], columns, one.columns[axis])
+                    for one in (first, second)
+                ),
                 "only_reference_right": lost,
                 "only_other_right": won,
                 "mcnemar_p": float(binomtest(lost, lost + won).pvalue) if lost + won else 1.0,
@@ -111,16 +142,8 @@ def _against_labels(
     return figures
 
 
-def _is_tumor(logits: Logits, contract: Contract) -> NDArray[np.bool_]:
-    """Return which images are called tumour at the contract's operating point."""
-    called: NDArray[np.bool_] = tumor_probability(logits, contract) >= np.float32(
-        contract.tumor_threshold
-    )
-    return called
-
-
 def _moved_peaks(
-    reference: Answers, other: Answers, contract: Contract
+    reference: Answers, other: Answers, tumor: NDArray[np.bool_]
 ) -> tuple[int | None, int | None]:
     """Count the tumours whose lesion map has its peak more than one cell elsewhere.
 
@@ -133,7 +156,7 @@ def _moved_peaks(
     width = reference.lesion.shape[-1]
     places = [np.stack(np.divmod(one, width)) for one in peaks]
     distance = np.abs(places[0] - places[1]).max(axis=0)
-    moved = (distance > _MOVED_CELLS) & _is_tumor(reference.logits, contract)
+    moved = (distance > _MOVED_CELLS) & tumor
     rows = np.arange(len(moved))
     lower = maps[0][rows, peaks[0]] - maps[0][rows, peaks[1]] > _TIED
     return int(moved.sum()), int((moved & lower).sum())

@@ -29,7 +29,7 @@ _ADVICE = {
 
 @dataclass(frozen=True)
 class Flip:
-    """An image whose most probable class changed."""
+    """An image of which another type or plane is said."""
 
     path: str
     label: str
@@ -47,9 +47,9 @@ class Parity:
         n: Number of images.
         max_logit_difference: The largest absolute difference.
         mean_logit_difference: The mean absolute difference.
-        agreement: Share of images with the same most probable class, 0 to 1.
+        agreement: Share of images of which the same type and plane are said, 0 to 1.
         logit_scale: The largest absolute logit of the reference, at least 1.
-        flipped: The images whose most probable class changed.
+        flipped: The images of which another type or plane is said.
         sensitivity_change: `type` and `plane`, each class's sensitivity less the reference's.
         support: `type` and `plane`, how many images of each class there are.
         ece: Expected calibration error of the type, of the reference and of the other.
@@ -58,6 +58,7 @@ class Parity:
         mcnemar_p: Exact p-value that the two are equally often right (McNemar 1947).
         threshold_crossed: Images whose P(any tumour) lies on the other side of the operating
             point.
+        tumors: Images that the reference calls tumour.
         lesion_peaks_moved: Images called tumour by the reference whose lesion map's peak moved by
             more than one cell; None without a lesion map.
         lesion_peaks_lower: Of those, images where it is no tie: the reference's own map is lower by
@@ -77,6 +78,7 @@ class Parity:
     only_other_right: int = 0
     mcnemar_p: float | None = None
     threshold_crossed: int = 0
+    tumors: int = 0
     lesion_peaks_moved: int | None = None
     lesion_peaks_lower: int | None = None
 
@@ -98,12 +100,16 @@ class Parity:
         """Return `to_dict` with the flipped images by path."""
         return {**self.to_dict(), "flipped": [asdict(flip) for flip in self.flipped]}
 
-    def tumor_changes(self) -> dict[str, int]:
-        """Return how many images change in whether and where there is a tumour, in words."""
+    def tumor_changes(self) -> dict[str, float]:
+        """Return what changes in whether and where there is a tumour, in words, and its share.
+
+        Of all images where they cross the operating point; of the tumours where the peak moves.
+        """
         crossed, moved = self.threshold_crossed, self.lesion_peaks_moved
-        changes = {f"P(tumour) crosses its operating point on {crossed} images": crossed}
+        changes = {f"P(tumour) crosses its operating point on {crossed} images": crossed / self.n}
         if moved is not None:
-            changes[f"the lesion map's peak moves on {moved} images"] = moved
+            text = f"the lesion map's peak moves on {moved} of {self.tumors} tumours"
+            changes[text] = moved / max(self.tumors, 1)
         return changes
 
     def losses(self, max_drop: float) -> list[str]:
@@ -119,7 +125,7 @@ class Parity:
                 losses[
                     f"{name} loses {-100 * change:.2f} points of sensitivity ({n} images)"
                 ] = -change
-        losses |= {text: images / self.n for text, images in self.tumor_changes().items()}
+        losses |= self.tumor_changes()
         if not np.isfinite(self.max_logit_difference):
             losses["some logits are no numbers"] = 1.0
         allowed = max_drop / 100 + 1e-9

@@ -151,6 +151,7 @@ def _same_network(checkpoint: Checkpoint, contract: Contract) -> Check:
         "labels": (checkpoint.labels, contract.labels),
         "preprocess": (checkpoint.preprocess, contract.preprocess),
         "temperature": (checkpoint.temperature, contract.temperature),
+        "tumor_threshold": (checkpoint.tumor_threshold, contract.tumor_threshold),
     }
     wrong = [
         f"{name} is {left} in the checkpoint, {right} in the model"

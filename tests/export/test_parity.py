@@ -88,11 +88,26 @@ def test_without_labels_only_the_answers_are_compared():
     assert (parity.flipped[0].path, parity.flipped[0].label) == ("1", "")
 
 
-def test_crossing_the_operating_point_is_counted_where_the_answer_stays():
+def test_an_answer_is_what_users_are_told_at_the_operating_point():
+    """Not the most probable class: that is no_tumor in both."""
+    logits = np.log(np.float32([[0.24, 0.25, 0.02, 0.49]] * 3))
+    other = np.log(np.float32([[0.25, 0.24, 0.02, 0.49]] * 3))
+    labels = [Label("meningioma")] * 2 + [Label("glioma")]
+    parity = compare(Answers(logits), Answers(other), labels, PATHS[:3], TYPES)
+    assert parity.agreement == 0
+    assert (parity.flipped[0].reference, parity.flipped[0].other) == ("meningioma", "glioma")
+    assert parity.sensitivity_change == {"type": {"glioma": 1, "meningioma": -1}}
+    assert (parity.only_reference_right, parity.only_other_right) == (2, 1)
+    assert parity.ece == (pytest.approx(2 / 3 - 0.25), pytest.approx(1 / 3 - 0.25))
+    assert parity.threshold_crossed == 0
+
+
+def test_crossing_the_operating_point_is_another_answer():
     contract = replace(TYPES, tumor_threshold=0.9)
     parity = between({(2, 3): 1.0}, contract=contract)  # P(tumour) of 0.959 becomes 0.895
-    assert parity.agreement == 1
-    assert parity.threshold_crossed == 1
+    assert (parity.agreement, parity.threshold_crossed) == (0.75, 1)
+    assert (parity.flipped[0].reference, parity.flipped[0].other) == ("glioma", "no_tumor")
+    assert parity.sensitivity_change["type"]["glioma"] == -0.5
     assert between({(2, 3): 1.0}).threshold_crossed == 0
 
 
@@ -109,7 +124,8 @@ def test_a_lesion_peak_may_move_one_cell_and_only_tumours_count():
     tied = compare(Answers(ORIGINAL, maps), Answers(ORIGINAL, moved), LABELS, PATHS, TYPES)
     assert (tied.lesion_peaks_moved, tied.lesion_peaks_lower) == (1, 0)
     assert between({}).lesion_peaks_moved is None
-    assert parity.losses(24) == ["the lesion map's peak moves on 1 images"]
+    assert parity.losses(33) == ["the lesion map's peak moves on 1 of 3 tumours"]
+    assert parity.losses(34) == []
 
 
 def test_the_contract_names_no_file_and_the_report_all_flips():

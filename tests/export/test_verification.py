@@ -90,13 +90,18 @@ def test_one_changed_weight_is_noticed(small, tmp_path, kind):
     assert "edited after the export: sha256 " in result.stdout
 
 
-def test_an_edited_contract_is_held_against_the_checkpoint(small, phantoms, tmp_path):
+@pytest.mark.parametrize(
+    ("key", "own", "value"), [("temperature", 1.0, 2.0), ("tumor_threshold", 0.5, 0.99)]
+)
+def test_an_edited_contract_is_held_against_the_checkpoint(
+    small, phantoms, tmp_path, key, own, value
+):
     path = edited(
-        small.fp32, tmp_path / "m.onnx", lambda model: replace(contract_of(model), temperature=2.0)
+        small.fp32, tmp_path / "m.onnx", lambda model: replace(contract_of(model), **{key: value})
     )
     result = run(path, "--checkpoint", small.path, "--data", phantoms)
     assert result.exit_code == 1
-    assert "temperature is 1.0 in the checkpoint, 2.0 in the model" in result.stdout
+    assert f"{key} is {own} in the checkpoint, {value} in the model" in result.stdout
     assert "parity" not in words(result.stdout)  # there is nothing to compare
 
 

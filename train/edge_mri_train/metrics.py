@@ -121,14 +121,17 @@ def auroc(truth: NDArray[np.bool_], scores: NDArray[np.float32]) -> float | None
     return float(roc_auc_score(truth, scores))
 
 
-def calibration_error(probabilities: NDArray[np.float32], columns: NDArray[np.int64]) -> float:
+def calibration_error(
+    probabilities: NDArray[np.float32], columns: NDArray[np.int64], answers: NDArray[np.int64]
+) -> float:
     """Return the expected calibration error (Guo et al. 2017, 15 bins of equal width).
 
     Args:
         probabilities: `(N, C)`, rows sum to 1.
         columns: `(N,)` true columns.
+        answers: `(N,)` columns that were said; an answer is as sure as its probability.
     """
-    return float(_ece(*_bins(probabilities, columns, probabilities.argmax(axis=1))))
+    return float(_ece(*_bins(probabilities, columns, answers)))
 
 
 def ratio(part: int, whole: int) -> float | None:
