@@ -30,11 +30,14 @@ class _Group:
 
     Attributes:
         values: Their names.
+        stored: Those of them that are quantised: what only a ReLU takes never is, and what the
+            ReLU cuts off counts for nothing.
         makers: Convolutions that make one of them.
         takers: Convolutions that take one of them.
     """
 
     values: set[str] = field(default_factory=set)
+    stored: set[str] = field(default_factory=set)
     makers: dict[str, NodeProto] = field(default_factory=dict)
     takers: dict[str, NodeProto] = field(default_factory=dict)
 
@@ -52,10 +55,10 @@ def equalised(body: onnx.ModelProto, pixels: NDArray[np.uint8]) -> tuple[onnx.Mo
     groups = list(_groups(model.graph))
     if not groups:
         return model, 0
-    largest = _channel_maxima(body, pixels, [name for one in groups for name in one.values])
+    largest = _channel_maxima(body, pixels, [name for one in groups for name in one.stored])
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     for group in groups:
-        activations = np.max([largest[name] for name in group.values], axis=0)
+        activations = np.max([largest[name] for name in group.stored], axis=0)
         taken = [numpy_helper.to_array(weights[node.input[1]]) for node in group.takers.values()]
         columns = np.max([np.abs(one).max(axis=(0, 2, 3)) for one in taken], axis=0)
         factors = _factors(activations, columns)
@@ -106,6 +109,8 @@ def _groups(graph: onnx.GraphProto) -> Iterator[_Group]:
             if name in group.values:
                 continue
             group.values.add(name)
+            if any(node.op_type != "Relu" for node in takers.get(name, [])):
+                group.stored.add(name)
             maker = makers.get(name)
             whole &= maker is not None and name not in outputs
             if maker is None:
@@ -134,7 +139,7 @@ def _groups(graph: onnx.GraphProto) -> Iterator[_Group]:
                 else:
                     whole = False
         seen |= group.values
-        if whole and group.makers and group.takers:
+        if whole and group.stored and group.makers and group.takers:
             yield group
 
 

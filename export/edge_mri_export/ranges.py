@@ -42,6 +42,7 @@ class Histogram:
         self._exponent = _FINEST
         self._first = 0
         self._counts: NDArray[np.float64] = np.zeros(0)
+        self._zeros = 0
 
     def add(self, values: torch.Tensor) -> None:
         """Count float values of any shape."""
@@ -57,6 +58,7 @@ class Histogram:
         width = 2.0**self._exponent
         counted = torch.histc(values, len(grown), min=first * width, max=(last + 1) * width)
         self._first, self._counts = first, grown + counted.double().numpy()
+        self._zeros += int((values == 0).sum())
 
     def percentile(self, percent: float) -> tuple[float, float]:
         """Return the limits that leave out (100 - percent) / 2 percent of the values at each end.
@@ -95,9 +97,13 @@ class Histogram:
     def mse(self) -> tuple[float, float]:
         """Return the limits whose 256 levels lose least: rounding within, clipping beyond.
 
-        The expected square of the error is smallest; each end shrinks by itself.
+        The expected square of the error is smallest; each end shrinks by itself. Zero is a level
+        of its own, so that what ReLU cut off, and black background, lose nothing.
         """
         width = 2.0**self._exponent
+        counts = self._counts.copy()
+        if self._zeros:
+            counts[-self._first] = max(counts[-self._first] - self._zeros, 0)
         values = (self._first + np.arange(len(self._counts)) + 0.5) * width
         low, high = min(self.low, 0.0), max(self.high, 0.0)
         ends = np.linspace(1, _NARROWEST, _CANDIDATES)
@@ -106,7 +112,7 @@ class Histogram:
             step = (high - low) / (_LEVELS - 1)
             beyond = values - np.clip(values, low, high)
             squares = np.where(beyond == 0, step**2 / 12, beyond**2)
-            return float((self._counts * squares).sum())
+            return float((counts * squares).sum())
 
         for _ in range(2):
             high = min(high * ends, key=lambda end: error(low, float(end)))

@@ -93,3 +93,31 @@ def test_the_teacher_of_fine_tuning_is_the_float_network(body, images):
         fine_tune(model, wrong, TARGETS["portable"], images, NoProgress(), config, teacher=body)
     assert asked == [body]
     assert asked[0] is body
+
+
+def test_what_relu_cuts_off_counts_for_nothing():
+    """A channel that is mostly far below zero, and no larger than its neighbour above it."""
+    node, tensor = onnx.helper.make_node, onnx.numpy_helper.from_array
+    graph = onnx.helper.make_graph(
+        [
+            node("Conv", ["normalised", "first", "shift"], ["made"], "first"),
+            node("Relu", ["made"], ["kept"], "relu"),
+            node("Conv", ["kept", "second"], ["logits"], "second"),
+        ],
+        "two channels",
+        [onnx.helper.make_tensor_value_info("normalised", onnx.TensorProto.FLOAT, ["N", 1, 8, 8])],
+        [onnx.helper.make_tensor_value_info("logits", onnx.TensorProto.FLOAT, ["N", 1, 8, 8])],
+        [
+            tensor(np.float32([[[[-100]]], [[[1]]]]), "first"),
+            tensor(np.float32([1, 0]), "shift"),
+            tensor(np.float32([[[[1]], [[1]]]]), "second"),
+        ],
+    )
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)])
+    black_to_white = np.arange(256, dtype=np.uint8).reshape(4, 1, 8, 8)
+    changed, groups = equalised(model, black_to_white)
+    assert groups == 1
+    ((_, before),) = float_values(model, ["kept"], black_to_white)
+    ((_, after),) = float_values(changed, ["kept"], black_to_white)
+    np.testing.assert_allclose(before["kept"].max(axis=(0, 2, 3)), 1, rtol=1e-5)
+    np.testing.assert_allclose(after["kept"].max(axis=(0, 2, 3)), 1, rtol=1e-5)

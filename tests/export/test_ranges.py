@@ -55,6 +55,34 @@ def test_entropy_cuts_a_long_tail_and_ignores_the_black_background():
     assert black.entropy()[1] == pytest.approx(high, rel=0.2)
 
 
+@pytest.mark.parametrize("zeros", [0, 85_000])
+@pytest.mark.parametrize("negative", [False, True])
+def test_mse_finds_what_trying_every_limit_finds(zeros, negative):
+    """Heavy tails, and with ReLU's zeros, which cost nothing and must not call for clipping."""
+    generator = np.random.default_rng(0)
+    values = generator.standard_t(3, 15_000).astype(np.float32)
+    values = values if negative else np.abs(values)
+    values = np.concatenate([values, np.zeros(zeros, np.float32)])
+
+    def error(low: float, high: float) -> float:
+        step = (high - low) / 255
+        return float(
+            (
+                (
+                    np.clip(np.rint(values / step), *np.rint([low / step, high / step])) * step
+                    - values
+                )
+                ** 2
+            ).mean()
+        )
+
+    found = histogram(values).mse()
+    ends = np.linspace(1, 0.2, 12)
+    lows = values.min() * ends if negative else [0.0]
+    best = min(error(low, high) for low in lows for high in values.max() * ends)
+    assert error(*found) < 1.1 * best
+
+
 def test_one_pass_gives_every_methods_limits(small, body_of):
     ranges = collect(body_of(small.checkpoint), small.pixels)
     minmax, percentile = ranges.limits("minmax"), ranges.limits("percentile", 99)
