@@ -145,13 +145,16 @@ class Parity:
                 "; no file was written",
             )
 
-    def require_no_loss(self, max_drop: float, kind: str = "INT8", tried: int = 1) -> None:
+    def require_no_loss(
+        self, max_drop: float, kind: str = "INT8", tried: int = 1, advice: str = ""
+    ) -> None:
         """Raise `ParityError` when agreement or a class falls by more than `max_drop` percent.
 
         Args:
             max_drop: What may be lost.
             kind: `INT8` or `FP16`.
             tried: The best of how many this is.
+            advice: What to do instead; "" for what there is to do in general.
         """
         losses = self.losses(max_drop)
         if losses:
@@ -161,5 +164,6 @@ class Parity:
                 f"{kind}{best} does not give PyTorch's answers: "
                 f"{'; '.join(losses[:_LISTED])}{more}; "
                 f"allowed {max_drop:g} %",
-                f". No {kind} file was written. {_ADVICE[kind]}, or allow more with --max-drop",
+                f". No {kind} file was written. {advice or _ADVICE[kind]}, or allow more with "
+                "--max-drop",
             )

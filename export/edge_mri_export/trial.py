@@ -62,9 +62,13 @@ class Trial:
     losses: tuple[str, ...]
 
     @property
-    def rank(self) -> tuple[bool, float, float]:
-        """Smaller is better: passes, agrees more often, is nearer."""
-        return bool(self.losses), -self.parity.agreement, self.parity.mean_logit_difference
+    def rank(self) -> tuple[bool, float]:
+        """Smaller is better: passes; then its logits are nearer on average.
+
+        Not: agrees more often. That is decided by a few near ties, so that the luckiest of many
+        trials would be kept, and its figure would be its luck.
+        """
+        return bool(self.losses), self.parity.mean_logit_difference
 
     def to_dict(self) -> dict[str, Any]:
         """Return what a report says of it, as JSON values."""

@@ -128,6 +128,28 @@ def test_int8_qat_writes_a_fine_tuned_file_and_the_report_says_so(small, phantom
     assert "fine-tuned" in result.stdout
 
 
+def test_int8_qat_that_made_it_worse_says_that_int8_passes(small, phantoms, tmp_path, monkeypatch):
+    """And does not call itself the best of what was tried."""
+
+    def spoilt(model, *_, **__):
+        worse = onnx.ModelProto.FromString(model.SerializeToString())
+        for tensor in worse.graph.initializer:
+            values = onnx.numpy_helper.to_array(tensor)
+            if values.dtype == np.int8 and values.ndim == 2:
+                tensor.CopyFrom(onnx.numpy_helper.from_array(np.zeros_like(values), tensor.name))
+        return worse
+
+    monkeypatch.setattr("edge_mri_export.search.fine_tune", spoilt)
+    arguments = ("--calibration-method", "minmax", "--max-drop", 60, "--calibration", phantoms)
+    result = run(small.path, "--quantize", "int8-qat", *arguments, "-o", tmp_path / "a.onnx")
+    assert result.exit_code == 1
+    message = result.stderr.splitlines()[-1]
+    assert message.startswith("Error: INT8 does not give PyTorch's answers: ")
+    assert message.endswith(
+        "No INT8 file was written. --quantize int8 passes, or allow more with --max-drop"
+    )
+
+
 @pytest.mark.parametrize("option", ["-o", "--json"])
 def test_a_folder_that_may_not_be_written_is_said_before_the_work(
     small, phantoms, tmp_path, monkeypatch, option
