@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 SOME_FAILED = 1
 ENGINES = ("local", "ray")
+STDOUT = Path("-")
 SORTED_FOLDER = 10_000  # a larger folder is not sorted, so that memory stays flat
 
 
@@ -43,7 +44,7 @@ class InferConfig:
         reject: Whether images are rejected as the contract says.
         format: Of the records, one of `edge_mri.output.WRITERS`; None for what the suffix of
             `output` says, else a table.
-        output: Where they go; None for stdout.
+        output: Where they go; None or `-` for stdout.
         resume: Go on with an output that ended early.
         audit: With each record, where it comes from.
         heatmaps: A folder for maps over images.
@@ -83,6 +84,8 @@ class InferConfig:
         for option, asked in (("--volumes", self.volumes), ("--report", self.report)):
             if self.resume and asked is not None:
                 raise OptionError(f"{option} sums up a whole run: it does not go with --resume")
+            if asked == STDOUT:
+                raise OptionError(f"{option} needs a file: - is stdout, where the records go")
         for option, asked in (("--heatmaps", self.heatmaps), ("--report", self.report)):
             if self.engine != "local" and asked is not None:
                 raise OptionError(
@@ -92,17 +95,23 @@ class InferConfig:
     @property
     def destination(self) -> Destination:
         """Where the records go."""
-        format_ = self.format or format_for(self.output)
-        return Destination(self.output, format_, audit=self.audit, resume=self.resume)
+        format_ = self.format or format_for(self._file)
+        return Destination(self._file, format_, audit=self.audit, resume=self.resume)
 
     @property
     def results(self) -> "ResultFiles | None":
-        """The files that it writes; None where it writes none, and starts sooner."""
-        if self.output is None and self.report is None and self.volumes is None:
+        """What it writes but stdout; None where it writes nothing else, and starts sooner."""
+        if all(one is None for one in (self._file, self.report, self.volumes, self.heatmaps)):
             return None
         from edge_mri.result_files import ResultFiles
 
-        return ResultFiles(output=self.output, report=self.report, volumes=self.volumes)
+        return ResultFiles(
+            output=self._file, report=self.report, volumes=self.volumes, heatmaps=self.heatmaps
+        )
+
+    @property
+    def _file(self) -> Path | None:
+        return None if self.output == STDOUT else self.output
 
     @property
     def workers(self) -> int:

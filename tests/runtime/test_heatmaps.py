@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import shutil
 from pathlib import Path
 
 import cv2
@@ -126,6 +127,47 @@ def test_a_folder_that_cannot_be_made_is_one_line(command, mapped, spots, tmp_pa
         f"Error: cannot write {folder}: Not a directory; "
         "a file lies where a folder must be: name another folder\n",
     )
+
+
+@pytest.mark.parametrize(
+    ("given", "heat"),
+    [
+        (".", "."),
+        (".", "a/heat"),
+        ("a", "linked/heat"),
+        ("*", "b"),
+        ("a/*.png", "a"),
+        ("**/*.png", "b"),
+    ],
+)
+def test_heatmaps_are_not_put_where_the_next_run_takes_them_for_images(
+    command, mapped, spots, tmp_path, monkeypatch, given, heat
+):
+    monkeypatch.chdir(shutil.copytree(spots, tmp_path / "spots"))
+    Path("linked").symlink_to("a")
+    before = sorted(Path().rglob("*"))
+    ended = command("infer", given, "--model", mapped(), "--heatmaps", heat)
+    reason = (
+        "the next run would take the heatmaps in it for images to classify; "
+        "name a folder outside of those to classify"
+    )
+    assert ended == (2, "", f"Error: cannot write {heat}: {reason}\n")
+    assert sorted(Path().rglob("*")) == before
+
+
+@pytest.mark.parametrize("given", ["a", "a/one.png", "a/*.png", "?/one.png"])
+def test_heatmaps_beside_what_is_classified_are_no_images(
+    command, mapped, spots, tmp_path, monkeypatch, given
+):
+    monkeypatch.chdir(shutil.copytree(spots, tmp_path / "spots"))
+    found = []
+    for _ in range(2):
+        ended = command(
+            *("infer", given, "--model", mapped(), "--heatmaps", "heat", "--format", "jsonl")
+        )
+        assert ended.code == 0
+        found.append([json.loads(line)["path"] for line in ended.out.splitlines()])
+    assert found[0] == found[1]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

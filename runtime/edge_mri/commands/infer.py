@@ -37,7 +37,7 @@ _answer, _write, _work, _limit = (
     "--output",
     type=PATH,
     metavar="FILE",
-    help="Where the records go.  [default: stdout]",
+    help="Where the records go; - for stdout.  [default: stdout]",
 )
 @_write(
     "--resume",
@@ -49,7 +49,8 @@ _answer, _write, _work, _limit = (
     "--heatmaps",
     type=PATH,
     metavar="DIR",
-    help="Each image with the model's map over it: an explanation, not evidence.",
+    help="Each image with the model's map over it: an explanation, not evidence. "
+    "Outside of the folders to classify.",
 )
 @_write(
     "--report",
