@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from edge_mri.classifier import Classifier, Finish
+from edge_mri.classifier import Classifier
 from edge_mri.destination import Destination
 from edge_mri.errors import NoImagesError, OptionError
+from edge_mri.finishing import Finish
 from edge_mri.images import ImageFiles, Limits
 from edge_mri.images.files import STDIN
 from edge_mri.images.quiet import native_stderr_silenced
