@@ -169,7 +169,7 @@ def infer(config: InferConfig) -> int:
     started = time.perf_counter()
     with native_stderr_silenced(), report or nullcontext(), stop_on_signals(stop):
         with destination.opened(done) as stream:
-            progress, total = _progress(config, stream, files, done.records)
+            progress, total = _progress(config, stream, files, stop, done.records)
             with progress.bar("images", total) as step, closing(stop.until(records)) as told:
                 counted = summary.counted(summaries.through(told), step)
                 destination.writer(done)(counted, stream, classifier.contract.labels)
@@ -218,12 +218,15 @@ def _records(
 
 
 def _progress(
-    config: InferConfig, stream: TextIO, files: ImageFiles, done: int
+    config: InferConfig, stream: TextIO, files: ImageFiles, stop: Stop, done: int
 ) -> tuple[Progress, int]:
-    """Return what shows progress, and how many images there are to do; 0 where nobody counts."""
+    """Return what shows progress, and how many images there are to do; 0 where nobody counts.
+
+    A signal ends the count, which may take long in a large tree.
+    """
     is_table = config.destination.format == "table"
     rows_are_progress = is_table and stream is sys.stdout and stream.isatty()
     if not sys.stderr.isatty() or rows_are_progress:
         return NoProgress(), 0
-    total = 0 if files.once else sum(1 for _ in _files(config)) - done
+    total = 0 if files.once else sum(1 for _ in stop.awaited(_files(config))) - done
     return TerminalProgress(), max(total, 0)
