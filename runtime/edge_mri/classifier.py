@@ -32,7 +32,7 @@ from edge_mri.workers import available_threads, one_core_each
 SHIPPED_MODEL = Path(__file__).parent / "models" / "edge_mri_int8.onnx"
 
 CPU_BATCH, CUDA_BATCH = 8, 64
-"""Files that a worker takes at a time: docs/decisions/0023."""
+"""Files that a worker takes at a time: docs/decisions/0023; for CUDA a guess, not measured."""
 
 Source = str | PathLike[str] | bytes | NDArray[np.uint8]
 
