@@ -13,10 +13,10 @@ FLOOR ?= auto
 BASELINE ?=
 OUT ?= build/benchmark
 
-.PHONY: test check wheel-test portability bench bench-quick bench-report
+.PHONY: test check wheel-test oldest-click portability bench bench-quick bench-report
 
-test:  ## everything the tests cover: a process a core, each one thread; a file stays in one
-	OMP_NUM_THREADS=1 $(PYTHON) -m pytest --numprocesses auto --dist loadfile
+test:  ## everything the tests cover: a process a core, each one thread; says what was skipped
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -rs --numprocesses auto --dist loadfile
 
 check:  ## lint, format, types, import contracts
 	$(PYTHON) -m ruff check .
@@ -26,6 +26,9 @@ check:  ## lint, format, types, import contracts
 
 wheel-test:  ## the built wheel alone, without torch: newest and oldest dependencies
 	.ci/wheel-test
+
+oldest-click:  ## every command is imported with the oldest click that is allowed
+	PYTHON=$(PYTHON) .ci/oldest-click
 
 portability:  ## the shipped model's answers on other CPUs, emulated; skips where it cannot
 	.ci/portability

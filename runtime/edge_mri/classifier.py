@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from edge_mri.decision import Answers
 from edge_mri.errors import ImageDecodeError, ImageError, ModelFormatError
 from edge_mri.file_batch import predict_files
+from edge_mri.finishing import Finish, finished
 from edge_mri.graph import Graph
 from edge_mri.images import Frame, Limits, decode_frames, grey_array, read_file
 from edge_mri.location import maps
@@ -31,9 +32,8 @@ from edge_mri.workers import available_threads, one_core_each
 SHIPPED_MODEL = Path(__file__).parent / "models" / "edge_mri_int8.onnx"
 
 CPU_BATCH, CUDA_BATCH = 8, 64
-"""Files that a worker takes at a time: docs/decisions/0023."""
+"""Files that a worker takes at a time: docs/decisions/0023; for CUDA a guess, not measured."""
 
-Finish = Callable[[Prediction, NDArray[np.uint8], NDArray[np.float32] | None], Prediction]
 Source = str | PathLike[str] | bytes | NDArray[np.uint8]
 
 
@@ -167,8 +167,7 @@ class Classifier:
             return records
         located = maps(answers, self.contract.labels)
         cells = [None] * len(images) if located is None else list(located)
-        pixels = [image.frame.at_full_size() for image in images]
-        return [finish(*one) for one in zip(records, pixels, cells, strict=True)]
+        return [finished(finish, *one) for one in zip(records, images, cells, strict=True)]
 
     def answers(self, batch: NDArray[np.uint8], *, lesion: bool = False) -> Answers:
         """Return what the graph gives for `(N, 1, S, S)` uint8 network input.
@@ -219,7 +218,8 @@ class Classifier:
             batch_size: Files that a thread takes at a time; None for what suits the device.
             finish: Called in the worker threads with each record but the `error` ones, its image
                 `(H, W)` uint8 and its `(h, w)` map (`edge_mri.location.maps`; None without one).
-                What it returns takes the record's place.
+                What it returns takes the record's place; an `error` record does where it runs
+                out of memory.
             audit: Let each record say where it comes from.
             would_wait: Says whether the next path is not there yet, such as `queue.empty`; then
                 the files that have come are answered first. None: paths never keep one waiting,

@@ -137,11 +137,14 @@ class Contract:
             raise ContractError(f"the file's metadata has no {METADATA_KEY!r}")
         try:
             values = json.loads(metadata[METADATA_KEY])
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:  # also a number of thousands of digits
             raise ContractError(f"it is no JSON ({error})") from error
         if not isinstance(values, dict):
             raise ContractError("it is no JSON object")
-        return cls.from_dict(values)
+        try:
+            return cls.from_dict(values)
+        except (OverflowError, RecursionError) as error:
+            raise ContractError(f"it has values that nothing can use ({error})") from error
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Contract":

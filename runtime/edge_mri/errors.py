@@ -8,6 +8,7 @@ what was expected, what came, what to do next.
     │   ├── ImageReadError(OSError)
     │   ├── ImageDecodeError(ValueError)
     │   ├── ImageSizeError(ValueError)
+    │   ├── ImageMemoryError(MemoryError)
     │   └── ImageSupportError(ImportError)
     ├── ModelError                        a model file
     │   ├── ModelNotFoundError(FileNotFoundError)
@@ -79,6 +80,16 @@ class ImageSizeError(ImageError, ValueError):
 
     def __init__(self, what: str, limit: str) -> None:
         super().__init__(f"image too large: {what}, the limit is {limit}")
+
+
+class ImageMemoryError(ImageError, MemoryError):
+    """There is not enough memory for what is to be done with the image."""
+
+    def __init__(self, verb: str) -> None:
+        super().__init__(
+            f"there is not enough memory to {verb} it; fewer --threads and a smaller --batch-size "
+            "need less"
+        )
 
 
 class ImageSupportError(ImageError, ImportError):

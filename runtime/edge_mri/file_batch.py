@@ -12,7 +12,8 @@ from edge_mri.prediction import Prediction
 from edge_mri.prepared import Prepared
 
 if TYPE_CHECKING:
-    from edge_mri.classifier import Classifier, Finish
+    from edge_mri.classifier import Classifier
+    from edge_mri.finishing import Finish
 
 _NO_ANSWER_YET = Prediction("", "error")
 

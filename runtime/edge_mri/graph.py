@@ -69,7 +69,12 @@ class Graph:
 
 
 def _check_signature(session: Any, contract: Contract) -> int | None:
-    """Compare graph and contract; return the batch size the graph insists on, if it does."""
+    """Compare graph and contract; return the batch size the graph insists on, if it does.
+
+    Raises:
+        ContractError: They differ in what the graph takes, or in the shape of an output that is
+            read: one it must have, or one that means something where it is there.
+    """
     size = contract.preprocess.size
     takes = session.get_inputs()[0]
     shape = list(takes.shape)
@@ -78,13 +83,37 @@ def _check_signature(session: Any, contract: Contract) -> int | None:
             f"the graph takes {takes.type} {takes.shape}, "
             f"the contract says uint8 (N, 1, {size}, {size})"
         )
-    gives = {output.name: output.shape for output in session.get_outputs()}
-    classes = len(contract.labels.classes)
-    if "logits" not in gives or gives["logits"][-1] != classes:
-        raise ContractError(
-            f"the graph's outputs are {gives}, the contract says logits (N, {classes})"
-        )
+    gives = {output.name: list(output.shape or ()) for output in session.get_outputs()}
+    expected: dict[str, tuple[int | str, ...]] = {
+        "logits": (len(contract.labels.classes),),
+        "novelty": (),
+        "lesion": (1, "h", "w"),
+        "cam": (len(contract.labels.types), "h", "w"),
+    }
+    for name, sides in expected.items():
+        if name != "logits" and name not in gives:
+            continue
+        if not _fits(gives.get(name, []), shape[0], sides):
+            said = ", ".join(map(str, ("N", *sides)))
+            raise ContractError(
+                f"the graph's outputs are {gives}, the contract says {name} ({said})"
+            )
     return shape[0] if isinstance(shape[0], int) else None
+
+
+def _fits(
+    shape: list[int | str | None], batch: int | str | None, sides: tuple[int | str, ...]
+) -> bool:
+    """Say whether an output's shape is a batch, as large as the input's, of what has these sides.
+
+    A side by name is any above 0, also one that only a run tells.
+    """
+    if len(shape) != 1 + len(sides) or (isinstance(shape[0], int) and shape[0] != batch):
+        return False
+    return all(
+        side == wanted if isinstance(wanted, int) else not isinstance(side, int) or side > 0
+        for side, wanted in zip(shape[1:], sides, strict=True)
+    )
 
 
 def _in_calls(

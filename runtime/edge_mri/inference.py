@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from edge_mri.classifier import Classifier, Finish
+from edge_mri.classifier import Classifier
 from edge_mri.destination import Destination
 from edge_mri.errors import NoImagesError, OptionError
+from edge_mri.finishing import Finish
 from edge_mri.images import ImageFiles, Limits
 from edge_mri.images.files import STDIN
 from edge_mri.images.quiet import native_stderr_silenced
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 SOME_FAILED = 1
 ENGINES = ("local", "ray")
+STDOUT = Path("-")
 SORTED_FOLDER = 10_000  # a larger folder is not sorted, so that memory stays flat
 
 
@@ -43,7 +45,7 @@ class InferConfig:
         reject: Whether images are rejected as the contract says.
         format: Of the records, one of `edge_mri.output.WRITERS`; None for what the suffix of
             `output` says, else a table.
-        output: Where they go; None for stdout.
+        output: Where they go; None or `-` for stdout.
         resume: Go on with an output that ended early.
         audit: With each record, where it comes from.
         heatmaps: A folder for maps over images.
@@ -83,6 +85,8 @@ class InferConfig:
         for option, asked in (("--volumes", self.volumes), ("--report", self.report)):
             if self.resume and asked is not None:
                 raise OptionError(f"{option} sums up a whole run: it does not go with --resume")
+            if asked == STDOUT:
+                raise OptionError(f"{option} needs a file: - is stdout, where the records go")
         for option, asked in (("--heatmaps", self.heatmaps), ("--report", self.report)):
             if self.engine != "local" and asked is not None:
                 raise OptionError(
@@ -92,17 +96,23 @@ class InferConfig:
     @property
     def destination(self) -> Destination:
         """Where the records go."""
-        format_ = self.format or format_for(self.output)
-        return Destination(self.output, format_, audit=self.audit, resume=self.resume)
+        format_ = self.format or format_for(self._file)
+        return Destination(self._file, format_, audit=self.audit, resume=self.resume)
 
     @property
     def results(self) -> "ResultFiles | None":
-        """The files that it writes; None where it writes none, and starts sooner."""
-        if self.output is None and self.report is None and self.volumes is None:
+        """What it writes but stdout; None where it writes nothing else, and starts sooner."""
+        if all(one is None for one in (self._file, self.report, self.volumes, self.heatmaps)):
             return None
         from edge_mri.result_files import ResultFiles
 
-        return ResultFiles(output=self.output, report=self.report, volumes=self.volumes)
+        return ResultFiles(
+            output=self._file, report=self.report, volumes=self.volumes, heatmaps=self.heatmaps
+        )
+
+    @property
+    def _file(self) -> Path | None:
+        return None if self.output == STDOUT else self.output
 
     @property
     def workers(self) -> int:
@@ -159,7 +169,7 @@ def infer(config: InferConfig) -> int:
     started = time.perf_counter()
     with native_stderr_silenced(), report or nullcontext(), stop_on_signals(stop):
         with destination.opened(done) as stream:
-            progress, total = _progress(config, stream, files, done.records)
+            progress, total = _progress(config, stream, files, stop, done.records)
             with progress.bar("images", total) as step, closing(stop.until(records)) as told:
                 counted = summary.counted(summaries.through(told), step)
                 destination.writer(done)(counted, stream, classifier.contract.labels)
@@ -208,12 +218,15 @@ def _records(
 
 
 def _progress(
-    config: InferConfig, stream: TextIO, files: ImageFiles, done: int
+    config: InferConfig, stream: TextIO, files: ImageFiles, stop: Stop, done: int
 ) -> tuple[Progress, int]:
-    """Return what shows progress, and how many images there are to do; 0 where nobody counts."""
+    """Return what shows progress, and how many images there are to do; 0 where nobody counts.
+
+    A signal ends the count, which may take long in a large tree.
+    """
     is_table = config.destination.format == "table"
     rows_are_progress = is_table and stream is sys.stdout and stream.isatty()
     if not sys.stderr.isatty() or rows_are_progress:
         return NoProgress(), 0
-    total = 0 if files.once else sum(1 for _ in _files(config)) - done
+    total = 0 if files.once else sum(1 for _ in stop.awaited(_files(config))) - done
     return TerminalProgress(), max(total, 0)

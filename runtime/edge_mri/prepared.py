@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_mri import memory
 from edge_mri.images import Frame
 from edge_mri.preprocess import Placement, PreprocessSpec, preprocess
 
@@ -27,8 +28,15 @@ class Prepared(NamedTuple):
 
     @classmethod
     def of(cls, frame: Frame, spec: PreprocessSpec, *, keep: bool = False) -> "Prepared":
-        """Turn a frame into network input; its pixels are let go of unless `keep`."""
+        """Turn a frame into network input; its pixels are let go of unless `keep`.
+
+        Raises:
+            ImageMemoryError: Memory runs out.
+        """
         height, width = frame.pixels.shape
         place = Placement.of((height * frame.shrunk, width * frame.shrunk), spec)
-        pixels = preprocess(frame.pixels, spec)
+        try:
+            pixels = preprocess(frame.pixels, spec)
+        except memory.ERRORS as error:
+            raise memory.ran_out(error, "resize") from error
         return cls(pixels, place, frame if keep else replace(frame, pixels=_NO_PIXELS))

@@ -1,12 +1,14 @@
-"""The files that a run is to write: none of them an image, nor the model; each can be written.
+"""What a run is to write: no image, not the model, no file twice, each where it can be written.
 
 Asked before the first image is read, so that a slip of the hand costs neither an image nor a run.
 """
 
+import os
+from itertools import combinations
 from pathlib import Path
 
 from edge_mri.atomic import require_writable
-from edge_mri.errors import ImageReadError, OutputError
+from edge_mri.errors import ImageReadError, OptionError, OutputError
 from edge_mri.images import SUFFIXES, VOLUME_SUFFIXES, ImageFiles
 from edge_mri.images.headers import FIRST_BYTES, format_of
 from edge_mri.images.opening import open_regular
@@ -19,14 +21,30 @@ class ResultFiles:
         output: The records.
         report: The page.
         volumes: The summaries of volumes.
+        heatmaps: The folder of heatmaps.
+
+    Raises:
+        OptionError: Two of the files are one.
     """
 
     def __init__(
-        self, *, output: Path | None = None, report: Path | None = None, volumes: Path | None = None
+        self,
+        *,
+        output: Path | None = None,
+        report: Path | None = None,
+        volumes: Path | None = None,
+        heatmaps: Path | None = None,
     ) -> None:
-        self._report, self._volumes = report, volumes
+        self._report, self._volumes, self._heatmaps = report, volumes, heatmaps
         asked = {"answers.csv": output, "report.html": report, "volumes.jsonl": volumes}
         self._by_example = {example: path for example, path in asked.items() if path is not None}
+        named = {"--output": output, "--report": report, "--volumes": volumes}
+        for (one, path), (other, twin) in combinations(named.items(), 2):
+            if path is not None and twin is not None and _are_one_file(path, twin):
+                raise OptionError(
+                    f"{one} and {other} are both {twin}: one would be written over the other; "
+                    "name two files"
+                )
 
     def require_writable(self) -> None:
         """Raise `OutputError` where what is written after the run could not be.
@@ -38,15 +56,22 @@ class ResultFiles:
                 require_writable(path)
 
     def refuse_read(self, files: ImageFiles, model: Path | None) -> None:
-        """Refuse to write over what the run reads, and over any other image.
+        """Refuse to write over what the run reads, over any other image, and where the next reads.
 
         Args:
             files: Its images.
             model: Its model; None for the one that ships.
 
         Raises:
-            OutputError: A file has the suffix of an image, holds one, or is named as an input.
+            OutputError: A file has the suffix of an image, holds one, or is named as an input; the
+                folder of heatmaps is one to classify, or lies below one.
         """
+        if self._heatmaps is not None and files.takes_from(self._heatmaps):
+            raise OutputError(
+                self._heatmaps,
+                "the next run would take the heatmaps in it for images to classify; "
+                "name a folder outside of those to classify",
+            )
         for example, path in self._by_example.items():
             name = path.name.lower()
             suffix = next((one for one in SUFFIXES + VOLUME_SUFFIXES if name.endswith(one)), None)
@@ -78,3 +103,10 @@ def _is_same(path: Path, other: Path) -> bool:
         return path.samefile(other)
     except OSError:  # one of them is not there
         return False
+
+
+def _are_one_file(path: Path, other: Path) -> bool:
+    """Say whether two results would be one file; a device, such as `/dev/null`, takes both."""
+    if path.exists() and not path.is_file():
+        return False
+    return os.path.realpath(path) == os.path.realpath(other) or _is_same(path, other)

@@ -55,7 +55,10 @@ class RunSummary:
 
 
 def volume_lines(summaries: VolumeSummaries) -> list[str]:
-    """Return the first volumes, a line each."""
+    """Return the first volumes, a line each; a hint where there are more, or may be.
+
+    What was left out, such as a series of one slice so far, need not be a volume.
+    """
     volumes = list(islice(summaries.volumes(), SHOWN_VOLUMES + 1))
     lines = []
     for volume in volumes[:SHOWN_VOLUMES]:
@@ -65,6 +68,8 @@ def volume_lines(summaries: VolumeSummaries) -> list[str]:
         lines.append(f"volume {volume.path!r}: {volume.slices} slices, {answer}")
     if len(volumes) > SHOWN_VOLUMES:
         lines.append("and more volumes: --volumes FILE lists them all")
+    elif summaries.left_out:
+        lines.append("and perhaps more volumes: --volumes FILE lists them all")
     return lines
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_mri.classifier import Classifier, Finish
+from edge_mri.classifier import Classifier
 from edge_mri.errors import OptionError
+from edge_mri.finishing import Finish
 from edge_mri.heatmaps import SCALES, HeatmapWriter
 from edge_mri.location import Map
 from edge_mri.prediction import Prediction

@@ -123,6 +123,22 @@ def test_images_that_all_fail_are_refused_before_anything_runs(cli, tmp_path):
     assert "no images below" in ended.stderr
 
 
+@pytest.mark.parametrize("option", ["--json", "--markdown", "--html", "--plots"])
+def test_what_cannot_be_written_is_said_before_anything_is_measured(
+    cli, tmp_path, monkeypatch, option
+):
+    def measure(*_: object) -> None:
+        pytest.fail("the work began")
+
+    monkeypatch.setattr("edge_mri_bench.commands.benchmark.benchmark", measure)
+    (tmp_path / "file").touch()
+    path = tmp_path / "file" / "out"
+    ended = cli(*QUICK, option, path)
+    assert ended.exit_code == 2
+    assert ended.stderr.startswith(f"Error: cannot write {path}")
+    assert ended.stderr.endswith("; a file lies where a folder must be: name another folder\n")
+
+
 @pytest.mark.usefixtures("tiny")
 @pytest.mark.parametrize(("phase", "has"), [("stream_folders", True), ("open_backends", False)])
 def test_an_interrupt_leaves_a_partial_record(cli, tmp_path, monkeypatch, phase, has):
@@ -315,7 +331,8 @@ def test_a_floor_of_the_cpu_s_kind_is_told_in_every_output(
 def test_a_floor_that_is_none_is_refused(cli, wrong):
     ended = cli("--floor", wrong)
     assert ended.exit_code == 2
-    assert f"'{wrong}' is neither a number above 0 nor auto" in ended.stderr
+    said = f"Invalid value for '--floor': '{wrong}' is neither a number above 0 nor auto"
+    assert said in ended.stderr
 
 
 def test_a_floor_without_a_measurement_fails(cli, record, saved):

@@ -84,6 +84,18 @@ def test_golden_values_are_written_beside_a_model(command, copied):
     assert command("check", copied).code == 0
 
 
+def test_the_golden_values_that_ship_are_not_written_over(command, monkeypatch):
+    before = golden_path(SHIPPED_MODEL).read_bytes()
+    monkeypatch.setattr("edge_mri.commands.check.write_golden", lambda _: pytest.fail("written"))
+    assert command("check", "--write") == (
+        2,
+        "",
+        "Error: --write needs MODEL: the golden values of the one that ships come with it; "
+        "name the file beside which new ones are to lie\n",
+    )
+    assert golden_path(SHIPPED_MODEL).read_bytes() == before
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"images": [1], "model_sha256": ""}'])
 def test_golden_values_that_are_none_are_refused(command, copied, text):
     golden_path(copied).write_text(text)

@@ -97,6 +97,44 @@ def test_a_contract_that_cannot_be_used_is_refused(tmp_path, model, old, new, re
     assert str(refusal.value).endswith("; write the model again with `edge-mri export`")
 
 
+@pytest.mark.parametrize(
+    ("name", "shape", "said"),
+    [
+        ("logits", [], "logits (N, 12)"),
+        ("logits", ["N", 12, 1], "logits (N, 12)"),
+        ("logits", ["N", None], "logits (N, 12)"),
+        ("novelty", [], "novelty (N)"),
+        ("novelty", ["N", 1], "novelty (N)"),
+        ("novelty", [1], "novelty (N)"),
+        ("lesion", [], "lesion (N, 1, h, w)"),
+        ("lesion", ["N", 20, 20], "lesion (N, 1, h, w)"),
+        ("lesion", ["N", 2, 20, 20], "lesion (N, 1, h, w)"),
+        ("lesion", ["N", 1, 0, 20], "lesion (N, 1, h, w)"),
+        ("cam", ["N", 12, 20, 20], "cam (N, 4, h, w)"),
+    ],
+)
+def test_an_output_of_another_shape_than_it_means_is_refused(tmp_path, model, name, shape, said):
+    onnx = pytest.importorskip("onnx", reason="changes a model with onnx")
+    changed = onnx.load_from_string(model)
+    zeros = np.zeros([2 if side in ("N", None) else side for side in shape], np.float32)
+    constant = onnx.helper.make_node(
+        "Constant", [], [name], value=onnx.numpy_helper.from_array(zeros)
+    )
+    kept = [output for output in changed.graph.output if output.name != name]
+    for node in changed.graph.node:
+        node.output[:] = [f"other_{one}" if one == name else one for one in node.output]
+        node.input[:] = [f"other_{one}" if one == name else one for one in node.input]
+    del changed.graph.output[:], changed.graph.value_info[:]
+    declared = onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+    changed.graph.output.extend([*kept, declared])
+    changed.graph.node.append(constant)
+    path = tmp_path / "model.onnx"
+    onnx.save(changed, path)
+    with pytest.raises(ContractError) as refusal:
+        Classifier.load(path, device="cpu")
+    assert f", the contract says {said}; write the model again" in str(refusal.value)
+
+
 def test_a_contract_for_another_size_than_the_graph_takes_is_refused(tmp_path, classifier, model):
     size = classifier.contract.preprocess.size
     old, new = f'"size": {size}'.encode(), f'"size": {size + 1}'.encode()

@@ -74,6 +74,23 @@ def test_a_whole_number_is_a_temperature():
     assert Contract.from_metadata(changed(temperature=2)).temperature == 2
 
 
+@pytest.mark.parametrize("document", ["[" * 100_000, '{"a":' * 100_000, "1" * 5000])
+def test_json_that_no_parser_takes_is_refused(document):
+    assert refused({METADATA_KEY: document}).startswith("it is no JSON (")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"temperature": 10**400},
+        {"rejection": {"max_novelty": 10**400, "undecided": [0, 1], "kept": 1, "n": 1}},
+        {"rejection": {"max_novelty": 1, "undecided": [0, 1], "kept": 1, "n": float("inf")}},
+    ],
+)
+def test_numbers_that_are_too_large_are_refused(changes):
+    assert refused(changed(**changes)).startswith("it has values that nothing can use (")
+
+
 def test_a_contract_cannot_be_changed():
     with pytest.raises(FrozenInstanceError):
         CONTRACT.temperature = 2.0

@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import shutil
 from pathlib import Path
 
 import cv2
@@ -92,6 +93,37 @@ def test_writing_grows_with_the_picture(command, mapped, tmp_path):
     assert tall[1] == pytest.approx(3 * tall[0], abs=9)
 
 
+@pytest.mark.parametrize("shape", [(1, 60_000), (60_000, 1)])
+def test_an_image_of_any_shape_has_a_picture_that_memory_holds(command, mapped, tmp_path, shape):
+    file = tmp_path / "long.png"
+    file.write_bytes(cv2.imencode(".png", np.full(shape, 20, np.uint8))[1].tobytes())
+    assert command("infer", file, "--model", mapped(), "--heatmaps", tmp_path / "heat").code == 0
+    (written,) = (tmp_path / "heat").iterdir()
+    height, width, _ = cv2.imread(str(written)).shape
+    assert min(height, width) < max(height, width) < 2 * 2048
+
+
+def test_a_large_image_is_shrunk_and_its_box_with_it(command, mapped, tmp_path):
+    image = np.full((3000, 4096), 20, np.uint8)
+    image[2000:2600, 1000:1600] = 255
+    file = tmp_path / "large.png"
+    file.write_bytes(cv2.imencode(".png", image)[1].tobytes())
+    ended = command(
+        *("infer", file, "--model", mapped(), "--heatmaps", tmp_path / "heat", "--format", "jsonl")
+    )
+    record = json.loads(ended.out)
+    x, y, wide, high = record["box"]
+    assert 900 < x < x + wide < 1700  # of the image, whatever its picture
+    picture = cv2.imread(str(tmp_path / "heat" / record["heatmap"]))
+    assert picture.shape[1] == 2048
+    for row, column in ((y // 2, x // 2), ((y + high + 1) // 2 - 1, (x + wide + 1) // 2 - 1)):
+        assert (picture[row, x // 2 : (x + wide + 1) // 2] == 255).all()
+        assert (picture[y // 2 : (y + high + 1) // 2, column] == 255).all()
+    change = np.abs(picture[:1500, :2048].astype(int) - image[::2, ::2, np.newaxis]).max(axis=2)
+    assert change[1100:1200, 600:700].min() > 30
+    assert change[:800].max() < 40
+
+
 def test_class_activation_serves_a_model_without_a_lesion_map(command, mapped, spots, tmp_path):
     ended = command(
         *("infer", spots / "a", "--model", mapped("cam"), "--heatmaps", tmp_path),
@@ -126,6 +158,47 @@ def test_a_folder_that_cannot_be_made_is_one_line(command, mapped, spots, tmp_pa
         f"Error: cannot write {folder}: Not a directory; "
         "a file lies where a folder must be: name another folder\n",
     )
+
+
+@pytest.mark.parametrize(
+    ("given", "heat"),
+    [
+        (".", "."),
+        (".", "a/heat"),
+        ("a", "linked/heat"),
+        ("*", "b"),
+        ("a/*.png", "a"),
+        ("**/*.png", "b"),
+    ],
+)
+def test_heatmaps_are_not_put_where_the_next_run_takes_them_for_images(
+    command, mapped, spots, tmp_path, monkeypatch, given, heat
+):
+    monkeypatch.chdir(shutil.copytree(spots, tmp_path / "spots"))
+    Path("linked").symlink_to("a")
+    before = sorted(Path().rglob("*"))
+    ended = command("infer", given, "--model", mapped(), "--heatmaps", heat)
+    reason = (
+        "the next run would take the heatmaps in it for images to classify; "
+        "name a folder outside of those to classify"
+    )
+    assert ended == (2, "", f"Error: cannot write {heat}: {reason}\n")
+    assert sorted(Path().rglob("*")) == before
+
+
+@pytest.mark.parametrize("given", ["a", "a/one.png", "a/*.png", "?/one.png"])
+def test_heatmaps_beside_what_is_classified_are_no_images(
+    command, mapped, spots, tmp_path, monkeypatch, given
+):
+    monkeypatch.chdir(shutil.copytree(spots, tmp_path / "spots"))
+    found = []
+    for _ in range(2):
+        ended = command(
+            *("infer", given, "--model", mapped(), "--heatmaps", "heat", "--format", "jsonl")
+        )
+        assert ended.code == 0
+        found.append([json.loads(line)["path"] for line in ended.out.splitlines()])
+    assert found[0] == found[1]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

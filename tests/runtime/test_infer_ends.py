@@ -9,11 +9,13 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from edge_mri.errors import EdgeMriError, OutputError
+from edge_mri.images import ImageFiles
 from edge_mri.inference import InferConfig, infer
 
 
@@ -126,6 +128,41 @@ def test_a_signal_finishes_a_document(picture, tmp_path, environment, end):
     assert errors.endswith(f"Stopped by {end.name}.\n")
     assert 0 < len(json.loads(output.read_text())) < 5000
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.json", "pictures"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
+@pytest.mark.parametrize("waits", [False, True])
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_count_before_the_first_image(
+    command, picture, tmp_path, monkeypatch, end, waits
+):
+    """The files of a large tree, or one on a slow disk, are walked once more to count them."""
+    walk, walks, counted = ImageFiles.__iter__, [], []
+
+    def slow(files: ImageFiles) -> Iterator[Path]:
+        walks.append(files)
+        if len(walks) == 1:
+            yield from walk(files)
+            return
+        yield picture
+        if waits:
+            threading.Timer(0.2, os.kill, (os.getpid(), end)).start()
+            time.sleep(20)
+        else:
+            os.kill(os.getpid(), end)
+        for _ in range(1000):
+            counted.append(picture)
+            yield picture
+
+    monkeypatch.setattr(ImageFiles, "__iter__", slow)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    output = tmp_path / "out.jsonl"
+    started = time.monotonic()
+    ended = command("infer", picture, "-o", output)
+    assert (ended.code, len(walks), len(counted) < 3) == (128 + end, 2, True)
+    assert time.monotonic() - started < 15
+    assert ended.err.endswith(f"Stopped by {end.name}; --resume goes on.\n")
+    assert not output.exists()
 
 
 def test_a_file_that_is_done_has_nothing_to_go_on_with(command, phantoms, tmp_path):

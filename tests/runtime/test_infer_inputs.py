@@ -91,6 +91,27 @@ def test_every_page_is_a_record_and_the_file_a_volume(command, pages, tmp_path):
     ]
 
 
+def test_volumes_that_the_summary_leaves_out_are_told(command, tmp_path):
+    pydicom = pytest.importorskip("pydicom", reason="needs the extra [dicom]")
+    slice_ = pydicom.dcmread(Path(pydicom.__file__).parent / "data/test_files/MR_small.dcm")
+
+    def add(number: int, series: int) -> None:
+        slice_.SeriesInstanceUID = f"1.2.{series + 1}"
+        slice_.SOPInstanceUID = slice_.file_meta.MediaStorageSOPInstanceUID = f"1.3.{number + 1}"
+        slice_.save_as(tmp_path / f"{number:02}.dcm")
+
+    hint = "volumes: --volumes FILE lists them all\n"
+    for number in range(11):
+        add(number, number)
+    assert hint not in command("infer", tmp_path).err
+    add(11, 11)
+    add(12, 11)  # the only volume, and the twelfth series
+    assert command("infer", tmp_path).err.endswith(f"\nand perhaps more {hint}")
+    told = command("infer", tmp_path, "--report", tmp_path / "report.html").err
+    assert ": 2 slices, " in told  # it knows more of them
+    assert hint not in told
+
+
 def test_volumes_and_resume_do_not_go_together(command, picture, tmp_path):
     options = ["--format", "jsonl", "-o", tmp_path / "o.jsonl", "--resume", "--volumes", "v"]
     assert command("infer", picture, *options) == (

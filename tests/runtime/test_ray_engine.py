@@ -6,11 +6,20 @@ from pathlib import Path
 
 import pytest
 
+from edge_mri.images.limits import BYTES_VARIABLE, PIXELS_VARIABLE
+
 ray = pytest.importorskip("ray", reason="needs the extra [ray]")
 pytestmark = [
     pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the workers in /proc"),
     pytest.mark.filterwarnings("ignore"),  # those of Ray are not ours to mend
 ]
+
+
+@pytest.fixture(autouse=True)
+def _limits(monkeypatch):
+    """The command sets these for its process; give them back."""
+    for name in (PIXELS_VARIABLE, BYTES_VARIABLE):
+        monkeypatch.setenv(name, "")
 
 
 @pytest.fixture(scope="module", autouse=True)

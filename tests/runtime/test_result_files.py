@@ -1,8 +1,10 @@
-"""What a run is to write is no image, and not what it reads."""
+"""What a run is to write is no image, and neither what it reads nor what it writes elsewhere."""
 
 import csv
 import json
 import os
+from itertools import combinations
+from pathlib import Path
 
 import pytest
 
@@ -63,6 +65,48 @@ def test_the_model_is_not_written_over(command, picture, model, tmp_path):
     ended = command("infer", picture, "--model", path, "-o", path)
     assert ended == (2, "", f"Error: cannot write {path}: it is the model; name another file\n")
     assert path.read_bytes() == model
+
+
+@pytest.mark.parametrize("how", ["same", "dots", "link", "hard link"])
+@pytest.mark.parametrize("pair", [*combinations(EXAMPLES, 2)], ids=" ".join)
+def test_two_results_are_not_one_file(command, picture, tmp_path, monkeypatch, pair, how):
+    monkeypatch.chdir(tmp_path)
+    path, twin = Path("a.html"), Path("b.html")
+    if how == "same":
+        twin = path
+    elif how == "dots":
+        twin = tmp_path / "pictures" / ".." / "a.html"
+    elif how == "link":
+        twin.symlink_to(path)
+    else:
+        path.write_text("older")
+        twin.hardlink_to(path)
+    there = path.exists()
+    one, other = pair
+    first = {"-o": "--output"}.get(one, one)
+    reason = f"{first} and {other} are both {twin}: one would be written over the other"
+    ended = command("infer", picture, one, path, other, twin)
+    assert ended == (2, "", f"Error: {reason}; name two files\n")
+    assert path.exists() == there
+
+
+def test_a_dash_is_stdout(command, picture, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plain = command("infer", picture, "--format", "jsonl")
+    assert command("infer", picture, "--format", "jsonl", "-o", "-").out == plain.out
+    assert [one.name for one in tmp_path.iterdir()] == ["pictures"]
+    ended = command("infer", picture, "--format", "jsonl", "-o", "-", "--resume")
+    needed = "--resume needs --output FILE and --format jsonl or csv"
+    assert ended == (2, "", f"Error: {needed}\n")
+
+
+@pytest.mark.parametrize("option", ["--report", "--volumes"])
+def test_what_people_read_needs_a_file(command, picture, tmp_path, monkeypatch, option):
+    monkeypatch.chdir(tmp_path)
+    ended = command("infer", picture, option, "-")
+    reason = f"{option} needs a file: - is stdout, where the records go"
+    assert ended == (2, "", f"Error: {reason}\n")
+    assert [one.name for one in tmp_path.iterdir()] == ["pictures"]
 
 
 def test_an_older_result_and_a_device_are_written_to(command, picture, tmp_path):

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from edge_mri.atomic import require_writable
 from edge_mri.commands.options import PATH, path_option, seed_option
 from edge_mri.progress import TerminalProgress
 from edge_mri_bench.backends import KINDS
@@ -23,24 +24,17 @@ from edge_mri_bench.record import PARTIAL, Record, read_record, write_record
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
-class FloorType(click.ParamType[float | str]):
-    """A number above 0, or `auto`."""
-
-    name = "floor"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float | str:
-        """Read it."""
-        if value == AUTO:
-            return AUTO
-        try:
-            floor = float(value)
-        except ValueError:
-            floor = 0.0
-        if not 0 < floor < float("inf"):
-            self.fail(f"{value!r} is neither a number above 0 nor {AUTO}", param, ctx)
-        return floor
+def floor_of(value: str) -> float | str:
+    """Return a number above 0, or `auto`; a type of option that every click takes."""
+    if value == AUTO:
+        return AUTO
+    try:
+        floor = float(value)
+    except ValueError:
+        floor = 0.0
+    if not 0 < floor < float("inf"):
+        raise click.BadParameter(f"{value!r} is neither a number above 0 nor {AUTO}")
+    return floor
 
 
 @click.command("benchmark")
@@ -104,7 +98,7 @@ class FloorType(click.ParamType[float | str]):
 )
 @click.option(
     "--floor",
-    type=FloorType(),
+    type=floor_of,
     metavar="X|auto",
     help="Exit with 1 when INT8 is surely less than X times as fast end to end as eager "
     f"MobileNetV2; auto: what the kind of CPU can keep, {VNNI.floor:g} with VNNI, {AVX2.floor:g} "
@@ -130,6 +124,10 @@ def command(
     Exit code: 0; 1 below the floor; 2 on wrong use; 130 when interrupted, with a partial record.
     """
     progress = TerminalProgress()
+    plot_file = plots and plots / "benchmark.svg"
+    for path in (json_file, markdown_file, html_file, plot_file):
+        if path is not None:
+            require_writable(path)
     baseline = read_record(baseline_file) if baseline_file else None
 
     def save(record: Record) -> None:

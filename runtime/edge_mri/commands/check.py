@@ -8,6 +8,7 @@ import click
 from edge_mri.check import Checked, check
 from edge_mri.classifier import Classifier
 from edge_mri.commands.options import MODEL, device_option
+from edge_mri.errors import OptionError
 from edge_mri.golden import read_golden, write_golden
 
 FAILED = 1
@@ -17,12 +18,21 @@ FAILED = 1
 @click.argument("model", required=False, type=MODEL)
 @device_option()
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
-@click.option("--write", is_flag=True, help="Write golden values beside MODEL, compare with none.")
+@click.option(
+    "--write",
+    is_flag=True,
+    help="Write golden values beside MODEL, which must be named; compare with none.",
+)
 def command(model: Path | None, device: str, as_json: bool, write: bool) -> None:
     """Ask MODEL golden images and compare with golden values; without MODEL, the one that ships.
 
     Exit code: 0 when it passes; 1 when it fails; 2 when it cannot be tried.
     """
+    if write and model is None:
+        raise OptionError(
+            "--write needs MODEL: the golden values of the one that ships come with it; "
+            "name the file beside which new ones are to lie"
+        )
     classifier = Classifier.load(model, device=device)
     if write:
         click.echo(f"golden values in {write_golden(classifier)}")

@@ -37,7 +37,7 @@ _answer, _write, _work, _limit = (
     "--output",
     type=PATH,
     metavar="FILE",
-    help="Where the records go.  [default: stdout]",
+    help="Where the records go; - for stdout.  [default: stdout]",
 )
 @_write(
     "--resume",
@@ -49,7 +49,8 @@ _answer, _write, _work, _limit = (
     "--heatmaps",
     type=PATH,
     metavar="DIR",
-    help="Each image with the model's map over it: an explanation, not evidence.",
+    help="Each image with the model's map over it: an explanation, not evidence. "
+    "Outside of the folders to classify.",
 )
 @_write(
     "--report",
@@ -115,8 +116,9 @@ def command(providers: str | None, **options: Any) -> None:
 
     A PATH is a file, a folder, a pattern in quotes such as '**/*.png', or - for a list of paths on
     stdin, separated by newlines or null characters; one that is still being written is answered
-    path by path. JPEG, PNG, TIFF, BMP and WebP; DICOM with the
-    extra [dicom], NIfTI with [nifti]. Every page, frame and slice is a record.
+    path by path, but with --engine ray when it ends, or by 100,000 paths. JPEG, PNG, TIFF, BMP
+    and WebP; DICOM with the extra [dicom], NIfTI with [nifti]. Every page, frame and slice is a
+    record.
 
     Records go to stdout or to a file, progress and a summary to stderr. No image, and no input, is
     written over. A file that cannot be used becomes a record with status `error`, and the rest

@@ -1,28 +1,25 @@
 """Which image files there are among some paths: files, folders, patterns, a list on stdin.
 
-Nothing is opened here but folders, and files without a suffix to see whether they are DICOM.
+Nothing is opened here but folders, and files without a suffix to see whether they are DICOM. What
+such a list looks like is `path_list`.
 """
 
 import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from io import BufferedReader, BytesIO
 from itertools import chain, islice
 from pathlib import Path
-from select import select
 from typing import BinaryIO, TypeVar
 
-from edge_mri.errors import EdgeMriError, FolderNotFoundError, ImageReadError, OptionError
+from edge_mri.errors import EdgeMriError, FolderNotFoundError, ImageReadError
 from edge_mri.images.headers import FIRST_BYTES, format_of
 from edge_mri.images.opening import open_regular
+from edge_mri.images.path_list import PathList
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 VOLUME_SUFFIXES = (".dcm", ".dicom", ".ima", ".nii", ".nii.gz")
 STDIN = Path("-")
 
 _DICOMDIR = "dicomdir"
-_MAX_ENTRY_BYTES = 65_536
-_CHUNK_BYTES = 65_536
 _MAGIC = frozenset("*?[")
 _T = TypeVar("_T")
 
@@ -110,6 +107,26 @@ class ImageFiles:
                 return True
         return False
 
+    def takes_from(self, folder: Path) -> bool:
+        """Say whether images that are put into a folder would be among the files.
+
+        So where it is a folder among the paths or lies below one, or where a pattern matches
+        something in it; a list on stdin is not asked.
+        """
+        target = Path(os.path.realpath(folder))
+        for path in self._paths:
+            if self._stdin is not None and path == STDIN:
+                continue
+            is_pattern = not _exists(path)
+            for found in _glob(path) if is_pattern else (path,):
+                if _exists(found) and found.is_dir():
+                    takes = target.is_relative_to(os.path.realpath(found))
+                else:
+                    takes = is_pattern and Path(os.path.realpath(found.parent)) == target
+                if takes:
+                    return True
+        return False
+
     def _one_ahead(self, files: Iterator[Path]) -> Iterator[Path]:
         file = next(files, None)
         while file is not None:
@@ -168,57 +185,6 @@ class ImageFiles:
             return False
         suffix = name.rpartition(".")[2] if "." in name else ""
         return (not suffix or suffix.isdigit()) and _is_dicom(entry)
-
-
-class PathList:
-    """A list of paths, separated by newlines or, where there is one, by null characters.
-
-    Read piece by piece: a list may be endless. Names with newlines need null characters
-    (`find -print0`). Iterating raises `OptionError` where an entry is longer than any path.
-
-    Args:
-        stream: Where it is read from, once.
-    """
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-        self._found: deque[Path] = deque()
-
-    def __iter__(self) -> Iterator[Path]:
-        separator = b""
-        rest = b""
-        while piece := self._piece():
-            rest += piece
-            if not separator and (b"\0" in rest or b"\n" in rest):
-                separator = b"\0" if b"\0" in rest else b"\n"
-            *entries, rest = rest.split(separator) if separator else [rest]
-            if len(rest) > _MAX_ENTRY_BYTES:
-                raise OptionError(
-                    f"the list on stdin has an entry of more than {_MAX_ENTRY_BYTES:,} bytes; "
-                    "expected paths separated by newlines or null characters"
-                )
-            yield from self._paths(entries)
-        yield from self._paths([rest])
-
-    def would_wait(self) -> bool:
-        """Say whether nothing more is there yet; False where the system cannot tell."""
-        if self._found:
-            return False
-        try:
-            return not select([self._stream], [], [], 0)[0]
-        except (OSError, ValueError):  # no file, or Windows, which asks sockets alone
-            return False
-
-    def _piece(self) -> bytes:
-        if isinstance(self._stream, BufferedReader | BytesIO):
-            return self._stream.read1(_CHUNK_BYTES)
-        return self._stream.read(1)
-
-    def _paths(self, entries: Iterable[bytes]) -> Iterator[Path]:
-        names = (os.fsdecode(entry.removesuffix(b"\r")) for entry in entries)
-        self._found.extend(Path(name) for name in names if name)
-        while self._found:
-            yield self._found.popleft()
 
 
 def _referenced(dicomdir: Path) -> Iterator[Path]:

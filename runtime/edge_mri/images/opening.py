@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from edge_mri.errors import ImageError, ImageReadError
+from edge_mri.errors import ImageError, ImageMemoryError, ImageReadError
 from edge_mri.images.limits import Limits
 
 _NO_WAITING = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)  # POSIX; Windows
@@ -21,13 +21,17 @@ def read_file(path: str | os.PathLike[str], limits: Limits | None = None) -> byt
         ImageReadError: It cannot be read, is no regular file (pipes, sockets and devices are not
             waited for), or its length changes while it is read.
         ImageSizeError: It has more bytes than `limits` allow.
+        ImageMemoryError: Memory runs out.
     """
     allowed = limits or Limits.from_environment()
     with _opened(path) as (descriptor, size):
         allowed.check_bytes(size)
-        data = os.read(descriptor, size + 1)
-        while len(data) < size and (more := os.read(descriptor, size + 1 - len(data))):
-            data += more
+        try:
+            data = os.read(descriptor, size + 1)
+            while len(data) < size and (more := os.read(descriptor, size + 1 - len(data))):
+                data += more
+        except MemoryError as error:
+            raise ImageMemoryError("read") from error
     if len(data) != size:
         raise ImageReadError("it changed while it was read")
     return data

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_mri.errors import ImageDecodeError
+from edge_mri.errors import ImageDecodeError, ImageMemoryError
 from edge_mri.images.grey import Grey, apply_window, percentile_window, scale_bits
 from edge_mri.images.headers import Format, is_progressive, picture_size
 from edge_mri.images.limits import Limits
@@ -95,9 +95,11 @@ def _decode(data: bytes | bytearray, flags: int) -> NDArray[Any]:
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
+        if error.code == cv2.Error.StsNoMem:
+            raise ImageMemoryError("decode") from error
         raise ImageDecodeError(f"OpenCV cannot decode it: {error.err}") from error
     except MemoryError as error:
-        raise ImageDecodeError("there is not enough memory to decode it") from error
+        raise ImageMemoryError("decode") from error
     if image is None:
         raise ImageDecodeError("not an image in a known format, or damaged")
     return np.asarray(image)

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_mri import memory
 from edge_mri.errors import ImageDecodeError, ImageSupportError
 from edge_mri.images.frame import Frame
 from edge_mri.images.headers import FIRST_BYTES, Format, format_of, picture_size
@@ -78,6 +79,13 @@ def decode_frames(
 ) -> Iterator[Frame]:
     """Decode every image in a file's bytes; see `read_frames`."""
     allowed = limits or Limits.from_environment()
+    try:
+        yield from _frames(data, allowed, reduce_to)
+    except memory.ERRORS as error:
+        raise memory.ran_out(error, "decode") from error
+
+
+def _frames(data: bytes, allowed: Limits, reduce_to: int | None) -> Iterator[Frame]:
     kind = _known_format(data, _FORMATS)
     if kind == "tiff":
         for page in pages(data, allowed):

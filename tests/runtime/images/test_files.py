@@ -9,7 +9,7 @@ import pytest
 
 from edge_mri.errors import FolderNotFoundError, ImageReadError, OptionError
 from edge_mri.images import SUFFIXES, VOLUME_SUFFIXES, ImageFiles, read_image
-from edge_mri.images.files import PathList
+from edge_mri.images.path_list import PathList
 
 needs_rights = pytest.mark.skipif(
     os.name != "posix" or os.geteuid() == 0, reason="root may read everything"
