@@ -1,4 +1,4 @@
-"""Recipes: what a network is trained with, as TOML files that a published figure comes from.
+"""Recipes: what each network is trained with, as TOML files.
 
 A recipe sets any field of `TrainConfig` but the images, teachers and device, which are the user's;
 its `[augment]` table is an `AugmentConfig`.
