@@ -67,15 +67,15 @@ def fine_tune(
         pixels: `(N, 1, S, S)` uint8 training images.
         progress: Told of the steps.
         config: How.
-        teacher: The float body whose answers are learned, and from whose weights training starts;
-            None: `body`, which teaches wrong where its biases were corrected for INT8.
+        teacher: The float body whose answers are learned; None: `body`, which teaches wrong where
+            its biases were corrected for INT8.
 
     Raises:
         GraphError: The network has an operation that cannot be trained.
         QuantizationError: Training diverged.
     """
     config = config or QatConfig()
-    network = QuantizedNetwork(model, body, target, teacher)
+    network = QuantizedNetwork(model, body, target)
     session = memory_session(teacher or body)
     names = [output.name for output in body.graph.output if output.name in (LOGITS, LESION)]
     losses: dict[str, Callable[[Tensor, Tensor], Tensor]] = {

@@ -22,7 +22,6 @@ from edge_mri_export.recipe import Target
 
 _QDQ = ("QuantizeLinear", "DequantizeLinear")
 _RANGES = {torch.uint8: (0, 255), torch.int8: (-128, 127)}
-_REACH = 0.49  # of a step: how far from its integer a weight may start
 _SUFFIX = "_quantized"  # what onnxruntime calls the integers of an initialiser
 
 
@@ -33,21 +32,12 @@ class QuantizedNetwork(nn.Module):
         model: A quantised graph from `pixels`.
         body: The float body that it was quantised from, whose weights are trained.
         target: The integers in use.
-        unrounded: The body before its weights were rounded together; None: they were not. Each
-            weight then starts as near to its own value as its integer allows, not in the middle
-            between two others, from where small steps change no integer.
 
     Raises:
         GraphError: The graph has an operation that cannot be trained here.
     """
 
-    def __init__(
-        self,
-        model: onnx.ModelProto,
-        body: onnx.ModelProto,
-        target: Target,
-        unrounded: onnx.ModelProto | None = None,
-    ) -> None:
+    def __init__(self, model: onnx.ModelProto, body: onnx.ModelProto, target: Target) -> None:
         super().__init__()
         self._model = model
         self._weight_limit = 2 ** (target.weight_bits - 1) - (target.weight_bits == 8)
@@ -58,22 +48,15 @@ class QuantizedNetwork(nn.Module):
             raise GraphError(
                 "the quantised network", f"training with {', '.join(unknown)} is not supported"
             )
-        floats, starts = (
-            {one.name: numpy_helper.to_array(one) for one in source.graph.initializer}
-            for source in (body, unrounded or body)
-        )
+        floats = {one.name: numpy_helper.to_array(one) for one in body.graph.initializer}
         self.trained = nn.ParameterDict()
         self._keys: dict[str, str] = {}
-        for node, attributes in self._nodes:
+        for node, _ in self._nodes:
             stored = node.input[0] if node.op_type == "DequantizeLinear" else ""
             if stored in self._values and stored.removesuffix(_SUFFIX) in floats:
                 self._keys[stored] = key = f"p{len(self._keys)}"
-                name = stored.removesuffix(_SUFFIX)
-                start = torch.from_numpy(floats[name].copy())
-                if unrounded is not None and self._values[stored].dtype == torch.int8:
-                    step = _along(self._values[node.input[1]], start, attributes)
-                    start = _within_cell(start, torch.from_numpy(starts[name].copy()), step)
-                self.trained[key] = nn.Parameter(start)
+                original = floats[stored.removesuffix(_SUFFIX)]
+                self.trained[key] = nn.Parameter(torch.from_numpy(original.copy()))
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Map `(N, 1, S, S)` network input, uint8 or float with the same values, to `(N, K)`."""
@@ -148,13 +131,6 @@ class QuantizedNetwork(nn.Module):
             return torch.fake_quantize_per_tensor_affine(values, float(scale), 0, -limit, limit)
         zeros = torch.zeros(len(scale), dtype=torch.int32)
         return torch.fake_quantize_per_channel_affine(values, scale, zeros, axis, -limit, limit)
-
-
-def _within_cell(rounded: Tensor, wanted: Tensor, step: Tensor) -> Tensor:
-    """Return the wanted values, or the nearest that are still rounded as they were."""
-    centre = torch.round(rounded / step) * step
-    reach = _REACH * step.abs()
-    return centre + torch.clamp(wanted - centre, -reach, reach)
 
 
 def _along(scale: Tensor, values: Tensor, attributes: dict[str, Any]) -> Tensor:

@@ -14,7 +14,6 @@ from edge_mri_export.quantization import quantize
 from edge_mri_export.ranges import collect
 from edge_mri_export.recipe import TARGETS
 from edge_mri_export.repair import corrected_body, worst_layers
-from edge_mri_export.rounding import Rounding
 from edge_mri_export.simulation import QuantizedNetwork
 
 NAMES = ("artemis_cnn", "mobilenet_v2", "mobilenet_v3_small")
@@ -90,14 +89,6 @@ def _floats(body: onnx.ModelProto, model: onnx.ModelProto) -> onnx.ModelProto:
     return rounded
 
 
-def integers(model: onnx.ModelProto) -> dict[str, bytes]:
-    return {
-        one.name: numpy_helper.to_array(one).tobytes()
-        for one in model.graph.initializer
-        if one.data_type == onnx.TensorProto.INT8 and one.dims
-    }
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_untrained_it_gives_back_the_graph(made, name):
     body, model = made(name)
@@ -115,30 +106,6 @@ def test_untrained_it_gives_back_the_graph(made, name):
     assert [node.op_type for node in again.graph.node] == [
         node.op_type for node in model.graph.node
     ]
-
-
-@pytest.mark.parametrize("target", TARGETS)
-def test_weights_that_were_rounded_together_start_where_they_may_still_move(made, road, target):
-    """Nearest to their own values in the cells of the same integers, not in the middle of these."""
-    body, _ = made("artemis_cnn")
-    pixels = road("artemis_cnn").pixels
-    rounded = Rounding(body, pixels[:24]).rounded(TARGETS[target])
-    model = quantize(rounded, collect(body, pixels[:8]).limits("minmax"), TARGETS[target])
-    network = QuantizedNetwork(model, rounded, TARGETS[target], body)
-    assert integers(network.to_model()) == integers(model)
-    middle = QuantizedNetwork(model, rounded, TARGETS[target])
-    floats = {tuple(one.dims): numpy_helper.to_array(one) for one in body.graph.initializer}
-    kernels = [
-        (ours.detach().numpy(), theirs.detach().numpy())
-        for ours, theirs in zip(network.trained.values(), middle.trained.values(), strict=True)
-        if ours.ndim == 4
-    ]
-    assert kernels
-    for start, centre in kernels:
-        wanted = floats[start.shape]
-        nearer, further = np.abs(start - wanted), np.abs(centre - wanted)
-        assert (nearer <= further + 1e-6).all()
-        assert np.median(nearer) < 0.1 * np.median(further)
 
 
 def test_training_brings_the_answers_nearer_and_changes_nothing_but_integers(made, road):
