@@ -103,13 +103,16 @@ class Parity:
     def tumor_changes(self) -> dict[str, float]:
         """Return what changes in whether and where there is a tumour, in words, and its share.
 
-        Of all images where they cross the operating point; of the tumours where the peak moves.
+        Of all images where they cross the operating point; of the tumours where the peak moves and
+        that is no tie: between two cells of one height there is nothing to lose.
         """
-        crossed, moved = self.threshold_crossed, self.lesion_peaks_moved
+        crossed, lower = self.threshold_crossed, self.lesion_peaks_lower
         changes = {f"P(tumour) crosses its operating point on {crossed} images": crossed / self.n}
-        if moved is not None:
-            text = f"the lesion map's peak moves on {moved} of {self.tumors} tumours"
-            changes[text] = moved / max(self.tumors, 1)
+        if lower is not None:
+            text = (
+                f"the lesion map's peak moves to a lower place on {lower} of {self.tumors} tumours"
+            )
+            changes[text] = lower / max(self.tumors, 1)
         return changes
 
     def losses(self, max_drop: float) -> list[str]:

@@ -37,8 +37,11 @@ def lines(exported: Exported) -> Iterator[str]:
         )
     for change in parity.tumor_changes():
         yield f"  {change}"
-    if parity.lesion_peaks_lower is not None:
-        yield f"    where PyTorch's map is lower by over 0.01 on {parity.lesion_peaks_lower}"
+    if parity.lesion_peaks_moved is not None:
+        yield (
+            f"    (moves at all on {parity.lesion_peaks_moved}; a lower place: by over 0.01 in "
+            "PyTorch's map)"
+        )
     for flip in parity.flipped[:_LISTED]:
         yield f"  changed: {flip.path} ({flip.label}): {flip.reference} -> {flip.other}"
     if len(parity.flipped) > _LISTED:
