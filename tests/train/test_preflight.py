@@ -1,11 +1,9 @@
 """What is wrong with a run's settings is said before its images are read."""
 
 from pathlib import Path
-from urllib.error import URLError
 
 import pytest
 import torch
-import torchvision
 
 from edge_mri.errors import DeviceError, EdgeMriError, OptionError
 from edge_mri.progress import NoProgress
@@ -71,20 +69,6 @@ def test_wrong_settings_are_refused_before_the_images_are_divided(
         training.train(tiny(**changes), tmp_path / "run", NoProgress())
     assert isinstance(caught.value, error)
     assert str(caught.value).startswith(message)
-    assert not (tmp_path / "run").exists()
-
-
-def test_weights_that_cannot_be_downloaded_end_a_run_before_its_images(tiny, tmp_path, monkeypatch):
-    def offline(self, **_):
-        raise URLError("Name or service not known")
-
-    weights = torchvision.models.get_model_weights("mobilenet_v2")
-    monkeypatch.setattr(weights, "get_state_dict", offline)
-    monkeypatch.setattr(training, "divided", lambda *_: pytest.fail("images were looked at"))
-    with pytest.raises(
-        InitialWeightsError, match=r"^the ImageNet weights of mobilenet_v2 cannot be d"
-    ):
-        training.train(tiny(init_weights="imagenet"), tmp_path / "run", NoProgress())
     assert not (tmp_path / "run").exists()
 
 

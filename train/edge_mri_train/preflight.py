@@ -11,21 +11,20 @@ from edge_mri.labels import LabelSpace
 from edge_mri.preprocess import PreprocessSpec
 from edge_mri_train.config import TrainConfig
 from edge_mri_train.distillation import read_teachers
-from edge_mri_train.initial_weights import load_initial_weights
+from edge_mri_train.initial_weights import IMAGENET, load_initial_weights, require_imagenet
 from edge_mri_train.ranks import Ranks
 from edge_mri_train.trainer import build_network, resolve_device
 
 
 def check_config(config: TrainConfig, ranks: Ranks) -> None:
-    """Try what a run will need; ImageNet weights are downloaded here, and kept by torchvision.
+    """Try what a run will need, but the download of ImageNet weights.
 
     Raises:
         OptionError: There is no such network, size, task or teacher, or they do not go together;
             or a batch is too small for so many processes.
         DeviceError: The device is not there.
         CheckpointError: A teacher is no checkpoint.
-        InitialWeightsError: The starting weights are not there, cannot be downloaded, or fit
-            another network.
+        InitialWeightsError: The starting weights are not there, or fit another network.
     """
     ranks.require_share(config.batch_size)
     resolve_device(config.device, ranks)
@@ -33,5 +32,8 @@ def check_config(config: TrainConfig, ranks: Ranks) -> None:
     space = LabelSpace() if config.task == "auto" else LabelSpace.for_task(config.task)
     network = build_network(config, len(space.classes))
     read_teachers(config.distill, spec)
-    black = torch.zeros(2, 1, spec.size, spec.size)
-    load_initial_weights(network, config.arch, config.init_weights, black)
+    if config.init_weights == IMAGENET:
+        require_imagenet(config.arch)
+    else:
+        black = torch.zeros(2, 1, spec.size, spec.size)
+        load_initial_weights(network, config.arch, config.init_weights, black)
