@@ -47,6 +47,7 @@ def test_comes_back_as_it_was_written(tiny, tmp_path):
         ("class_weights", ("some",), "one of none, balanced"),
         ("sampler", ("some",), "one of shuffle, weighted"),
         ("device", ("gpu",), "one of auto, cpu, cuda"),
+        ("precision", ("half", None), "one of auto, float32, bfloat16"),
     ],
 )
 def test_what_a_setting_cannot_be_is_refused(tiny, name, values, expected):

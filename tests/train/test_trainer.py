@@ -98,6 +98,18 @@ def test_the_history_of_a_lesion_map_says_what_it_finds_only_where_there_are_out
     assert history(lesion_run("run", epochs=1))[0]["lesions_found"] is None
 
 
+def test_bfloat16_changes_the_steps_by_rounding_and_keeps_float32_weights(tiny, tmp_path, history):
+    losses = {}
+    for precision in ("auto", "float32", "bfloat16"):
+        train(tiny(epochs=1, precision=precision), tmp_path / precision, NoProgress())
+        losses[precision] = history(tmp_path / precision)[0]["train_loss"]
+    assert losses["auto"] == losses["float32"]  # on a CPU
+    assert losses["bfloat16"] != losses["float32"]
+    assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.05)
+    kept = Checkpoint.load(tmp_path / "bfloat16" / "checkpoint.pt").network.state_dict()
+    assert {one.dtype for one in kept.values() if one.is_floating_point()} == {torch.float32}
+
+
 def test_a_teacher_changes_what_is_learned(tiny, tmp_path, finished, history):
     teacher = str(finished / "checkpoint.pt")
     for name, teachers in (("alone", ()), ("taught", (teacher,))):

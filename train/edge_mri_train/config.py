@@ -29,6 +29,7 @@ CLASS_WEIGHTS = ("none", "balanced")
 SAMPLERS = ("shuffle", "weighted")
 STARTS = ("imagenet", "shipped", "none")
 """The starting weights that are no file."""
+PRECISIONS = ("auto", "float32", "bfloat16")
 
 _MAX_SEED = 2**32 - 1
 
@@ -64,6 +65,7 @@ _RULES = {
     "patience": or_none(whole(1)),
     "refit": SWITCH,
     "compile": SWITCH,
+    "precision": one_of(*PRECISIONS),
     "seed": whole(0, _MAX_SEED),
     "device": one_of("auto", "cpu", "cuda"),
 }
@@ -115,6 +117,8 @@ class TrainConfig:
         patience: Stop after so many epochs without a better score; None: never.
         refit: Whether the last layers of a network with a lesion map are fitted anew at the end.
         compile: Whether `torch.compile` makes the training step.
+        precision: Of the training step: `float32`, `bfloat16` (mixed with it by autocast), or
+            `auto`: bfloat16 on CUDA alone. Weights, averages and validation are float32.
         seed: Of split, initial weights, order and augmentation.
         device: `auto`, `cpu` or `cuda`.
     """
@@ -149,6 +153,7 @@ class TrainConfig:
     patience: int | None = None
     refit: bool = False
     compile: bool = False
+    precision: str = "auto"
     seed: int = 0
     device: str = "auto"
 

@@ -151,6 +151,13 @@ class Trainer:
             self.history = state["history"]
 
     @property
+    def mixes_precision(self) -> bool:
+        """Whether a training step computes in bfloat16 where that is safe."""
+        if self.config.precision == "auto":
+            return self.device.type == "cuda"
+        return self.config.precision == "bfloat16"
+
+    @property
     def kept(self) -> nn.Module:
         """What is validated and kept: the averaged weights, or those of the last step."""
         return self.network if self.average is None else self.average.module
@@ -199,9 +206,7 @@ class Trainer:
         total = 0.0
         with self.progress.bar(f"epoch {epoch}/{config.epochs}", self.steps) as step:
             for batch in self.batches.epoch(epoch, self.order.batches(epoch), self.ranks):
-                with torch.autocast(
-                    self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"
-                ):
+                with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixes_precision):
                     loss = self.objective(batch.to(self.device))
                 self.optimizer.zero_grad(set_to_none=True)
                 loss.backward()

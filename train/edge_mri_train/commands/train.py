@@ -16,7 +16,7 @@ from edge_mri.labels import TASKS
 from edge_mri.progress import TerminalProgress
 from edge_mri_train.augmentation.pipeline import AugmentConfig
 from edge_mri_train.commands.options import data_option, layout_options
-from edge_mri_train.config import CLASS_WEIGHTS, SAMPLERS, TrainConfig
+from edge_mri_train.config import CLASS_WEIGHTS, PRECISIONS, SAMPLERS, TrainConfig
 from edge_mri_train.defaults import defaults_of
 from edge_mri_train.recipe_files import read_recipe, recipe_names
 from edge_mri_train.runs import CONFIG, RUNS, newest_run
@@ -124,6 +124,13 @@ from edge_mri_train.training import resume, show_augmentation, train
     help="A teacher whose answers are learned too; may be given several times.",
 )
 @click.option("--compile", is_flag=True, help="Compile the training step with torch.compile.")
+@click.option(
+    "--precision",
+    type=click.Choice(PRECISIONS),
+    default="auto",
+    help="Of the training step; auto: bfloat16 on CUDA, float32 on a CPU, where bfloat16 is faster "
+    "on processors made for it (avx512_bf16, amx) and much slower on others.  [default: auto]",
+)
 @click.option(
     "--val-fraction",
     type=float,
