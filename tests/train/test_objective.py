@@ -4,8 +4,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from edge_mri.errors import OptionError
 from edge_mri_train.architectures import build
 from edge_mri_train.batches import Batch
+from edge_mri_train.hints import Hints
 from edge_mri_train.objective import Objective, Weights, lesion_loss
 
 ONLY_TEACHER = Weights(labels=0.0, lesion=0.0, teacher=1.0)
@@ -82,3 +84,43 @@ def test_images_that_nobody_outlined_teach_the_map_nothing():
     assert torch.equal(lesion_loss(maps, given), lesion_loss(other, given))
     nobody = replace(given, outlined=torch.zeros(4, dtype=torch.bool))
     assert lesion_loss(maps, nobody).item() == 0
+
+
+def of_features(student: str, teacher: str) -> Objective:
+    torch.manual_seed(0)
+    network, other = build(student, 12, 64), build(teacher, 12, 64)
+    hints = Hints((network, student), [(other, teacher)])
+    return Objective(network, Weights(labels=0.0, features=1.0), [other], hints)
+
+
+@pytest.mark.parametrize("teacher", ["mobilenet_v2", "resnet18_lesion"])
+def test_hints_teach_the_trunk_what_the_teacher_sees(teacher):
+    objective = of_features("edge_net", teacher)
+    optimizer = torch.optim.Adam(objective.parameters(), 3e-3)
+    losses = []
+    for _ in range(12):
+        loss = objective(batch())
+        optimizer.zero_grad()
+        loss.backward()
+        assert objective.network.trunk.stem[0][0].weight.grad.any()
+        assert not objective.network.types.weight.grad.any()  # features alone
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_nothing_watches_a_network_after_the_step():
+    objective = of_features("edge_net", "mobilenet_v2")
+    objective(batch())
+    networks = (objective.network, *objective._teachers)
+    assert not any(one._forward_hooks for net in networks for one in net.modules())
+
+
+def test_hints_between_networks_whose_features_are_unknown_are_refused():
+    with pytest.raises(OptionError) as caught:
+        of_features("edge_net", "squeezenet1_1")
+    assert str(caught.value) == (
+        "distill_features compares features at strides 8, 16 and 32, and those of squeezenet1_1 "
+        "are not known; expected a network with a lesion map or one of mobilenet_v2, "
+        "mobilenet_v3_large, resnet18, resnet34, resnet50"
+    )

@@ -121,6 +121,32 @@ def test_a_teacher_changes_what_is_learned(tiny, tmp_path, finished, history):
     assert teacher not in json.dumps(checkpoint.training)
 
 
+def test_a_run_with_hints_resumes_to_the_same_weights(tiny, tmp_path, finished, same_run):
+    class Stop(NoProgress):
+        def say(self, text: str) -> None:
+            if text.startswith("epoch   1"):
+                raise KeyboardInterrupt
+
+    teacher = str(finished / "checkpoint.pt")
+    config = tiny(epochs=2, distill=(teacher,), distill_features=1.0)
+    train(config, tmp_path / "whole", NoProgress())
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "half", Stop())
+    resume(tmp_path / "half", NoProgress())
+    same_run(tmp_path / "whole", tmp_path / "half")
+    hints = [load_state(tmp_path / one / "last.pt")["hints"] for one in ("whole", "half")]
+    torch.testing.assert_close(*hints, rtol=0, atol=0)
+
+
+def test_hints_between_networks_that_do_not_fit_are_refused_first(tiny, tmp_path, finished):
+    config = tiny(
+        arch="squeezenet1_1", distill=(str(finished / "checkpoint.pt"),), distill_features=1.0
+    )
+    with pytest.raises(OptionError, match="features at strides 8, 16 and 32, and those of sq"):
+        train(config, tmp_path / "run", NoProgress())
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_teacher_of_another_size_is_refused(tiny, tmp_path, finished):
     teacher = str(finished / "checkpoint.pt")
     with pytest.raises(OptionError) as caught:

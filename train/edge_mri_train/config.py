@@ -59,6 +59,7 @@ _RULES = {
     "dropout": or_none(SHARE),
     "distill": TEXTS,
     "distill_weight": WEIGHT,
+    "distill_features": WEIGHT,
     "ema": SHARE,
     "warm_up": SHARE,
     "max_gradient_norm": ABOVE_0,
@@ -111,6 +112,7 @@ class TrainConfig:
         dropout: Probability of the network's dropout layers; None: the network's own.
         distill: Checkpoints of teachers.
         distill_weight: Share of the teachers' answers in the loss.
+        distill_features: Share of their features in it (`edge_mri_train.hints`).
         ema: Decay a step of the averaged weights that are validated and kept; 0: none.
         warm_up: Share of the steps over which the learning rate rises.
         max_gradient_norm: Gradients are clipped to it.
@@ -147,6 +149,7 @@ class TrainConfig:
     dropout: float | None = None
     distill: tuple[str, ...] = ()
     distill_weight: float = 1.0
+    distill_features: float = 0.0
     ema: float = 0.0
     warm_up: float = 0.2
     max_gradient_norm: float = 5.0

@@ -6,8 +6,6 @@ Hinton et al. 2015, "Distilling the Knowledge in a Neural Network" (arXiv 1503.0
 from collections.abc import Sequence
 from pathlib import Path
 
-from torch import nn
-
 from edge_mri.errors import ModelNotFoundError, OptionError
 from edge_mri.labels import LabelSpace
 from edge_mri.preprocess import PreprocessSpec
@@ -16,15 +14,15 @@ from edge_mri_train.checkpoint import Checkpoint
 
 def load_teachers(
     checkpoints: Sequence[str], space: LabelSpace, spec: PreprocessSpec
-) -> list[nn.Module]:
-    """Load teachers; they must answer with the student's classes and see what it sees.
+) -> list[Checkpoint]:
+    """Load teachers, frozen; they must answer with the student's classes and see what it sees.
 
     Raises:
         OptionError: A teacher is not there, has other classes or another preprocessing.
         CheckpointError: A file is no checkpoint.
     """
-    teachers = []
-    for path, teacher in zip(checkpoints, read_teachers(checkpoints, spec), strict=True):
+    teachers = read_teachers(checkpoints, spec)
+    for path, teacher in zip(checkpoints, teachers, strict=True):
         if teacher.labels != space:
             raise OptionError(
                 f"the teacher {path} answers {len(teacher.labels.classes)} classes, the student "
@@ -32,7 +30,6 @@ def load_teachers(
             )
         for parameter in teacher.network.parameters():
             parameter.requires_grad_(False)
-        teachers.append(teacher.network)
     return teachers
 
 

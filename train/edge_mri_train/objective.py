@@ -2,10 +2,11 @@
 
 Every network: the marginal likelihood of the labels. A network with a lesion map also: the
 outlines, cell by cell, where they are known. With teachers: their answers to the same augmented
-images.
+images, and their features.
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from edge_mri_train.batches import Batch
+from edge_mri_train.hints import Hints
 from edge_mri_train.loss import marginal_loss
 from edge_mri_train.networks.lesion_network import STRIDE, LesionAnswer, LesionNetwork
 
@@ -28,6 +30,7 @@ class Weights:
         labels: Marginal likelihood of the labels.
         lesion: Outlines of lesions.
         teacher: The teachers' answers.
+        features: Their features.
         smoothing: Of the labels, 0 to 1.
         temperature: Softens the classes of teachers and student (Hinton et al. 2015).
     """
@@ -35,6 +38,7 @@ class Weights:
     labels: float = 1.0
     lesion: float = 0.0
     teacher: float = 0.0
+    features: float = 0.0
     smoothing: float = 0.0
     temperature: float = 2.0
 
@@ -46,18 +50,28 @@ class Objective(nn.Module):
         network: What is trained.
         weights: Shares of the loss.
         teachers: Networks of the same label space; they stay as they are.
+        hints: Between the network and the teachers; needed where features have a share.
     """
 
     def __init__(
-        self, network: nn.Module, weights: Weights, teachers: Sequence[nn.Module] = ()
+        self,
+        network: nn.Module,
+        weights: Weights,
+        teachers: Sequence[nn.Module] = (),
+        hints: Hints | None = None,
     ) -> None:
         super().__init__()
         self.network = network
+        self.hints = hints
         self._weights = weights
         self._teachers = [teacher.eval() for teacher in teachers]  # a plain list: not ours to train
 
     def forward(self, batch: Batch) -> torch.Tensor:
         """Return the loss, a scalar."""
+        with nullcontext() if self.hints is None else self.hints.watching():
+            return self._loss(batch)
+
+    def _loss(self, batch: Batch) -> torch.Tensor:
         images = batch.images.contiguous(memory_format=torch.channels_last)
         weights = self._weights
         answer = self.network.answer(images) if isinstance(self.network, LesionNetwork) else None
@@ -70,6 +84,8 @@ class Objective(nn.Module):
             loss = loss + weights.lesion * lesion_loss(answer.lesion.float(), batch)
         if self._teachers:
             loss = loss + weights.teacher * self._teacher_loss(images, logits, answer)
+        if self.hints is not None:
+            loss = loss + weights.features * self.hints()
         return loss
 
     def _teacher_loss(

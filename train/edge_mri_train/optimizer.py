@@ -9,9 +9,9 @@ from torch import nn
 from edge_mri_train.config import TrainConfig
 
 
-def adamw(network: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
+def adamw(trained: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
     """Return the optimizer; weight decay is for matrices and kernels, not for norms and biases."""
-    parameters = [one for one in network.parameters() if one.requires_grad]
+    parameters = [one for one in trained.parameters() if one.requires_grad]
     return torch.optim.AdamW(
         [
             {

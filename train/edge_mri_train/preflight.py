@@ -11,6 +11,7 @@ from edge_mri.labels import LabelSpace
 from edge_mri.preprocess import PreprocessSpec
 from edge_mri_train.config import TrainConfig
 from edge_mri_train.distillation import read_teachers
+from edge_mri_train.hints import require_features
 from edge_mri_train.initial_weights import IMAGENET, load_initial_weights, require_imagenet
 from edge_mri_train.ranks import Ranks
 from edge_mri_train.trainer import build_network, resolve_device
@@ -31,7 +32,11 @@ def check_config(config: TrainConfig, ranks: Ranks) -> None:
     spec = PreprocessSpec(config.image_size)
     space = LabelSpace() if config.task == "auto" else LabelSpace.for_task(config.task)
     network = build_network(config, len(space.classes))
-    read_teachers(config.distill, spec)
+    teachers = read_teachers(config.distill, spec)
+    if teachers and config.distill_features:
+        require_features(network, config.arch)
+        for teacher in teachers:
+            require_features(teacher.network, teacher.architecture)
     if config.init_weights == IMAGENET:
         require_imagenet(config.arch)
     else:

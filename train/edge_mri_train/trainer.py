@@ -25,6 +25,7 @@ from edge_mri_train.distillation import load_teachers
 from edge_mri_train.dividing import label_space, require_all_types
 from edge_mri_train.errors import RunFolderError
 from edge_mri_train.folders import Sample
+from edge_mri_train.hints import Hints
 from edge_mri_train.history import Epoch, epoch_line, validation_line, write_history
 from edge_mri_train.initial_weights import load_initial_weights
 from edge_mri_train.last_layers import refit_last_layers
@@ -104,7 +105,12 @@ class Trainer:
         require_all_types("validation", self.val_samples, self.space)
         torch.manual_seed(config.seed)
         self.network = build_network(config, len(self.space.classes))
-        self.teachers = load_teachers(config.distill, self.space, self.spec)
+        teachers = load_teachers(config.distill, self.space, self.spec)
+        self.teachers = [teacher.network for teacher in teachers]
+        self.hints = None
+        if teachers and config.distill_features:
+            theirs = [(teacher.network, teacher.architecture) for teacher in teachers]
+            self.hints = Hints((self.network, config.arch), theirs)
         self.history: list[Epoch] = []
 
     def start(self, state: dict[str, Any] | None = None) -> None:
@@ -133,14 +139,15 @@ class Trainer:
             labels=config.label_weight,
             lesion=config.lesion_weight,
             teacher=config.distill_weight,
+            features=config.distill_features,
             smoothing=config.label_smoothing,
         )
-        step: nn.Module = Objective(self.network, shares, self.teachers)
+        step = Objective(self.network, shares, self.teachers, self.hints).to(self.device)
         if config.compile:
             step.compile()
         self.objective = self.ranks.wrap(step, self.device)
         self.average = averaged(self.network, config.ema) if config.ema else None
-        self.optimizer = adamw(self.network, config)
+        self.optimizer = adamw(step, config)
         self.scheduler = one_cycle(self.optimizer, config, config.epochs * self.steps)
         if state is not None:
             self.network.load_state_dict(state["network"])
@@ -148,6 +155,8 @@ class Trainer:
             self.scheduler.load_state_dict(state["scheduler"])
             if self.average is not None:
                 self.average.load_state_dict(state["average"])
+            if self.hints is not None:
+                self.hints.load_state_dict(state["hints"])
             self.history = state["history"]
 
     @property
@@ -268,6 +277,7 @@ class Trainer:
             {
                 "network": self.network.state_dict(),
                 "average": None if self.average is None else self.average.state_dict(),
+                "hints": None if self.hints is None else self.hints.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "scheduler": self.scheduler.state_dict(),
                 "history": self.history,
