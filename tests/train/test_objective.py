@@ -46,6 +46,24 @@ def test_who_answers_as_the_teacher_has_nothing_to_learn_from_it(name):
     assert largest_gradient(other) > 1e-4
 
 
+def test_several_teachers_are_learned_as_the_mean_of_their_answers():
+    torch.manual_seed(0)
+    student, one, other = (
+        build(name, 12, 64).eval() for name in ("edge_net", "edge_net", "resnet18")
+    )
+    images = batch().images
+    with torch.no_grad():
+        told = [(net(images) / 2).softmax(dim=1) for net in (one, other)]
+        mine = (student(images) / 2).log_softmax(dim=1)
+        cells = student.answer(images).lesion
+        seen = one.answer(images).lesion.sigmoid()  # the only teacher with a map
+    target = torch.stack(told).mean(dim=0)
+    kl = (target * (target.log() - mine)).sum(dim=1).mean()
+    maps = torch.nn.functional.binary_cross_entropy_with_logits(cells, seen)
+    found = Objective(student, ONLY_TEACHER, [one, other]).eval()(batch())
+    assert found.item() == pytest.approx(float(4 * kl + 4 * maps), rel=1e-5)
+
+
 def test_teachers_are_not_trained_nor_put_into_training_mode():
     network, teacher = build("edge_net", 12, 64), build("edge_net", 12, 64)
     objective = Objective(network, Weights(teacher=1.0), [teacher])

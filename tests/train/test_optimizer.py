@@ -5,21 +5,18 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge_mri_train.architectures import build
 from edge_mri_train.config import TrainConfig
-from edge_mri_train.optimizer import one_cycle
+from edge_mri_train.optimizer import adamw, one_cycle
+
+
+def config_with(**changes: float) -> TrainConfig:
+    values = {"epochs": 1, "image_size": 160, "learning_rate": 1.0, **changes}
+    return TrainConfig(("data",), task="type", arch="edge_net", init_weights="none", **values)
 
 
 def rates(steps: int, warm_up: float) -> list[float]:
-    config = TrainConfig(
-        ("data",),
-        task="type",
-        arch="edge_net",
-        init_weights="none",
-        epochs=1,
-        image_size=160,
-        learning_rate=1.0,
-        warm_up=warm_up,
-    )
+    config = config_with(warm_up=warm_up)
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], 1.0)
     scheduler = one_cycle(optimizer, config, steps)
     found = []
@@ -49,3 +46,19 @@ def test_a_rise_of_a_single_step_is_no_division_by_zero(steps, warm_up):
 
 def test_a_run_of_some_length_rises_over_the_share_that_it_was_told():
     assert rates(100, 0.1).index(max(rates(100, 0.1))) == 9
+
+
+def test_weights_decay_and_norms_and_biases_do_not():
+    network = build("edge_net", 12, 64)
+    decayed, left = adamw(network, config_with(weight_decay=0.3)).param_groups
+    assert (decayed["weight_decay"], left["weight_decay"]) == (0.3, 0.0)
+    names = {id(one): name for name, one in network.named_parameters()}
+    assert {names[id(one)].rsplit(".", 1)[1] for one in decayed["params"]} == {"weight"}
+    norms = {
+        f"{path}.weight" for path, one in network.named_modules() if "BatchNorm" in str(type(one))
+    }
+    assert norms <= {names[id(one)] for one in left["params"]}
+    silent = {name for name, one in network.named_parameters() if not one.requires_grad}
+    assert {names[id(one)] for one in (*decayed["params"], *left["params"])} == (
+        set(names.values()) - silent
+    )

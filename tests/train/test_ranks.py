@@ -30,10 +30,25 @@ def test_alone_without_torchrun(monkeypatch):
         assert not ranks.agree(False)
 
 
+@pytest.mark.parametrize(
+    ("device", "expected"), [("cpu", "gloo"), ("auto", "nccl"), ("cuda", "nccl")]
+)
+def test_processes_on_cpus_talk_by_gloo_where_there_are_gpus_too(device, expected, monkeypatch):
+    told = []
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda number: None)
+    monkeypatch.setattr(torch.distributed, "init_process_group", told.append)
+    for name, value in (("get_rank", 0), ("get_world_size", 2), ("destroy_process_group", None)):
+        monkeypatch.setattr(torch.distributed, name, lambda value=value: value)
+    with joined(device):
+        assert told == [expected]
+
+
 @pytest.mark.parametrize("goes_on", [False, True])
 def test_more_processes_than_images_in_a_batch_are_refused(goes_on, tiny, tmp_path, monkeypatch):
     @contextmanager
-    def joined_by_four():
+    def joined_by_four(device):
         yield Ranks(1, 4, 1)
 
     monkeypatch.setattr(training, "joined", joined_by_four)

@@ -8,6 +8,7 @@ import cv2
 import pytest
 import torch
 from torch import nn
+from torch._dynamo.testing import CompileCounter
 
 from edge_mri.errors import DeviceError, OptionError
 from edge_mri.progress import NoProgress
@@ -98,16 +99,52 @@ def test_the_history_of_a_lesion_map_says_what_it_finds_only_where_there_are_out
     assert history(lesion_run("run", epochs=1))[0]["lesions_found"] is None
 
 
-def test_bfloat16_changes_the_steps_by_rounding_and_keeps_float32_weights(tiny, tmp_path, history):
+@pytest.mark.parametrize("arch", ["mobilenet_v2", "edge_net"])
+def test_bfloat16_changes_the_steps_by_rounding_and_keeps_float32_weights(
+    arch, tiny, tmp_path, history
+):
     losses = {}
     for precision in ("auto", "float32", "bfloat16"):
-        train(tiny(epochs=1, precision=precision), tmp_path / precision, NoProgress())
+        config = tiny(arch=arch, epochs=1, precision=precision)
+        train(config, tmp_path / precision, NoProgress())
         losses[precision] = history(tmp_path / precision)[0]["train_loss"]
     assert losses["auto"] == losses["float32"]  # on a CPU
     assert losses["bfloat16"] != losses["float32"]
     assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.05)
     kept = Checkpoint.load(tmp_path / "bfloat16" / "checkpoint.pt").network.state_dict()
     assert {one.dtype for one in kept.values() if one.is_floating_point()} == {torch.float32}
+
+
+def test_gradients_are_clipped_to_the_norm_that_is_said(tiny, tmp_path, finished):
+    def moved(norm: float, network: str) -> float:
+        teacher = str(finished / "checkpoint.pt")
+        config = tiny(epochs=1, max_gradient_norm=norm, weight_decay=0.0, distill=(teacher,))
+        samples = [row.sample for row in divided(config, NoProgress()).rows]
+        trainer = Trainer(
+            replace(config, distill_features=1.0), samples, b"", tmp_path, NoProgress()
+        )
+        trainer.start()
+        watched = getattr(trainer, network)
+        before = [one.detach().clone() for one in watched.parameters()]
+        trainer._train_epoch(1)
+        pairs = zip(before, watched.parameters(), strict=True)
+        return max(float((one - other).detach().abs().max()) for one, other in pairs)
+
+    for network in ("network", "hints"):
+        assert moved(5.0, network) > 1e-3
+        assert moved(1e-14, network) < 1e-6
+
+
+def test_a_compiled_step_computes_the_same(tiny, tmp_path, history, monkeypatch):
+    counter = CompileCounter()
+    compile_module = nn.Module.compile
+    monkeypatch.setattr(nn.Module, "compile", lambda one: compile_module(one, backend=counter))
+    losses = []
+    for compiled in (False, True):
+        train(tiny(epochs=1, compile=compiled), tmp_path / str(compiled), NoProgress())
+        assert bool(counter.frame_count) == compiled
+        losses.append(history(tmp_path / str(compiled))[0]["train_loss"])
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
 
 
 def test_a_teacher_changes_what_is_learned(tiny, tmp_path, finished, history):

@@ -68,14 +68,18 @@ class Ranks:
 
 
 @contextmanager
-def joined() -> Iterator[Ranks]:
-    """Join the processes that `torchrun` started with this one; alone without it."""
+def joined(device: str = "auto") -> Iterator[Ranks]:
+    """Join the processes that `torchrun` started with this one; alone without it.
+
+    Args:
+        device: What they train on, as `TrainConfig` has it: on CPUs they talk by gloo.
+    """
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
         yield Ranks()
         return
     local = int(os.environ.get("LOCAL_RANK", "0"))
-    has_gpus = torch.cuda.is_available()
+    has_gpus = device != "cpu" and torch.cuda.is_available()
     if has_gpus:
         torch.cuda.set_device(local)
     distributed.init_process_group("nccl" if has_gpus else "gloo")

@@ -219,7 +219,7 @@ class Trainer:
                     loss = self.objective(batch.to(self.device))
                 self.optimizer.zero_grad(set_to_none=True)
                 loss.backward()
-                nn.utils.clip_grad_norm_(self.network.parameters(), config.max_gradient_norm)
+                nn.utils.clip_grad_norm_(self.objective.parameters(), config.max_gradient_norm)
                 self.optimizer.step()
                 self.scheduler.step()
                 if self.average is not None:

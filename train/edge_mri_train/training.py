@@ -58,7 +58,7 @@ def train(config: TrainConfig, out: Path, progress: Progress) -> Path:
         raise RunFolderError(
             f"{out} holds a run already; continue it with --resume, or choose another"
         )
-    with joined() as ranks:
+    with joined(config.device) as ranks:
         progress = _of_first(ranks, progress)
         check_config(config, ranks)
         parts = divided(config, progress)
@@ -81,7 +81,7 @@ def train(config: TrainConfig, out: Path, progress: Progress) -> Path:
 def resume(out: Path, progress: Progress) -> Path:
     """Go on with a run after its last whole epoch; returns the path of the best checkpoint."""
     config = TrainConfig.read(out / CONFIG)
-    with joined() as ranks:
+    with joined(config.device) as ranks:
         progress = _of_first(ranks, progress)
         ranks.require_share(config.batch_size)
         rows = read_manifest(out / MANIFEST)

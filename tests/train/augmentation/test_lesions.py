@@ -1,7 +1,7 @@
 import numpy as np
 
 from edge_mri_train.augmentation.lesions import LesionBank
-from edge_mri_train.augmentation.view import head
+from edge_mri_train.augmentation.view import View, head
 
 
 def rng(seed: int) -> np.random.Generator:
@@ -42,6 +42,23 @@ def test_a_decoy_leaves_the_lesion_as_it_is_and_the_label_with_it(with_lesion, f
             assert not changed.is_pasted
             covered = view.mask > 0
             assert np.array_equal(changed.image[covered], view.image[covered])
+
+
+def test_no_tissue_is_pasted_where_an_unknown_lesion_may_be(with_lesion, bank):
+    spots = 0
+    for seed in range(60):
+        view = with_lesion[seed % 8]
+        unknown = View(view.image, None)
+        changed = bank.decoy(unknown, rng(seed))
+        if changed is unknown:
+            continue
+        spots += 1
+        moved = np.abs(changed.image - view.image) > 0.02
+        assert moved.mean() < 0.03  # a few spots, no patch of a lesion's size
+        assert np.array_equal(
+            changed.image, bank.decoy(View(view.image, view.mask * 0), rng(seed)).image
+        )
+    assert 10 < spots < 35
 
 
 def test_without_outlines_there_is_nothing_to_paste(free):

@@ -8,6 +8,7 @@ import numpy as np
 from edge_mri_train.augmentation.view import View, depth, head
 
 _THINNEST, _THICKEST = 0.05, 0.11  # of skull and scalp, as a share of the head's size
+_THICKEST_UNKNOWN = 0.065  # where a lesion may lie at the rim
 _KEPT_LESION = 0.9
 
 
@@ -17,7 +18,8 @@ def extract_brain(view: View, rng: np.random.Generator) -> View:
     area = int(inside.sum())
     if area == 0:
         return view
-    thickness = rng.uniform(_THINNEST, _THICKEST) * float(np.sqrt(area))
+    thickest = _THICKEST_UNKNOWN if view.mask is None else _THICKEST
+    thickness = rng.uniform(_THINNEST, thickest) * float(np.sqrt(area))
     kept_pixels = (depth(inside) > thickness).astype(np.float32)
     brain = np.asarray(cv2.GaussianBlur(kept_pixels, (0, 0), 1.0), np.float32)
     if view.mask is not None and view.mask.any():

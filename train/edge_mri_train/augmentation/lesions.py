@@ -98,10 +98,13 @@ class LesionBank:
         return replace(view, image=np.clip(image, 0, 1), mask=mask, is_pasted=True)
 
     def decoy(self, view: View, rng: np.random.Generator) -> View:
-        """Paste harmless tissue in a lesion's shape, or small bright spots."""
+        """Paste harmless tissue in a lesion's shape, or small bright spots.
+
+        Tissue only where the lesion is known, or that there is none: it could cover one.
+        """
         if rng.random() < 1 / 3:
             return _spotted(view, rng)
-        if not (self._outlined and self._free):
+        if view.mask is None or not (self._outlined and self._free):
             return view
         donor = self._images[self._free[rng.integers(len(self._free))]]
         shape = self._patch(rng, self._lesion(rng)).shape
@@ -113,8 +116,7 @@ class LesionBank:
         region = view.image[target]
         matched = tissue + (_mean(region, shape) - _mean(tissue, shape)) * rng.uniform(0.3, 1)
         alpha = np.asarray(cv2.GaussianBlur(shape, (0, 0), rng.uniform(0.5, 2.0)), np.float32)
-        if view.mask is not None:
-            alpha[view.mask[target] > 0] = 0
+        alpha[view.mask[target] > 0] = 0
         image = view.image.copy()
         image[target] = region + alpha * (matched - region)
         return replace(view, image=np.clip(image, 0, 1))

@@ -43,11 +43,15 @@ class LesionAnswer(NamedTuple):
     embedding: torch.Tensor
 
     def log_probabilities(self) -> torch.Tensor:
-        """Return `(N, K)` log probabilities of the classes, types outermost, no tumour last."""
+        """Return `(N, K)` log probabilities of the classes, types outermost, no tumour last.
+
+        In float32 also where a training step computes in less: they are to sum to 1.
+        """
         # exp(-tumor) is to 1, the sum of all types, as P(no tumour) is to P(tumour).
-        odds = torch.cat([self.types.log_softmax(dim=1), -self.tumor.unsqueeze(1)], dim=1)
+        types, tumor = self.types.float(), self.tumor.float()
+        odds = torch.cat([types.log_softmax(dim=1), -tumor.unsqueeze(1)], dim=1)
         if self.planes.shape[1]:
-            odds = (odds.unsqueeze(2) + self.planes.unsqueeze(1)).flatten(1)
+            odds = (odds.unsqueeze(2) + self.planes.float().unsqueeze(1)).flatten(1)
         return odds.log_softmax(dim=1)
 
 
