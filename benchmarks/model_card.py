@@ -57,7 +57,10 @@ def rows(evaluations: dict[str, Any]) -> list[dict[str, str]]:
             "plane": _accuracy(part["plane"]),
             "sensitivity": percent(part["tumor"]["sensitivity"], part["tumor"]["sensitivity_ci95"]),
             "specificity": percent(part["tumor"]["specificity"], part["tumor"]["specificity_ci95"]),
-            "ece": percent(part["type"]["ece"]) if part["type"] else "-",
+            "ece": percent(part["type"]["ece"], part["type"]["ece_ci95"]) if part["type"] else "-",
+            "misses": percent(
+                part["tumor"]["confident_misses"], part["tumor"]["confident_misses_ci95"]
+            ),
         }
         for name, evaluation in evaluations.items()
         for reading, part in evaluation["subsets"].items()
@@ -72,7 +75,7 @@ def contrasts(evaluations: dict[str, Any]) -> list[dict[str, str]]:
             "images": f"{name.replace('_', ' ')}, {value}",
             "n": f"{part['asked']:,}",
             "answered": percent(part["coverage"]),
-            "auroc": f"{part['tumor']['auroc']:.3f}",
+            "auroc": _area(part["tumor"]),
             "sensitivity": percent(part["tumor"]["sensitivity"], part["tumor"]["sensitivity_ci95"]),
             "specificity": percent(part["tumor"]["specificity"], part["tumor"]["specificity_ci95"]),
         }
@@ -80,6 +83,11 @@ def contrasts(evaluations: dict[str, Any]) -> list[dict[str, str]]:
         for values in (evaluation["by"] or {}).values()
         for value, part in values.items()
     ]
+
+
+def _area(tumor: dict[str, Any]) -> str:
+    low, high = tumor["auroc_ci95"] or (tumor["auroc"],) * 2
+    return f"{tumor['auroc']:.3f} ({low:.3f} to {high:.3f})"
 
 
 def _accuracy(axis: dict[str, Any] | None) -> str:

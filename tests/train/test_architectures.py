@@ -112,3 +112,15 @@ def test_dropout_is_set_where_there_is_one_and_refused_elsewhere():
     assert str(caught.value) == (
         "dropout is set, and the network has no dropout layer; leave it out"
     )
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v3_small", "mnasnet0_5", "mobilenet_v2"])
+def test_what_is_validated_keeps_up_with_what_is_trained(name):
+    """Statistics that are fifty steps old and older count for less than a hundredth."""
+    torch.manual_seed(0)
+    network = build(name, 4, 64)
+    norm = next(one for one in network.modules() if isinstance(one, torch.nn.BatchNorm2d))
+    norm.running_mean.fill_(1e6)
+    for _ in range(50):
+        network(torch.rand(2, 1, 64, 64))
+    assert norm.running_mean.abs().max() < 1e4

@@ -33,6 +33,9 @@ def test_prints_every_axis_and_writes_the_same_as_json(finished, phantoms, tmp_p
         low, high = (f"{100 * end:.1f}" for end in written[axis]["ci95"])
         accuracy = f"{axis}: accuracy {100 * written[axis]['accuracy']:.2f} ({low}-{high}) %"
         assert accuracy in result.stdout
+    area = written["tumor"]["auroc"]
+    assert f"\ntumour against none: AUROC {area:.4f} (" in result.stdout
+    assert "% of the tumours are said to be none with 0.9 or more\n" in result.stdout
     assert "no_tumor_sagittal" in result.stdout
     assert result.stdout.endswith("For research use, not for diagnosis.\n")
 

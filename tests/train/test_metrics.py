@@ -8,6 +8,7 @@ from sklearn import metrics
 
 from edge_mri_train.metrics import (
     auroc,
+    auroc_interval,
     balanced_accuracy,
     binary_figures,
     class_figures,
@@ -207,7 +208,31 @@ def test_yes_or_no_at_a_threshold():
         "specificity": 2 / 3,
         "specificity_ci95": wilson(2, 3),
         "auroc": metrics.roc_auc_score(truth, scores),
+        "auroc_ci95": auroc_interval(truth, scores),
+        "confident_misses": 0,
+        "confident_misses_ci95": wilson(0, 3),
     }
+    sure = binary_figures(np.array([0.05, 0.1, 0.9, 0.05], np.float32), truth[[0, 1, 2, 3]], 0.5)
+    assert sure["confident_misses"] == pytest.approx(1 / 3)  # not the 0.1, nor the other side's
+
+
+def test_the_interval_of_the_area_covers_it_as_often_as_it_says():
+    """Two normal distributions a standard deviation apart have an area of 0.7602."""
+    rng = np.random.default_rng(0)
+    covered = 0
+    for _ in range(400):
+        scores = np.concatenate([rng.normal(1, 1, 60), rng.normal(0, 1, 90)]).astype(np.float32)
+        low, high = auroc_interval(np.arange(150) < 60, scores)
+        assert 0 < low < high < 1
+        covered += low < 0.7602 < high
+    assert 0.92 < covered / 400 < 0.98
+
+
+def test_an_area_without_any_spread_has_no_interval():
+    scores = np.array([0.9, 0.8, 0.2, 0.1], np.float32)
+    assert auroc_interval(np.array([True, True, False, False]), scores) is None
+    assert auroc_interval(np.array([True, True, True, True]), scores) is None
+    assert auroc_interval(np.array([False, True, False, False]), scores) is None
 
 
 def test_yes_or_no_where_one_side_is_missing():

@@ -21,6 +21,8 @@ from edge_mri_train.networks.torchvision_trunk import TRUNKS, TorchvisionTrunk
 
 INPUT_SCALE = 1 / 255
 
+_MOMENTUM = 0.1  # of BatchNorm's running statistics
+
 _LESION = "_lesion"
 _OURS = ("edge_net", "artemis_cnn", *(f"{trunk}{_LESION}" for trunk in TRUNKS))
 
@@ -75,7 +77,20 @@ def _random_network(name: str, num_classes: int, size: int) -> nn.Module:
         options["image_size"] = size
     network: nn.Module = builder(weights=None, **options)
     grey_stem(network)
+    _quicken_norms(network)
     return network
+
+
+def _quicken_norms(network: nn.Module) -> None:
+    """Let BatchNorm's statistics follow the weights within tens of steps, as PyTorch's default.
+
+    Some of torchvision's networks average over hundreds or thousands (momentum 0.01 in MobileNetV3,
+    3e-4 in MNASNet), made for runs of hundreds of ImageNet epochs; in a short one the network that
+    is validated would be another than the one that is trained.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d) and module.momentum is not None:
+            module.momentum = max(module.momentum, _MOMENTUM)
 
 
 def set_dropout(network: nn.Module, probability: float) -> None:

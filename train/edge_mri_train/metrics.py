@@ -1,8 +1,8 @@
 """How good answers are: one set of figures for any list of classes.
 
-Proportions carry Wilson's 95 % interval (Wilson 1927); the rest a bootstrap over groups, since
-images of one patient are not independent. Whose answers they are is
-`edge_mri_train.evaluation`.
+Proportions carry Wilson's 95 % interval (Wilson 1927), the area under the tumour's ROC curve
+DeLong's; the rest a bootstrap over groups, since images of one patient are not independent. Whose
+answers they are is `edge_mri_train.evaluation`.
 """
 
 from collections.abc import Sequence
@@ -10,12 +10,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
+from scipy.special import expit, logit
+from scipy.stats import binomtest, norm, rankdata
 from sklearn.metrics import confusion_matrix, log_loss, roc_auc_score
 
 _ECE_BINS = 15
 _RESAMPLES = 1000
+_TWO_SIDED = float(norm.ppf(0.975))
 _CHUNK = 50  # resamples at a time, which bounds the memory
+_CONFIDENT_NO = 0.1  # a yes that scores less was missed with confidence
 _SMALLEST = 1e-7  # probabilities are clipped to it for the log loss
 
 
@@ -91,6 +94,7 @@ def binary_figures(
     said = scores >= threshold
     positives, negatives = int(truth.sum()), int((~truth).sum())
     hits, passes = int((said & truth).sum()), int((~said & ~truth).sum())
+    missed = int((scores[truth] < _CONFIDENT_NO).sum())
     return {
         "n": len(truth),
         "threshold": threshold,
@@ -101,6 +105,9 @@ def binary_figures(
         "specificity": ratio(passes, negatives),
         "specificity_ci95": wilson(passes, negatives),
         "auroc": auroc(truth, scores),
+        "auroc_ci95": auroc_interval(truth, scores),
+        "confident_misses": ratio(missed, positives),
+        "confident_misses_ci95": wilson(missed, positives),
     }
 
 
@@ -119,6 +126,24 @@ def auroc(truth: NDArray[np.bool_], scores: NDArray[np.float32]) -> float | None
     if truth.all() or not truth.any():
         return None
     return float(roc_auc_score(truth, scores))
+
+
+def auroc_interval(truth: NDArray[np.bool_], scores: NDArray[np.float32]) -> list[float] | None:
+    """Return the 95 % interval of the area under the ROC curve, on its logit's scale.
+
+    DeLong et al. 1988, by midranks (Sun and Xu 2014). None where only one side occurs, has one
+    image alone, or nothing overlaps, so that there is no spread to tell from.
+    """
+    yes, no = scores[truth], scores[~truth]
+    area = auroc(truth, scores)
+    if area is None or area in (0, 1) or min(len(yes), len(no)) < 2:
+        return None
+    ranks = rankdata(np.concatenate([yes, no]))
+    of_yes = (ranks[: len(yes)] - rankdata(yes)) / len(no)
+    of_no = 1 - (ranks[len(yes) :] - rankdata(no)) / len(yes)
+    spread = np.sqrt(of_yes.var(ddof=1) / len(yes) + of_no.var(ddof=1) / len(no))
+    ends = np.array([-_TWO_SIDED, _TWO_SIDED]) * spread / (area * (1 - area)) + logit(area)
+    return [float(end) for end in expit(ends)]
 
 
 def calibration_error(

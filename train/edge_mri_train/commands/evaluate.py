@@ -94,7 +94,7 @@ def _text(report: dict[str, Any]) -> str:
     for tag, values in report["by"].items():
         lines += ["", f"by {tag}:"]
         lines += [_reading(f"  {value}", part) for value, part in values.items()]
-    lines += ["", _rejections(report)]
+    lines += ["", _rejections(report), *_tumors(report["tumor"])]
     for axis in ("type", "plane", "joint"):
         lines += ["", *_axis(axis, report[axis])]
     if "comparison" in report:
@@ -111,6 +111,17 @@ def _rejections(report: dict[str, Any]) -> str:
         f"{rejected['foreign']}, as undecided {rejected['undecided']}; all other figures are those "
         f"of the answered images, tumour from P(any tumour) = {tumor['threshold']:.3g}"
     )
+
+
+def _tumors(tumor: dict[str, Any]) -> list[str]:
+    if tumor["auroc"] is None:
+        return []
+    low, high = tumor["auroc_ci95"] or (tumor["auroc"],) * 2
+    missed = _share(tumor["confident_misses"], tumor["confident_misses_ci95"])
+    return [
+        f"tumour against none: AUROC {tumor['auroc']:.4f} ({low:.4f} to {high:.4f}, one image one "
+        f"case); {missed} % of the tumours are said to be none with 0.9 or more"
+    ]
 
 
 def _reading(name: str, part: dict[str, Any] | None) -> str:
