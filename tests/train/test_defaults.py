@@ -19,7 +19,7 @@ def test_a_network_with_a_recipe_of_its_name_takes_its_figures(name):
 
 def test_the_others_have_those_of_all():
     assert defaults_of("resnet18") == defaults_of("resnet18_lesion") == Defaults()
-    assert defaults_of("artemis_cnn") == Defaults(150, 100, 1e-3, "none")
+    assert defaults_of("artemis_cnn") == Defaults(150, 100, 3e-3, "none")
 
 
 def test_only_networks_that_imagenet_has_start_from_it():

@@ -28,7 +28,7 @@ def test_a_file_of_ones_own(tmp_path):
     values = read_recipe(str(path))
     assert values["arch"] == "resnet18"
     assert values["augment"].noise == 0.5
-    assert values["augment"].move == 1.0
+    assert values["augment"].rotate == 1.0
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from edge_mri_train.augmentation.view import View
 SIZE = 96  # of the phantoms in conftest.py
 NAMES = list(asdict(AugmentConfig()))
 EVERYTHING = AugmentConfig(**dict.fromkeys(NAMES, 1.0))
-INTENSITY = ["curve", "contrast", "bias_field", "blur", "resolution", "noise", "jpeg", "decoy"]
+INTENSITY = ["curve", "gamma", "gain", "bias_field", "blur", "resolution", "noise", "jpeg", "decoy"]
 
 
 def alone(name: str) -> AugmentConfig:
@@ -81,12 +81,32 @@ def test_what_changes_intensity_moves_no_lesion(name, with_lesion, donors):
     assert not view.is_pasted
 
 
-@pytest.mark.parametrize("name", ["move", "frame"])
+@pytest.mark.parametrize("name", ["flip", "rotate", "scale", "shift", "frame"])
 def test_the_lesion_moves_with_the_image(name, with_lesion):
     marked = [View(view.mask, view.mask) for view in with_lesion]
     for seed, view in enumerate(marked):
         moved = Augmentation(alone(name))(view, rng(seed))
         assert np.allclose(moved.image, moved.mask, atol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "stays"), [("rotate", 2e-2), ("scale", 0.6), ("shift", 1e-6)])
+def test_a_pose_changes_what_its_name_says_and_nothing_else(name, stays):
+    """An off-centre square: its area changes by the scale alone, its middle by the shift."""
+    square = np.zeros((96, 96), np.float32)
+    square[38:58, 38:58] = 1
+    for seed in range(20):
+        moved = Augmentation(alone(name))(View(square, square), rng(seed)).image
+        assert abs(moved.sum() / square.sum() - 1) <= stays
+        rows, columns = np.nonzero(moved > 0.5)
+        middle = np.array([rows.mean(), columns.mean()])
+        assert np.allclose(middle, 47.5, atol=0.6) == (name != "shift")
+        assert np.abs(middle - 47.5).max() <= 0.06 * 96 + 0.6
+
+
+def test_parts_of_a_pose_are_drawn_apart(free):
+    half = replace(AugmentConfig.none(), rotate=0.5, shift=0.5)
+    unchanged = sum(Augmentation(half)(free[0], rng(seed)) is free[0] for seed in range(400))
+    assert abs(unchanged / 400 - 0.25) < 0.08
 
 
 def test_an_image_nobody_outlined_stays_without_outline(free, donors):

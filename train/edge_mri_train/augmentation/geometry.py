@@ -1,7 +1,7 @@
 """Pose: rotation, scale, shift, left-right flip, and how the head is framed."""
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -16,19 +16,46 @@ _SHIFT = 0.06
 _MARGIN = 0.12  # of the head's size, around a frame cut close
 
 
-def move(view: View, rng: np.random.Generator) -> View:
-    """Rotate, scale, stretch and shift, and flip half of the images left to right."""
-    size = view.image.shape[0]
-    angle = math.radians(rng.uniform(-_ROTATION_DEG, _ROTATION_DEG))
-    scale = math.exp(rng.uniform(-_LOG_SCALE, _LOG_SCALE))
-    stretch = math.exp(rng.uniform(-_STRETCH, _STRETCH))
-    flip = -1.0 if rng.random() < 0.5 else 1.0
-    cos, sin = math.cos(angle) * scale, math.sin(angle) * scale
-    turn = np.array([[cos * flip * stretch, -sin], [sin * flip * stretch, cos]])
-    middle = (size - 1) / 2
-    shift = rng.uniform(-_SHIFT, _SHIFT, 2) * size
-    offset = middle - turn @ np.array([middle, middle]) + shift
-    return _warped(view, np.column_stack([turn, offset]))
+def flip(view: View, rng: np.random.Generator) -> View:
+    """Swap left and right."""
+    mask = None if view.mask is None else np.ascontiguousarray(view.mask[:, ::-1])
+    return replace(view, image=np.ascontiguousarray(view.image[:, ::-1]), mask=mask)
+
+
+@dataclass(frozen=True)
+class Pose:
+    """Rotation, scale with a little stretch, and shift, drawn apart and made in one resampling.
+
+    Attributes:
+        rotate: How often it is turned, 0 to 1.
+        scale: How often it is scaled.
+        shift: How often it is shifted.
+    """
+
+    rotate: float
+    scale: float
+    shift: float
+
+    @property
+    def often(self) -> float:
+        """How often to call it: always, unless it would change nothing."""
+        return float(any((self.rotate, self.scale, self.shift)))
+
+    def __call__(self, view: View, rng: np.random.Generator) -> View:
+        """Return the view in another pose; the same object where nothing was drawn."""
+        turned, scaled, shifted = rng.random(3) < (self.rotate, self.scale, self.shift)
+        if not (turned or scaled or shifted):
+            return view
+        size = view.image.shape[0]
+        angle = math.radians(rng.uniform(-_ROTATION_DEG, _ROTATION_DEG)) * turned
+        zoom = math.exp(rng.uniform(-_LOG_SCALE, _LOG_SCALE) * scaled)
+        stretch = math.exp(rng.uniform(-_STRETCH, _STRETCH) * scaled)
+        cos, sin = math.cos(angle) * zoom, math.sin(angle) * zoom
+        turn = np.array([[cos * stretch, -sin], [sin * stretch, cos]])
+        middle = (size - 1) / 2
+        offset = middle - turn @ np.array([middle, middle])
+        offset += rng.uniform(-_SHIFT, _SHIFT, 2) * size * shifted
+        return _warped(view, np.column_stack([turn, offset]))
 
 
 def frame(view: View, rng: np.random.Generator) -> View:

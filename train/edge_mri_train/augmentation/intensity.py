@@ -17,11 +17,14 @@ _WORST_QUALITY = 30
 _CURVE_KNOTS = 5
 
 
-def contrast(view: View, rng: np.random.Generator) -> View:
-    """Change gain and gamma."""
-    gamma = np.exp(rng.uniform(-_LOG_GAMMA, _LOG_GAMMA))
-    gain = 1 + rng.uniform(-_GAIN, _GAIN)
-    return _clipped(view, gain * np.power(view.image, gamma))
+def gamma(view: View, rng: np.random.Generator) -> View:
+    """Bend intensities by a power."""
+    return _clipped(view, np.power(view.image, np.exp(rng.uniform(-_LOG_GAMMA, _LOG_GAMMA))))
+
+
+def gain(view: View, rng: np.random.Generator) -> View:
+    """Make all of it brighter or darker."""
+    return _clipped(view, view.image * (1 + rng.uniform(-_GAIN, _GAIN)))
 
 
 def curve(view: View, rng: np.random.Generator) -> View:

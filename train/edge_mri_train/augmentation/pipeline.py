@@ -8,12 +8,13 @@ from numpy.typing import NDArray
 
 from edge_mri.errors import OptionError
 from edge_mri_train.augmentation.extraction import extract_brain
-from edge_mri_train.augmentation.geometry import frame, move
+from edge_mri_train.augmentation.geometry import Pose, flip, frame
 from edge_mri_train.augmentation.intensity import (
     bias_field,
     blur,
-    contrast,
     curve,
+    gain,
+    gamma,
     jpeg,
     noise,
     resolution,
@@ -36,9 +37,13 @@ class AugmentConfig:
         decoy: Harmless tissue or spots pasted.
         extract: Skull and scalp blacked out.
         frame: The picture cut to the head.
-        move: Rotation, scale, stretch, shift, flip.
+        flip: Left and right swapped.
+        rotate: Turned by up to 15 degrees.
+        scale: Enlarged or shrunk by up to 1.22, stretched by up to 1.08.
+        shift: Shifted by up to 6 % of its side.
         curve: A random intensity curve.
-        contrast: Gain and gamma.
+        gamma: Intensities bent by a power of 0.64 to 1.57.
+        gain: Brighter or darker by up to a fifth.
         bias_field: A smooth field of brightness.
         blur: Blur.
         resolution: Lost resolution.
@@ -52,9 +57,13 @@ class AugmentConfig:
     decoy: float = 0.0
     extract: float = 0.0
     frame: float = 0.0
-    move: float = 1.0
+    flip: float = 0.5
+    rotate: float = 1.0
+    scale: float = 1.0
+    shift: float = 1.0
     curve: float = 0.0
-    contrast: float = 1.0
+    gamma: float = 1.0
+    gain: float = 1.0
     bias_field: float = 0.0
     blur: float = 0.0
     resolution: float = 0.0
@@ -101,28 +110,30 @@ class Augmentation:
     def __init__(self, config: AugmentConfig, donors: Donors | None = None) -> None:
         if donors is None or not donors.bank.can_paste:
             config = replace(config, paste=0.0, decoy=0.0)
-        changes: dict[str, Change] = {
-            "extract": extract_brain,
-            "frame": frame,
-            "move": move,
-            "curve": curve,
-            "contrast": contrast,
-            "bias_field": bias_field,
-            "blur": blur,
-            "resolution": resolution,
-            "noise": noise,
-            "jpeg": jpeg,
-        }
-        if donors is not None:
-            changes = {
-                "mixup": donors.mixer.mixup,
-                "cutmix": donors.mixer.cutmix,
-                "paste": donors.bank.paste,
-                "decoy": donors.bank.decoy,
-            } | changes
-        self._changes = [
-            (change, often) for name, change in changes.items() if (often := getattr(config, name))
+        pose = Pose(config.rotate, config.scale, config.shift)
+        changes: list[tuple[Change, float]] = [
+            (extract_brain, config.extract),
+            (frame, config.frame),
+            (flip, config.flip),
+            (pose, pose.often),
+            (curve, config.curve),
+            (gamma, config.gamma),
+            (gain, config.gain),
+            (bias_field, config.bias_field),
+            (blur, config.blur),
+            (resolution, config.resolution),
+            (noise, config.noise),
+            (jpeg, config.jpeg),
         ]
+        if donors is not None:
+            changes = [
+                (donors.mixer.mixup, config.mixup),
+                (donors.mixer.cutmix, config.cutmix),
+                (donors.bank.paste, config.paste),
+                (donors.bank.decoy, config.decoy),
+                *changes,
+            ]
+        self._changes = [(change, often) for change, often in changes if often]
 
     def __call__(self, view: View, rng: np.random.Generator) -> View:
         """Return a changed copy; the same state of the generator gives the same changes."""

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 _STAGES = ((32, 2), (64, 3), (32, 3), (32, 3), (64, 2))  # channels, kernel side
+_SIGMOID_GAIN = 4.0
 
 
 class ArtemisCnn(nn.Module):
@@ -36,7 +37,9 @@ class ArtemisCnn(nn.Module):
             nn.Sigmoid(),
             nn.Linear(32, num_classes),
         )
-        self.apply(_glorot)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                _awaken(module, centred=module is not self.features[0])
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map `(N, in_channels, size, size)` float in 0..1 to `(N, num_classes)` logits."""
@@ -44,9 +47,16 @@ class ArtemisCnn(nn.Module):
         return logits
 
 
-def _glorot(module: nn.Module) -> None:
-    """Glorot-uniform weights and zero biases; without them a sigmoid stack this deep stalls."""
-    if isinstance(module, nn.Conv2d | nn.Linear):
-        nn.init.xavier_uniform_(module.weight)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
+@torch.no_grad()
+def _awaken(layer: nn.Conv2d | nn.Linear, *, centred: bool) -> None:
+    """Give a layer weights with which a stack of sigmoids begins to learn.
+
+    Glorot's uniform ones, four times as large since a sigmoid's slope is a quarter (Glorot and
+    Bengio 2010), and biases that take off the 0.5 that sigmoids give of nothing. With Glorot's
+    alone seven sigmoids say the same of every image for ten epochs and more.
+    """
+    nn.init.xavier_uniform_(layer.weight, gain=_SIGMOID_GAIN)
+    assert layer.bias is not None  # all of them have one
+    nn.init.zeros_(layer.bias)
+    if centred:
+        layer.bias.sub_(0.5 * layer.weight.flatten(1).sum(dim=1))
