@@ -217,7 +217,7 @@ def test_options_win_over_the_recipe_and_the_recipe_over_the_defaults(
     assert (config.arch, config.epochs, config.label_smoothing) == ("squeezenet1_1", 1, 0.1)
     assert (config.batch_size, config.learning_rate) == (32, 5e-4)
     augment = config.augment
-    assert (augment.noise, augment.rotate, augment.jpeg, augment.contrast) == (0.5, 0.0, 0.25, 1.0)
+    assert (augment.noise, augment.rotate, augment.jpeg, augment.gamma) == (0.5, 0.0, 0.25, 1.0)
 
 
 @pytest.mark.parametrize("switch", ["colour=1", "noise", "noise=often", "=1"])
