@@ -31,6 +31,7 @@ def test_comes_back_as_it_was_written(tiny, tmp_path):
         ("lesion_weight", (-1, math.inf), "a number of 0 or more"),
         ("distill_weight", (-1, "x"), "a number of 0 or more"),
         ("distill_features", (-1, "x"), "a number of 0 or more"),
+        ("distill_temperature", (0, -1, "x"), "a number above 0"),
         ("label_smoothing", (5.0, 1, -0.1, "x"), "a number of 0 or more and below 1"),
         ("ema", (1, -0.1), "a number of 0 or more and below 1"),
         ("warm_up", (1.0, None), "a number of 0 or more and below 1"),

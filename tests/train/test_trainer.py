@@ -149,10 +149,18 @@ def test_a_compiled_step_computes_the_same(tiny, tmp_path, history, monkeypatch)
 
 def test_a_teacher_changes_what_is_learned(tiny, tmp_path, finished, history):
     teacher = str(finished / "checkpoint.pt")
-    for name, teachers in (("alone", ()), ("taught", (teacher,))):
-        train(tiny(epochs=1, distill=teachers), tmp_path / name, NoProgress())
-    alone, taught = (history(tmp_path / name)[0]["train_loss"] for name in ("alone", "taught"))
-    assert taught != alone
+    runs = {
+        "alone": {},
+        "taught": {"distill": (teacher,)},
+        "softly": {"distill": (teacher,), "distill_temperature": 8.0},
+        "lightly": {"distill": (teacher,), "distill_weight": 0.1},
+        "shown": {"distill": (teacher,), "distill_features": 1.0},
+    }
+    losses = set()
+    for name, told in runs.items():
+        train(tiny(epochs=1, **told), tmp_path / name, NoProgress())
+        losses.add(history(tmp_path / name)[0]["train_loss"])
+    assert len(losses) == len(runs)
     checkpoint = Checkpoint.load(tmp_path / "taught" / "checkpoint.pt")
     assert checkpoint.training["teachers"] == 1
     assert teacher not in json.dumps(checkpoint.training)

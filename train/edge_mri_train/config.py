@@ -60,6 +60,7 @@ _RULES = {
     "distill": TEXTS,
     "distill_weight": WEIGHT,
     "distill_features": WEIGHT,
+    "distill_temperature": ABOVE_0,
     "ema": SHARE,
     "warm_up": SHARE,
     "max_gradient_norm": ABOVE_0,
@@ -113,6 +114,7 @@ class TrainConfig:
         distill: Checkpoints of teachers.
         distill_weight: Share of the teachers' answers in the loss.
         distill_features: Share of their features in it (`edge_mri_train.hints`).
+        distill_temperature: Softens the answers of teachers and student (Hinton et al. 2015).
         ema: Decay a step of the averaged weights that are validated and kept; 0: none.
         warm_up: Share of the steps over which the learning rate rises.
         max_gradient_norm: Gradients are clipped to it.
@@ -150,6 +152,7 @@ class TrainConfig:
     distill: tuple[str, ...] = ()
     distill_weight: float = 1.0
     distill_features: float = 0.0
+    distill_temperature: float = 2.0
     ema: float = 0.0
     warm_up: float = 0.2
     max_gradient_norm: float = 5.0

@@ -140,6 +140,7 @@ class Trainer:
             lesion=config.lesion_weight,
             teacher=config.distill_weight,
             features=config.distill_features,
+            temperature=config.distill_temperature,
             smoothing=config.label_smoothing,
         )
         step = Objective(self.network, shares, self.teachers, self.hints).to(self.device)
