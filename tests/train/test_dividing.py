@@ -4,9 +4,14 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import pytest
+from click.testing import CliRunner
 
+from edge_mri.cli import main
+from edge_mri.errors import OptionError
 from edge_mri.labels import LabelSpace
+from edge_mri.phantom import draw_phantom
 from edge_mri.progress import NoProgress
 from edge_mri_train.checkpoint import Checkpoint
 from edge_mri_train.config import TrainConfig
@@ -220,3 +225,69 @@ def test_maps_and_an_index_say_what_folders_mean(tiny, tmp_path, phantoms):
     labels = Counter(row.sample.label.type for row in read_manifest(tmp_path / "run" / "split.csv"))
     assert set(labels.values()) == {12}
     assert TrainConfig.read(tmp_path / "run" / "config.json") == config
+
+
+@pytest.fixture
+def two_sets(phantoms, tmp_path) -> Path:
+    """A manifest of the phantoms and a second set, of which one image repeats one of the first."""
+    second = tmp_path / "second"
+    for label in LabelSpace().classes:
+        folder = second / f"{label.type}_{label.plane}"
+        folder.mkdir(parents=True)
+        for number in range(2):
+            image = draw_phantom(label, size_px=96, seed=77, index=number)
+            cv2.imwrite(str(folder / f"{number}.png"), image)
+    first = sorted(phantoms.glob("glioma_axial/*.png"))[0]
+    shutil.copy(first, second / "glioma_axial" / "copy.png")
+    path = tmp_path / "two.csv"
+    rows = partition(read_folders([phantoms, second]), IdSource(), SplitConfig(), NoProgress()).rows
+    assert any(row.sample.root == second and row.sample.split == "train" for row in rows)
+    write_manifest(rows, path)
+    return path
+
+
+def test_a_set_that_only_validates_trains_nothing_nor_does_what_repeats_it(
+    tiny, two_sets, tmp_path
+):
+    config = tiny(data=(), split=str(two_sets), validate_only=("second",))
+    before = read_manifest(two_sets)
+    rows = divided(config, NoProgress()).rows
+    assert {row.sample.split for row in rows if row.sample.root.name == "second"} == {"val"}
+    of_second = {row.group for row in before if row.sample.root.name == "second"}
+    trained = {row.group for row in rows if row.sample.split == "train"}
+    assert trained
+    assert not trained & of_second
+    kept = [row for row in before if row.group not in of_second]
+    sides_before = {row.sha256: row.sample.split for row in kept}
+    assert {
+        row.sha256: row.sample.split for row in rows if row.sha256 in sides_before
+    } == sides_before
+
+
+def test_a_set_that_is_not_there_cannot_validate(tiny, two_sets):
+    config = tiny(data=(), split=str(two_sets), validate_only=("third",))
+    with pytest.raises(ManifestError, match=r"it has no set third to validate, only .*second"):
+        divided(config, NoProgress())
+
+
+def test_a_set_validates_by_a_manifest_alone(tiny):
+    with pytest.raises(OptionError, match="--validate-only names a set of a manifest"):
+        tiny(validate_only=("second",))
+
+
+def test_a_recipe_may_say_what_only_validates_and_the_command_line_wins(two_sets, tmp_path):
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text(
+        'arch = "squeezenet1_1"\ninit_weights = "none"\nimage_size = 32\nepochs = 1\n'
+        'batch_size = 8\nvalidate_only = ["third"]\n'
+    )
+    options = ["train", "--recipe", str(recipe), "--split", str(two_sets), "--out"]
+    refused = CliRunner().invoke(main, [*options, str(tmp_path / "one")])
+    assert refused.exit_code == 2
+    assert "it has no set third to validate" in refused.stderr
+    result = CliRunner().invoke(
+        main, [*options, str(tmp_path / "other"), "--validate-only", "second"]
+    )
+    assert result.exit_code == 0, result.stderr
+    written = TrainConfig.read(tmp_path / "other" / "config.json")
+    assert written.validate_only == ("second",)

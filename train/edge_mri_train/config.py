@@ -32,6 +32,7 @@ STARTS = ("imagenet", "shipped", "none")
 PRECISIONS = ("auto", "float32", "bfloat16")
 
 _MAX_SEED = 2**32 - 1
+_LISTS = ("data", "distill", "maps", "validate_only")
 
 
 _RULES = {
@@ -51,6 +52,7 @@ _RULES = {
     "index": or_none(TEXT),
     "split": or_none(TEXT),
     "fold": or_none(whole(0)),
+    "validate_only": TEXTS,
     "class_weights": one_of(*CLASS_WEIGHTS),
     "sampler": one_of(*SAMPLERS),
     "tumor_free": or_none(SHARE),
@@ -105,6 +107,7 @@ class TrainConfig:
         index: A CSV that names the images.
         split: A manifest, which then says what is trained on and validated with.
         fold: Which fold of the manifest validates, the others train.
+        validate_only: Sets of the manifest, by their folders' names, that only validate.
         class_weights: `balanced` weighs each image's loss by one over its class's count; `none`.
         sampler: `weighted` draws classes equally often, with replacement; `shuffle`.
         tumor_free: Share of tumour-free images that an epoch draws; None: as they come.
@@ -143,6 +146,7 @@ class TrainConfig:
     index: str | None = None
     split: str | None = None
     fold: int | None = None
+    validate_only: tuple[str, ...] = ()
     class_weights: str = "none"
     sampler: str = "shuffle"
     tumor_free: float | None = None
@@ -167,6 +171,8 @@ class TrainConfig:
         require_settings(vars(self))
         if self.fold is not None and self.split is None:
             raise OptionError("--fold names a fold of a manifest; give it with --split")
+        if self.validate_only and self.split is None:
+            raise OptionError("--validate-only names a set of a manifest; give it with --split")
 
     def anchored(self) -> "TrainConfig":
         """Return it with absolute paths, so that a run goes on from any working folder."""
@@ -194,9 +200,7 @@ class TrainConfig:
                 raise TypeError(f"expected an object, got {type(values).__name__}")
             if unknown := set(values) - known:
                 raise RunFolderError(f"{path}: unknown settings {', '.join(sorted(unknown))}")
-            lists = {
-                name: tuple(values[name]) for name in ("data", "maps", "distill") if name in values
-            }
+            lists = {name: tuple(values[name]) for name in _LISTS if name in values}
             augment = AugmentConfig(**values.get("augment", {}))
             return cls(**values | lists | {"augment": augment})
         except EdgeMriError:

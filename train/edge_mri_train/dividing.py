@@ -7,6 +7,7 @@ images are divided. Those in test folders are left out.
 from collections.abc import Sequence
 from pathlib import Path
 
+from edge_mri.errors import listed
 from edge_mri.labels import LabelSpace
 from edge_mri.progress import Progress
 from edge_mri_train.config import TrainConfig
@@ -26,7 +27,9 @@ def divided(config: TrainConfig, progress: Progress) -> Partition:
         path = Path(config.split)
         rows = read_manifest(path)
         check_manifest(path, rows, progress)
-        rows = [row for row in _chosen(path, rows, config.fold) if row.sample.split in (TRAIN, VAL)]
+        rows = _chosen(path, rows, config.fold)
+        rows = _validating(path, rows, config.validate_only)
+        rows = [row for row in rows if row.sample.split in (TRAIN, VAL)]
         progress.say(breakdown([row.sample for row in rows]))
         return Partition(rows, fingerprint_files([row.sample.file for row in rows], progress))
     layout = Layout.from_options(config.maps, Path(config.index) if config.index else None)
@@ -75,6 +78,23 @@ def _chosen(path: Path, rows: Sequence[Row], fold: int | None) -> list[Row]:
         else row
         for row in rows
     ]
+
+
+def _validating(path: Path, rows: Sequence[Row], names: Sequence[str]) -> list[Row]:
+    """Let sets only validate, and leave out what shares a group with one of their images."""
+    sets = {row.sample.root.name for row in rows}
+    if unknown := sorted(set(names) - sets):
+        raise ManifestError(
+            path, f"it has no set {', '.join(unknown)} to validate, only {listed(sorted(sets))}"
+        )
+    moved = {row.group for row in rows if row.sample.root.name in names}
+
+    def side(row: Row) -> str:
+        if row.sample.split != TRAIN or row.group not in moved:
+            return row.sample.split or DROPPED
+        return VAL if row.sample.root.name in names else DROPPED
+
+    return [with_split(row, side(row)) for row in rows]
 
 
 def _for_training(samples: Sequence[Sample], progress: Progress) -> list[Sample]:

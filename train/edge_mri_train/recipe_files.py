@@ -46,6 +46,8 @@ def read_recipe(name: str) -> dict[str, Any]:
         ) from error
     except ValueError as error:  # TOML, UTF-8
         raise OptionError(f"the recipe {name} cannot be read: {error}") from error
+    if isinstance(sets := values.get("validate_only"), list):
+        values["validate_only"] = tuple(sets)
     known = {one.name for one in fields(TrainConfig)} - set(_THE_USERS)
     if unknown := sorted(set(values) - known):
         raise OptionError(

@@ -22,6 +22,8 @@ from edge_mri_train.recipe_files import read_recipe, recipe_names
 from edge_mri_train.runs import CONFIG, RUNS, newest_run
 from edge_mri_train.training import resume, show_augmentation, train
 
+_LISTS = ("data", "distill", "validate_only")
+
 
 @click.command("train")
 @data_option()
@@ -33,6 +35,13 @@ from edge_mri_train.training import resume, show_augmentation, train
 )
 @click.option(
     "--fold", type=click.IntRange(0), metavar="N", help="Which fold of the manifest validates."
+)
+@click.option(
+    "--validate-only",
+    multiple=True,
+    metavar="SET",
+    help="A set of the manifest, by its folder's name, that validates and does not train; may be "
+    "given several times.",
 )
 @click.option(
     "--class-weights",
@@ -206,7 +215,7 @@ def _config(ctx: click.Context, options: dict[str, Any]) -> TrainConfig:
     values["augment"] = _switched(augment, options.pop("switches"))
     told = {key: options[key] for key in options if key in given and options[key] is not None}
     paths = {key: str(told[key]) for key in ("index", "split") if key in told}
-    lists = {key: tuple(str(one) for one in told.get(key, ())) for key in ("data", "distill")}
+    lists = {key: tuple(str(one) for one in told[key]) for key in _LISTS if key in told}
     values = values | told | paths | lists
     return TrainConfig(**asdict(defaults_of(values["arch"])) | values)
 
