@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from edge_mri.session import EXACT_INTEGERS
+from edge_mri.session import compute_as_written
 
 _CALLS = 12
 DENSE, POINTWISE, DEPTHWISE = "dense convolutions", "1x1 convolutions", "depthwise convolutions"
@@ -34,7 +34,7 @@ def layer_shares(model: Path, size: int) -> dict[str, float]:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.log_severity_level = 3
-        options.add_session_config_entry(*EXACT_INTEGERS)
+        compute_as_written(options)
         options.enable_profiling = True
         options.profile_file_prefix = str(Path(folder) / "profile")
         session = onnxruntime.InferenceSession(

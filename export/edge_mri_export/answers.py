@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from edge_mri.onnx_file import OnnxFile
-from edge_mri.session import EXACT_INTEGERS, SessionConfig, open_session
+from edge_mri.session import SessionConfig, compute_as_written, open_session
 from edge_mri_export.errors import QuantizationError
 from edge_mri_export.graph import LESION, LOGITS
 from edge_mri_train.architectures import normalise
@@ -74,7 +74,7 @@ def memory_session(model: onnx.ModelProto) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    options.add_session_config_entry(*EXACT_INTEGERS)
+    compute_as_written(options)
     try:
         return ort.InferenceSession(
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]

@@ -28,6 +28,11 @@ EXACT_INTEGERS = ("session.x64quantprecision", "1")
 overflow 16 bits, weights of more than 7 bits are multiplied another way. Elsewhere it changes
 nothing (`docs/decisions/0017-portability.md`)."""
 
+LAYERS_IN_FLOAT = ("optimization.disable_specified_optimizers", "WeightBiasQuantization")
+"""Entry that leaves a layer in float where the file does: onnxruntime would round its weights, one
+scale for all channels, wherever its input and output are integers
+(`docs/decisions/0011-repairs.md`)."""
+
 
 @dataclass(frozen=True)
 class SessionConfig:
@@ -82,6 +87,12 @@ def open_session(model: OnnxFile, config: SessionConfig | None = None) -> ort.In
             "onnxruntime-gpu matches the CUDA version, or use --device cpu"
         )
     return session
+
+
+def compute_as_written(options: ort.SessionOptions) -> None:
+    """Tell a session to compute what its file says where onnxruntime would trade that for speed."""
+    for entry in (EXACT_INTEGERS, LAYERS_IN_FLOAT):
+        options.add_session_config_entry(*entry)
 
 
 def runner(session: ort.InferenceSession) -> Run:
@@ -189,7 +200,7 @@ def _create(
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     if keep:
         options.optimized_model_filepath = str(keep)
-    options.add_session_config_entry(*EXACT_INTEGERS)
+    compute_as_written(options)
     options.enable_mem_pattern = False  # costs memory a batch size, saves no time here
     if config.low_power:
         options.enable_cpu_mem_arena = False

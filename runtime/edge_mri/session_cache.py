@@ -12,7 +12,7 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
-FORMAT = 2
+FORMAT = 3
 MAX_FILES = 8
 
 _SUFFIX = ".session"

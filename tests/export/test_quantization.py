@@ -1,17 +1,21 @@
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import TensorProto, helper, numpy_helper
+from torch.nn import functional
 
 from edge_mri.errors import OptionError
 from edge_mri_export import quantization
-from edge_mri_export.answers import graph_answers
+from edge_mri_export.answers import graph_answers, memory_session
+from edge_mri_export.editing import copied
 from edge_mri_export.errors import QuantizationError
 from edge_mri_export.layers import count_quantized, layers
 from edge_mri_export.quantization import quantize
 from edge_mri_export.ranges import METHODS, collect
 from edge_mri_export.recipe import TARGETS
 from edge_mri_export.repair import worst_layers
+from edge_mri_export.values import with_outputs
 
 LAYERS = {"artemis_cnn": 8, "mobilenet_v2": 53}
 
@@ -128,6 +132,33 @@ def test_excluded_nodes_stay_float_and_their_neighbours_activations_stay(body, r
         for one in (model, quantize(body, limits, TARGETS["avx512-vnni"]))
     ]
     assert errors[0] < 1.2 * errors[1]  # a lost ReLU6 would be worse by far
+
+
+def test_a_layer_in_float_is_computed_in_float(body, ranges, road):
+    """Between integers onnxruntime would round its weights, all channels by the largest."""
+    node = layers(body.graph)[1]
+    uneven = copied(body)
+    weights = next(one for one in uneven.graph.initializer if one.name == node.input[1])
+    values = numpy_helper.to_array(weights).copy()
+    values[0] *= 1000
+    weights.CopyFrom(numpy_helper.from_array(values, weights.name))
+    model = quantize(uneven, ranges.limits("minmax"), TARGETS["portable"], [node.name])
+    (left,) = [one for one in model.graph.node if one.name == node.name]
+    (clip,) = [one for one in model.graph.node if left.output[0] in one.input]
+    after = f"{clip.output[0]}_DequantizeLinear_Output"
+    session = memory_session(with_outputs(model, [left.input[0], after]))
+    given, found = session.run([left.input[0], after], {"pixels": road("mobilenet_v2").pixels[:8]})
+    bias = next(one for one in body.graph.initializer if one.name == node.input[2])
+    expected = functional.conv2d(
+        torch.from_numpy(given),
+        torch.from_numpy(values),
+        torch.from_numpy(numpy_helper.to_array(bias).copy()),
+        padding=1,
+        groups=len(values),
+    ).clamp(0, 6)
+    assert expected[:, 1:].std() > 0.1
+    step = 6 / 255
+    np.testing.assert_allclose(found[:, 1:], expected[:, 1:].numpy(), atol=0.51 * step)
 
 
 def test_a_first_layer_in_float_takes_normalised_pixels(body, ranges, road):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edge_mri.onnx_file import OnnxFile
-from edge_mri.session import EXACT_INTEGERS, SessionConfig, open_session
+from edge_mri.session import EXACT_INTEGERS, LAYERS_IN_FLOAT, SessionConfig, open_session
 
 FILE = Path(__file__).with_name("expected") / "full_range.onnx"
 SIDE, CHANNELS = 8, 16
@@ -36,11 +36,13 @@ def test_every_session_is_told_to(monkeypatch):
     told = []
 
     def start(data, options, **_):
-        told.append(options.get_session_config_entry(EXACT_INTEGERS[0]))
+        told.extend(
+            options.get_session_config_entry(name) for name, _ in (EXACT_INTEGERS, LAYERS_IN_FLOAT)
+        )
 
     monkeypatch.setattr("onnxruntime.InferenceSession", start)
     open_session(OnnxFile.read(FILE), SessionConfig("cpu", cache=False))
-    assert told == ["1"]
+    assert told == ["1", "WeightBiasQuantization"]
 
 
 def write() -> None:
