@@ -21,14 +21,17 @@ def layers(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
     ]
 
 
-def count_quantized(model: onnx.ModelProto) -> tuple[int, int]:
-    """Return how many layers with weights run on quantised ones, and how many there are."""
+def quantized_layers(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    """Return those of the layers that take integers alone, in the graph's order."""
     dequantized = {
         output
-        for node in model.graph.node
+        for node in graph.node
         if node.op_type == "DequantizeLinear"
         for output in node.output
     }
-    weighted = layers(model.graph)
-    done = [node for node in weighted if dequantized.issuperset(node.input[:2])]
-    return len(done), len(weighted)
+    return [node for node in layers(graph) if dequantized.issuperset(node.input[:2])]
+
+
+def count_quantized(model: onnx.ModelProto) -> tuple[int, int]:
+    """Return how many layers with weights run on quantised ones, and how many there are."""
+    return len(quantized_layers(model.graph)), len(layers(model.graph))

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from edge_mri_export.answers import memory_session
 from edge_mri_export.editing import copied
 from edge_mri_export.graph import NORMALISED, PIXELS
-from edge_mri_export.layers import layers
+from edge_mri_export.layers import layers, quantized_layers
 from edge_mri_export.values import float_values, with_outputs
 
 _IMAGES = 96
@@ -87,8 +87,9 @@ def _layer_outputs(
     its output lacks is its own.
     """
     cut, given = _cut(quantized)
+    integer = {node.name for node in quantized_layers(quantized.graph)}
     ends = [{node.name: node.output[0] for node in layers(one.graph)} for one in (body, cut)]
-    names = [name for name in ends[0] if name in ends[1]]
+    names = [name for name in ends[0] if name in integer]
     float_names = list(dict.fromkeys([*given, *(ends[0][name] for name in names)]))
     int_names = [ends[1][name] for name in names]
     int_session = memory_session(with_outputs(cut, int_names))

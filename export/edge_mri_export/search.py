@@ -3,7 +3,8 @@
 The network is equalised first, where it can be. Recipes differ in how the ranges of activations are
 chosen, all from one calibration pass, in whether weights are rounded together, and in whether
 biases are corrected; none costs anything at run time. If none passes, the nearest is fine-tuned,
-then made again with its worst layers in float, which does cost time. Every trial is measured on
+then made again with its first layers in float, whose rounding all others amplify, or its worst:
+that does cost time. Every trial is measured on
 the same check images and reported; of those that pass, the one whose logits are nearest on average
 is kept. `int8-qat` keeps the fine-tuned one, or none.
 """
@@ -22,7 +23,7 @@ from edge_mri_export.answers import Answers, graph_answers
 from edge_mri_export.calibration import ExportImages
 from edge_mri_export.comparison import compare
 from edge_mri_export.equalisation import equalised
-from edge_mri_export.layers import layers
+from edge_mri_export.layers import quantized_layers
 from edge_mri_export.qat import QatConfig, fine_tune
 from edge_mri_export.quantization import quantize
 from edge_mri_export.ranges import PERCENTILE, Ranges, collect
@@ -39,6 +40,7 @@ _METHODS = (
     ("minmax", PERCENTILE),
     ("entropy", PERCENTILE),
 )
+_FIRST = (2, 5)
 _WORST = (1, 3, 6)
 
 
@@ -117,15 +119,23 @@ class Search:
         except EdgeMriError as error:
             self._note(f"fine-tuning was not possible: {error}")
         yield
-        worst = worst_layers(self.body, first.model, self.images.calibration)
+        in_order = [node.name for node in quantized_layers(first.model.graph)]
+        for count in _FIRST:
+            self._in_float(first, in_order[:count], len(in_order), ranges)
+            yield
+        worst = list(worst_layers(self.body, first.model, self.images.calibration))
         for count in _WORST:
-            if count < len(layers(self.body.graph)):
-                names = (*self.config.exclude, *list(worst)[:count])
-                recipe = replace(first.recipe, exclude=names, bias_corrected=False)
-                trial = self._try(recipe, ranges)
-                if not recipe.rounded:
-                    self._corrected(trial, ranges)
-                yield
+            self._in_float(first, worst[:count], len(in_order), ranges)
+            yield
+
+    def _in_float(self, trial: Trial, names: list[str], count: int, ranges: Ranges) -> None:
+        """Try a trial's recipe with more of its `count` quantised layers in float, not with all."""
+        if len(names) >= count:
+            return
+        exclude = (*self.config.exclude, *names)
+        again = self._try(replace(trial.recipe, exclude=exclude, bias_corrected=False), ranges)
+        if not again.recipe.rounded:
+            self._corrected(again, ranges)
 
     @cached_property
     def _rounding(self) -> Rounding:
