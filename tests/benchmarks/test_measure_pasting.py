@@ -1,0 +1,98 @@
+"""Pasted lesions: what is pasted, and what a model's answers come to."""
+
+import importlib.util
+import json
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_mri.decision import Answers
+from edge_mri.labels import LabelSpace
+from edge_mri.phantom import draw_phantom
+from edge_mri.preprocess import PreprocessSpec
+from edge_mri.progress import NoProgress
+from edge_mri_train.folders import read_folders
+from edge_mri_train.manifest import Row, hash_files, with_split, write_manifest
+from edge_mri_train.predictor import Predictor
+
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "measure_pasting.py"
+SPACE = LabelSpace()
+
+
+@pytest.fixture(scope="module")
+def script():
+    spec = importlib.util.spec_from_file_location("measure_pasting", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory) -> Path:
+    """Six heads with an outlined lesion and the same six without, all validating."""
+    folder = tmp_path_factory.mktemp("set")
+    labels = {one.type: one for one in SPACE.classes if one.plane == "axial"}
+    for index in range(6):
+        pair = [
+            draw_phantom(labels[name], size_px=96, seed=3, index=index)
+            for name in ("glioma", "no_tumor")
+        ]
+        mask = (cv2.absdiff(*pair) > 25).astype(np.uint8) * 255
+        for name, image in (("glioma", pair[0]), ("no_tumor", pair[1]), ("masks/glioma", mask)):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(folder / name / f"{index}.png"), image)
+    samples = [one for one in read_folders([folder]) if "masks" not in one.path.parts]
+    hashes = hash_files(samples, NoProgress())
+    rows = [
+        with_split(Row(sample, sha, f"g{at}"), "val")
+        for at, (sample, sha) in enumerate(zip(samples, hashes, strict=True))
+    ]
+    write_manifest(rows, folder / "split.csv")
+    return folder / "split.csv"
+
+
+def looking(says) -> Predictor:
+    """A model whose P(any tumour) is what a function says of each image."""
+
+    def answers(pixels):
+        tumor = np.array([says(one[0]) for one in pixels], np.float32)
+        probabilities = np.zeros((len(pixels), len(SPACE.classes)), np.float32)
+        probabilities[:, 0], probabilities[:, -1] = tumor, 1 - tumor
+        return Answers(probabilities)
+
+    return Predictor("it", SPACE, PreprocessSpec(96), answers, 0.5, None, None)
+
+
+def test_only_slices_without_a_tumour_get_a_lesion_and_keep_the_rest(script, manifest):
+    before, after, sets = script.pasted(manifest, PreprocessSpec(96), 0)
+    assert 3 <= len(before) == len(after) == len(sets) <= 6
+    changed = (before.astype(int) != after).reshape(len(before), -1).mean(axis=1)
+    assert (changed > 0).all()
+    assert changed.max() < 0.5
+    again = script.pasted(manifest, PreprocessSpec(96), 0)[1]
+    assert np.array_equal(after, again)
+
+
+def test_who_sees_the_lesion_and_who_reads_the_frame(script, manifest):
+    before, after, sets = script.pasted(manifest, PreprocessSpec(96), 0)
+    originals = {one.tobytes() for one in before[:, 0]}
+    seeing = looking(lambda image: 0.1 if image.tobytes() in originals else 0.9)
+    part = script.measured(seeing, before, after, sets)["all"]
+    assert (part["n"], part["before"], part["after"], part["auroc"]) == (len(before), 0, 1, 1)
+    blind = looking(lambda image: 0.7)
+    part = script.measured(blind, before, after, sets)["all"]
+    assert (part["before"], part["after"], part["auroc"]) == (1, 1, 0.5)
+
+
+def test_the_table_and_the_json_say_it(script, manifest, tmp_path, capsys):
+    model = Path(__file__).parents[2] / "runtime/edge_mri/models/edge_mri_int8.onnx"
+    shutil.copy(model, tmp_path / "m.onnx")
+    file = tmp_path / "figures.json"
+    script.main([str(tmp_path / "m.onnx"), "--manifest", str(manifest), "--json", str(file)])
+    (report,) = json.loads(file.read_text()).values()
+    assert report["all"]["n"] >= 3
+    told = capsys.readouterr().out
+    assert f"  all            n {report['all']['n']}: called tumour " in told
