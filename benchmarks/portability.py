@@ -65,8 +65,13 @@ class Answers:
     types: list[str]
 
 
+class FailedError(Exception):
+    """A CPU ran Python, and the models did not run on it."""
+
+
 def ask(cpu: Cpu, models: list[Path], images: Path, folder: Path) -> dict[Path, Answers]:
     """Ask models about a folder of images on a CPU."""
+    start_python(cpu)
     answers = folder / "answers.json"
     ended = subprocess.run(
         [*cpu.command, "-c", _ASK, str(answers), str(images), *map(str, models)],
@@ -78,13 +83,21 @@ def ask(cpu: Cpu, models: list[Path], images: Path, folder: Path) -> dict[Path, 
     )
     if ended.returncode:
         last = "\n".join(ended.stderr.splitlines()[-5:])
-        raise UnavailableError(f"Python ended with {ended.returncode} on {cpu.name}:\n{last}")
+        raise FailedError(f"Python ended with {ended.returncode} on {cpu.name}:\n{last}")
     found = json.loads(answers.read_text(encoding="utf-8"))
     given = {model: found[str(model)] for model in models}
     return {
         model: Answers(np.array(one["pixels"]), np.array(one["logits"]), one["types"])
         for model, one in given.items()
     }
+
+
+def start_python(cpu: Cpu) -> None:
+    """Raise `UnavailableError` where Python itself does not start: no word on the models."""
+    started = subprocess.run([*cpu.command, "-c", ""], capture_output=True, text=True, check=False)
+    if started.returncode:
+        last = "\n".join(started.stderr.splitlines()[-5:])
+        raise UnavailableError(f"Python does not start on {cpu.name}:\n{last}")
 
 
 def compare(here: Answers, there: Answers, tolerance: float) -> tuple[bool, str]:
@@ -156,7 +169,7 @@ def main(
             write_phantoms(images, PhantomConfig(count=1, size_px=256))
         try:
             here = ask(native(), [*judged, *shown], images.resolve(), folder)
-        except UnavailableError as error:
+        except (FailedError, UnavailableError) as error:
             raise click.ClickException(str(error)) from error
         failed, missing = False, False
         for wanted in cpus:
@@ -166,6 +179,10 @@ def main(
             except UnavailableError as error:
                 click.echo(f"skipped  {wanted}: {error}")
                 missing = True
+                continue
+            except FailedError as error:
+                click.echo(f"FAILED   {wanted}: {error}")
+                failed = True
                 continue
             for model in [*judged, *shown]:
                 same, text = compare(here[model], there[model], tolerance)

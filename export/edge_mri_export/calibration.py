@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_mri.errors import OptionError
-from edge_mri.labels import Label
+from edge_mri.labels import Label, LabelSpace
 from edge_mri.preprocess import PreprocessSpec
 from edge_mri.progress import Progress
 from edge_mri_export.errors import CalibrationError
@@ -142,6 +142,23 @@ def load_check_images(
             load_pixels([sample.file for sample in samples], spec, on_image=step),
             tuple(sample.label for sample in samples),
             tuple(str(sample.file) for sample in samples),
+        )
+
+
+def require_every_class(labels: Sequence[Label], space: LabelSpace) -> None:
+    """Raise `CalibrationError` where a type, or a plane of labelled ones, has no check image.
+
+    What a quantised file does to a class of which there is no image, nobody would see.
+    """
+    types = {label.type for label in labels}
+    planes = {label.plane for label in labels if label.plane}
+    missing = [one for one in space.types if one not in types]
+    if planes:
+        missing += [one for one in space.planes if one not in planes]
+    if missing:
+        raise CalibrationError(
+            f"no image to check {', '.join(missing)} on, which the model tells apart; "
+            "give a folder with images of every class with --calibration DIR"
         )
 
 

@@ -14,7 +14,7 @@ from edge_mri.contract import Contract
 from edge_mri.errors import OptionError
 from edge_mri.progress import Progress
 from edge_mri_export.answers import checkpoint_answers
-from edge_mri_export.calibration import FEW_IMAGES, ExportImages, load_images
+from edge_mri_export.calibration import FEW_IMAGES, ExportImages, load_images, require_every_class
 from edge_mri_export.errors import ParityError
 from edge_mri_export.exported import Exported, Writer, remove
 from edge_mri_export.finishing import Finish
@@ -93,7 +93,7 @@ def export(config: ExportConfig, progress: Progress) -> list[Exported]:
 
     Raises:
         ParityError: A file would not give PyTorch's answers; it is not written.
-        CalibrationError: There are no images to check with.
+        CalibrationError: There are no images to check with, or none of some class.
         OptionError: An option has no effect here.
         OutputError: The files cannot be written; said before the work where that is known.
     """
@@ -106,6 +106,7 @@ def export(config: ExportConfig, progress: Progress) -> list[Exported]:
         progress,
         config.quantization.samples,
     )
+    require_every_class(images.check.labels, checkpoint.labels)
     body = body_graph(checkpoint, config.outputs)
     contract = Contract(
         name=checkpoint.architecture,

@@ -82,4 +82,5 @@ class Trial:
             "max_logit_difference": self.parity.max_logit_difference,
             "worst_sensitivity_change": self.parity.worst_sensitivity_change,
             "passes": not self.losses,
+            "losses": list(self.losses),
         }

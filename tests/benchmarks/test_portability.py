@@ -1,8 +1,11 @@
 import shutil
 
 import numpy as np
+import pytest
 from click.testing import CliRunner
 
+import portability
+from emulated_cpus import Cpu
 from portability import SKIPPED, Answers, compare, main
 
 PIXELS = np.zeros((3, 4), np.int64)
@@ -55,3 +58,22 @@ def test_a_model_that_cannot_be_asked_is_told(tmp_path):
     ended = CliRunner().invoke(main, [str(tmp_path / "model.onnx"), "--cpu", "haswell"])
     assert ended.exit_code == 1
     assert "is not an ONNX model" in ended.output
+
+
+@pytest.mark.parametrize(
+    ("script", "code", "said"),
+    [
+        ("exit 132", SKIPPED, "skipped  haswell: Python does not start"),
+        ('[ -z "$2" ] || exit 132', 1, "FAILED   haswell: Python ended with 132"),
+    ],
+)
+def test_a_cpu_that_python_starts_on_and_the_model_does_not_fails(
+    script, code, said, tmp_path, monkeypatch
+):
+    emulator = tmp_path / "emulator"
+    emulator.write_text(f"#!/bin/sh\necho boom >&2\n{script}\n")
+    emulator.chmod(0o755)
+    fake = Cpu("a fake", (str(emulator),), ())
+    monkeypatch.setitem(portability.KNOWN, "haswell", lambda cache: fake)
+    ended = CliRunner().invoke(main, ["--cpu", "haswell"])
+    assert (ended.exit_code, ended.output) == (code, f"{said} on a fake:\nboom\n")

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from edge_mri.errors import FolderNotFoundError, NoImagesError
+from edge_mri.labels import Label, LabelSpace
 from edge_mri.preprocess import PreprocessSpec
 from edge_mri.progress import NoProgress
 from edge_mri_export import calibration
-from edge_mri_export.calibration import load_images
+from edge_mri_export.calibration import load_images, require_every_class
 from edge_mri_export.errors import CalibrationError
 from edge_mri_train.folders import read_folders
 from edge_mri_train.grouping import IdSource
@@ -179,4 +180,18 @@ def test_as_many_images_calibrate_as_asked_for(phantoms, tmp_path):
     assert str(caught.value) == (
         "--calibration-samples 49, but there are only 48 training images; "
         "give more images with --calibration DIR, or ask for fewer"
+    )
+
+
+def test_a_class_without_an_image_to_check_it_on_is_refused():
+    space = LabelSpace()
+    require_every_class(space.classes, space)
+    by_type = [Label(name, None) for name in space.types]
+    require_every_class(by_type, space)  # of planes nothing is known
+    some = [one for one in space.classes if one.type != "pituitary" and one.plane != "sagittal"]
+    with pytest.raises(CalibrationError) as caught:
+        require_every_class(some, space)
+    assert str(caught.value) == (
+        "no image to check pituitary, sagittal on, which the model tells apart; give a folder with "
+        "images of every class with --calibration DIR"
     )

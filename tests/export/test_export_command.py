@@ -114,6 +114,17 @@ def test_a_badly_calibrated_network_is_refused_after_all_repairs(small, badly_ca
     assert refused["parity"]["flipped"][0]["path"].startswith(str(badly_calibrated))
 
 
+def test_a_type_that_nothing_checks_stops_an_export(small, phantoms, tmp_path):
+    some = tmp_path / "some"
+    for folder in phantoms.glob("*_axial"):
+        if folder.name != "pituitary_axial":
+            shutil.copytree(folder, some / folder.name)
+    result = run(small.path, "--calibration", some, "-o", tmp_path / "a.onnx")
+    assert result.exit_code == 2
+    assert "no image to check pituitary, coronal, sagittal on" in result.stderr
+    assert not (tmp_path / "a.onnx").exists()
+
+
 def test_int8_qat_writes_a_fine_tuned_file_and_the_report_says_so(small, phantoms, tmp_path):
     report = tmp_path / "report.json"
     arguments = ("--calibration-method", "minmax", "--max-drop", 100, "--json", report)
