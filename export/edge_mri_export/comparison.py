@@ -101,6 +101,7 @@ def compare(
         tumors=int(first.tumor.sum()),
         lesion_peaks_moved=moved,
         lesion_peaks_lower=lower,
+        max_lesion_difference=_map_difference(reference, other),
         **(_against_labels(first, second, labels, contract) if labels and finite else {}),
     )
 
@@ -140,6 +141,13 @@ def _against_labels(
                 "mcnemar_p": float(binomtest(lost, lost + won).pvalue) if lost + won else 1.0,
             }
     return figures
+
+
+def _map_difference(reference: Answers, other: Answers) -> float | None:
+    """Return the largest difference of the lesion maps; infinite where only one has a map."""
+    if reference.lesion is None or other.lesion is None:
+        return None if reference.lesion is other.lesion else float("inf")
+    return float(np.abs(reference.lesion - other.lesion).max())
 
 
 def _moved_peaks(

@@ -125,7 +125,7 @@ def export(config: ExportConfig, progress: Progress) -> list[Exported]:
         checkpoint.seen,
     )
     float_model = with_pixel_input(body)
-    exported = [writer.write(float_model, contract, config.output, Parity.require_same_logits)]
+    exported = [writer.write(float_model, contract, config.output, Parity.require_same_outputs)]
     for path in (config.int8_output, config.fp16_output):
         remove(path)
     if config.quantization.precision != "none":

@@ -15,6 +15,9 @@ from edge_mri_export.errors import ParityError
 FP32_TOLERANCE = 1e-4
 """Largest difference of a logit, as a share of the largest logit where that is above 1."""
 
+MAP_TOLERANCE = 1e-4
+"""Largest difference of an FP32 file's lesion map, a probability."""
+
 MAX_DROP = 0.5
 """What a quantised file may lose unless told otherwise, in percent."""
 
@@ -63,6 +66,8 @@ class Parity:
             more than one cell; None without a lesion map.
         lesion_peaks_lower: Of those, images where it is no tie: the reference's own map is lower by
             more than 0.01 where the other has its peak.
+        max_lesion_difference: The largest absolute difference of the lesion map, infinite where
+            one of the two has none; None where neither has one.
     """
 
     n: int
@@ -81,6 +86,7 @@ class Parity:
     tumors: int = 0
     lesion_peaks_moved: int | None = None
     lesion_peaks_lower: int | None = None
+    max_lesion_difference: float | None = None
 
     @property
     def worst_sensitivity_change(self) -> float:
@@ -131,6 +137,8 @@ class Parity:
         losses |= self.tumor_changes()
         if not np.isfinite(self.max_logit_difference):
             losses["some logits are no numbers"] = 1.0
+        if not np.isfinite(self.max_lesion_difference or 0.0):
+            losses["the lesion map is missing or holds values that are no numbers"] = 1.0
         allowed = max_drop / 100 + 1e-9
         return [
             text
@@ -138,13 +146,23 @@ class Parity:
             if not loss <= allowed
         ]
 
-    def require_same_logits(self) -> None:
-        """Raise `ParityError` unless the logits are those of the original, up to rounding."""
+    def require_same_outputs(self) -> None:
+        """Raise `ParityError` unless logits and lesion map are the original's, up to rounding."""
         allowed = FP32_TOLERANCE * self.logit_scale
+        wrong = []
         if not self.max_logit_difference <= allowed:
+            wrong.append(
+                f"logits by up to {self.max_logit_difference:.2g} on {self.n} images, "
+                f"allowed {allowed:.2g}"
+            )
+        moved = self.max_lesion_difference
+        if moved is not None and not moved <= MAP_TOLERANCE:
+            wrong.append(
+                f"the lesion map by up to {moved:.2g} on {self.n} images, allowed {MAP_TOLERANCE:g}"
+            )
+        if wrong:
             raise ParityError(
-                f"the FP32 ONNX file differs from PyTorch: logits by up to "
-                f"{self.max_logit_difference:.2g} on {self.n} images, allowed {allowed:.2g}",
+                f"the FP32 ONNX file differs from PyTorch: {'; '.join(wrong)}",
                 "; no file was written",
             )
 

@@ -15,10 +15,12 @@ def lines(exported: Exported) -> Iterator[str]:
         kind += ", {} of {} layers quantised".format(*exported.quantized_layers)
         kind += f" ({exported.chosen})"
     yield f"{exported.path}  {exported.path.stat().st_size / 1e6:.2f} MB  {kind}"
+    lesion = parity.max_lesion_difference
     yield (
         f"  against PyTorch on {parity.n} images: same answer on "
         f"{100 * parity.agreement:.2f} %, logits differ by at most "
         f"{parity.max_logit_difference:.2g} (mean {parity.mean_logit_difference:.2g})"
+        + ("" if lesion is None else f", the lesion map by at most {lesion:.2g}")
     )
     if exported.precision == "fp32":
         return

@@ -181,6 +181,8 @@ def _parity(
         f"same answer on {100 * parity.agreement:.2f} % of {parity.n} images, logits differ by at "
         f"most {parity.max_logit_difference:.2g}"
     )
+    if parity.max_lesion_difference is not None:
+        detail += f", the lesion map by at most {parity.max_lesion_difference:.2g}"
     if contract.precision != "fp32":
         detail += "; " + "; ".join(parity.tumor_changes())
     stored = contract.parity
@@ -189,7 +191,7 @@ def _parity(
     figures = {**parity.to_dict(), "stored": stored}
     try:
         if contract.precision == "fp32":
-            parity.require_same_logits()
+            parity.require_same_outputs()
         else:
             parity.require_no_loss(config.max_drop, contract.precision.upper())
     except ParityError as error:

@@ -133,6 +133,34 @@ def test_a_graph_with_slightly_other_answers_is_not_written(config, monkeypatch)
     assert left(config.output.parent) == []
 
 
+def fainter(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Scale the lesion map by 0.99; the logits stay."""
+    for node in model.graph.node:
+        node.output[:] = ["whole" if name == "lesion" else name for name in node.output]
+        node.input[:] = ["whole" if name == "lesion" else name for name in node.input]
+    model.graph.initializer.append(numpy_helper.from_array(np.float32([0.99]), "fainter"))
+    model.graph.node.append(onnx.helper.make_node("Mul", ["whole", "fainter"], ["lesion"]))
+    return model
+
+
+def test_a_graph_with_another_lesion_map_alone_is_not_written(phantoms, tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    network = build("edge_net", 12, 64).eval()
+    Checkpoint("edge_net", LabelSpace(), PreprocessSpec(64), network).save(tmp_path / "c.pt")
+    config = ExportConfig(tmp_path / "c.pt", tmp_path / "out" / "model.onnx", calibration=phantoms)
+    body = exporting.body_graph
+    with monkeypatch.context() as patch:
+        patch.setattr(exporting, "body_graph", lambda *arguments: fainter(body(*arguments)))
+        with pytest.raises(ParityError) as caught:
+            export(config, NoProgress())
+    assert str(caught.value).startswith(
+        "the FP32 ONNX file differs from PyTorch: the lesion map by"
+    )
+    assert left(config.output.parent) == []
+    (exported,) = export(config, NoProgress())
+    assert 0 < exported.parity.max_lesion_difference < 1e-5
+
+
 def test_a_file_of_an_earlier_export_survives_a_broken_one(config, monkeypatch):
     config.output.parent.mkdir()
     config.output.write_bytes(b"earlier")

@@ -141,9 +141,9 @@ def test_the_contract_names_no_file_and_the_report_all_flips():
 
 
 def test_rounding_passes_as_the_same_logits_and_more_does_not():
-    between({(0, 2): -9.0008}).require_same_logits()  # allowed: 1e-4 of 9
+    between({(0, 2): -9.0008}).require_same_outputs()  # allowed: 1e-4 of 9
     with pytest.raises(ParityError) as caught:
-        between({(0, 2): -9.01}).require_same_logits()
+        between({(0, 2): -9.01}).require_same_outputs()
     assert str(caught.value) == (
         "the FP32 ONNX file differs from PyTorch: logits by up to 0.01 on 4 images, "
         "allowed 0.0009; no file was written"
@@ -156,7 +156,41 @@ def test_what_is_no_number_is_never_parity(value):
     with np.errstate(invalid="ignore"):
         parity = between({(0, 0): value})
     with pytest.raises(ParityError):
-        parity.require_same_logits()
+        parity.require_same_outputs()
+    with pytest.raises(ParityError):
+        parity.require_no_loss(99)
+
+
+def between_maps(cell: float | None) -> Parity:
+    """The same logits; the map differs in one cell, or is missing."""
+    maps = np.full((4, 1, 6, 6), 0.25, np.float32)
+    other = None if cell is None else maps.copy()
+    if other is not None:
+        other[3, 0, 5, 5] = cell
+    return compare(Answers(ORIGINAL, maps), Answers(ORIGINAL, other), LABELS, PATHS, TYPES)
+
+
+def test_an_fp32_file_must_give_the_lesion_map_too():
+    parity = between_maps(0.25008)
+    assert parity.max_lesion_difference == pytest.approx(8e-5, rel=1e-2)
+    assert parity.to_dict()["max_lesion_difference"] == parity.max_lesion_difference
+    parity.require_same_outputs()
+    with pytest.raises(ParityError) as caught:
+        between_maps(0.26).require_same_outputs()
+    assert str(caught.value) == (
+        "the FP32 ONNX file differs from PyTorch: the lesion map by up to 0.01 on 4 images, "
+        "allowed 0.0001; no file was written"
+    )
+    between_maps(0.26).require_no_loss(0)  # a quantised map may differ, if it shows the same
+    assert between({}).max_lesion_difference is None
+
+
+@pytest.mark.parametrize(("cell", "said"), [(np.nan, "nan"), (np.inf, "inf"), (None, "inf")])
+def test_a_lesion_map_that_is_missing_or_no_number_is_never_parity(cell, said):
+    parity = between_maps(cell)
+    with pytest.raises(ParityError, match=rf": the lesion map by up to {said} on 4 images, "):
+        parity.require_same_outputs()
+    assert parity.losses(99) == ["the lesion map is missing or holds values that are no numbers"]
     with pytest.raises(ParityError):
         parity.require_no_loss(99)
 
