@@ -3,7 +3,7 @@
 Its answers are for `edge_mri_export.verification`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import onnx
 
 from edge_mri.classifier import Classifier
-from edge_mri.contract import Contract
+from edge_mri.contract import SCHEMA_VERSION, Contract
 from edge_mri.errors import EdgeMriError, ModelFormatError, ModelNotFoundError
 from edge_mri_export.editing import only
 from edge_mri_export.graph import LESION, LOGITS
@@ -23,6 +23,9 @@ from edge_mri_train.errors import first_line
 OPSETS = range(17, 21)
 """What every onnxruntime from 1.20 on runs, INT8 too."""
 
+PRECISIONS = ("fp32", "fp16", "int8")
+"""What a file can be; how it is made is `edge_mri_export.recipe.PRECISIONS`."""
+
 
 @dataclass(frozen=True)
 class Check:
@@ -33,12 +36,14 @@ class Check:
         passed: None where it could not be checked.
         detail: What was found, for people.
         figures: What was measured and what the contract says of it, as JSON values.
+        lines: More of it for people, line by line.
     """
 
     name: str
     passed: bool | None
     detail: str
     figures: dict[str, Any] | None = None
+    lines: tuple[str, ...] = ()
 
 
 def read_model(path: Path) -> onnx.ModelProto:
@@ -57,6 +62,57 @@ def read_model(path: Path) -> onnx.ModelProto:
     if not model.graph.node:
         raise ModelFormatError(path, "an ONNX model", "it has no nodes")
     return model
+
+
+def contract_check(contract: Contract) -> Check:
+    """Check what the runtime does not read: the records that other checks compare with."""
+    wrong = list(_record_faults(contract))
+    if wrong:
+        return Check("contract", False, "; ".join(wrong))
+    return Check(
+        "contract",
+        True,
+        f"{contract.name} {contract.precision}, schema {SCHEMA_VERSION}, "
+        f"written by edge-mri {contract.toolkit_version or 'unknown'}",
+    )
+
+
+def _record_faults(contract: Contract) -> Iterator[str]:
+    if contract.precision not in PRECISIONS:
+        yield f"its precision is {contract.precision!r}, expected one of {', '.join(PRECISIONS)}"
+    if contract.parity:
+        for name, (expected, fits) in _PARITY.items():
+            if name not in contract.parity:
+                yield f"its parity lacks {name}"
+            elif not fits(value := contract.parity[name]):
+                yield f"its parity says {name} is {value!r}, expected {expected}"
+    for name, (expected, fits) in _QUANTIZATION.items():
+        if name in contract.quantization and not fits(value := contract.quantization[name]):
+            yield f"its quantization says {name} is {value!r}, expected {expected}"
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_within(value: Any, most: float) -> bool:
+    return (_is_whole(value) or isinstance(value, float)) and 0 <= value <= most
+
+
+_Expected = tuple[str, Callable[[Any], bool]]
+
+_PARITY: dict[str, _Expected] = {
+    "agreement": ("0 to 1", lambda value: _is_within(value, 1)),
+    "n": ("a whole number above 0", lambda value: _is_whole(value) and value > 0),
+}
+_QUANTIZATION: dict[str, _Expected] = {
+    "max_drop": ("0 to 100", lambda value: _is_within(value, 100)),
+    "opset": ("a whole number", _is_whole),
+    "quantized_layers": (
+        "two whole numbers",
+        lambda value: isinstance(value, list) and len(value) == 2 and all(map(_is_whole, value)),
+    ),
+}
 
 
 def weights_check(model: onnx.ModelProto, contract: Contract) -> Check:

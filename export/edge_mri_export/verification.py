@@ -7,6 +7,7 @@ does is `edge_mri_train.evaluation`.
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +15,25 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from edge_mri.contract import SCHEMA_VERSION, Contract
+from edge_mri.contract import Contract
 from edge_mri.errors import ContractError, OptionError
 from edge_mri.progress import Progress
 from edge_mri_export.answers import checkpoint_answers, file_answers
 from edge_mri_export.calibration import CheckImages, load_check_images
 from edge_mri_export.comparison import compare
 from edge_mri_export.errors import ParityError
+from edge_mri_export.exported import Exported
 from edge_mri_export.integrity import (
     Check,
+    contract_check,
     graph_check,
     read_model,
     runtime_check,
     weights_check,
 )
-from edge_mri_export.parity import MAX_DROP
+from edge_mri_export.parity import MAX_DROP, Parity
 from edge_mri_export.rejection import answered, measure
+from edge_mri_export.report import lines
 from edge_mri_train.checkpoint import Checkpoint
 
 _SAME_SHARE = 0.005
@@ -44,17 +48,29 @@ class VerifyConfig:
         model: The ONNX file.
         checkpoint: What it was exported from; None leaves the comparison with PyTorch out.
         data: Class folders to compare on; None for the validation images of the checkpoint's run.
-        max_drop: What the guard allows, as at the export, in percent.
+        max_drop: What the guard allows a quantised file, as at the export, in percent; None: 0.5.
     """
 
     model: Path
     checkpoint: Path | None = None
     data: Path | None = None
-    max_drop: float = MAX_DROP
+    max_drop: float | None = None
 
     def __post_init__(self) -> None:
+        if self.max_drop is None:
+            return
         if not 0 <= self.max_drop <= 100:
             raise OptionError(f"--max-drop is {self.max_drop}; expected 0 to 100 percent")
+        if self.checkpoint is None:
+            raise OptionError(
+                "--max-drop is for the comparison with a checkpoint; add --checkpoint FILE, or "
+                "leave it out"
+            )
+
+    @property
+    def allowed_drop(self) -> float:
+        """What a quantised file may lose, in percent."""
+        return MAX_DROP if self.max_drop is None else self.max_drop
 
 
 @dataclass(frozen=True)
@@ -72,6 +88,8 @@ class Verification:
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON values."""
         checks = [asdict(check) for check in self.checks]
+        for check in checks:
+            del check["lines"]  # the figures, in words
         return {"model": str(self.model), "passed": self.passed, "checks": checks}
 
 
@@ -83,19 +101,23 @@ def verify(config: VerifyConfig, progress: Progress) -> Verification:
         ModelFormatError: It is no ONNX model.
         CheckpointError: The checkpoint cannot be used.
         DataError: The images cannot be used.
+        OptionError: An option has no effect on this file.
     """
     model = read_model(config.model)
     try:
         contract = Contract.from_metadata({one.key: one.value for one in model.metadata_props})
     except ContractError as error:
         return Verification(config.model, (Check("contract", False, str(error)),))
+    stated = contract_check(contract)
+    if not stated.passed:
+        return Verification(config.model, (stated,))
+    if config.max_drop is not None and contract.precision == "fp32":
+        raise OptionError(
+            f"--max-drop is for quantised files, and {config.model} is FP32: its logits are "
+            "PyTorch's or it fails; leave it out"
+        )
     checks = [
-        Check(
-            "contract",
-            True,
-            f"{contract.name} {contract.precision}, schema {SCHEMA_VERSION}, "
-            f"written by edge-mri {contract.toolkit_version or 'unknown'}",
-        ),
+        stated,
         weights_check(model, contract),
         graph_check(model, contract),
         runtime_check(config.model),
@@ -183,24 +205,30 @@ def _parity(
     )
     if parity.max_lesion_difference is not None:
         detail += f", the lesion map by at most {parity.max_lesion_difference:.2g}"
-    if contract.precision != "fp32":
-        detail += "; " + "; ".join(parity.tumor_changes())
     stored = contract.parity
     if stored:
         detail += f"; at the export {100 * stored['agreement']:.2f} % of {stored['n']}"
-    figures = {**parity.to_dict(), "stored": stored}
+    figures = {**parity.to_report(), "stored": stored}
+    more = tuple(_lines(config.model, parity, contract))
     try:
         if contract.precision == "fp32":
             parity.require_same_outputs()
         else:
-            parity.require_no_loss(config.max_drop, contract.precision.upper())
+            parity.require_no_loss(config.allowed_drop, contract.precision.upper())
     except ParityError as error:
         reason = error.reason
         allowed = contract.quantization.get("max_drop", 0)
-        if allowed > config.max_drop:
+        if allowed > config.allowed_drop:
             reason += f", the export was told to allow {allowed:g} %"
-        return Check("parity", False, f"{detail}: {reason}", figures)
+        return Check("parity", False, f"{detail}: {reason}", figures, more)
     moved = own and stored and stored["n"] == parity.n
     if moved and abs(stored["agreement"] - parity.agreement) > _SAME_SHARE:
-        return Check("parity", False, f"{detail}: not what the contract says", figures)
-    return Check("parity", True, detail, figures)
+        return Check("parity", False, f"{detail}: not what the contract says", figures, more)
+    return Check("parity", True, detail, figures, more)
+
+
+def _lines(model: Path, parity: Parity, contract: Contract) -> Iterator[str]:
+    """Yield what an export says of a file below its size and its agreement."""
+    exported = Exported(model, parity, contract.precision)
+    for line in islice(lines(exported), 2, None):
+        yield line.replace("--json FILE", "--json")  # here it is a flag

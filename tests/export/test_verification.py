@@ -14,6 +14,7 @@ from edge_mri.contract import METADATA_KEY, Contract, Rejection
 from edge_mri.phantom import PhantomConfig, write_phantoms
 from edge_mri.progress import NoProgress
 from edge_mri_export.graph import set_metadata
+from edge_mri_export.report import lines
 from edge_mri_export.weights import weights_sha256
 from edge_mri_train.folders import read_folders
 from edge_mri_train.grouping import IdSource
@@ -28,7 +29,8 @@ def run(*arguments: object):
 
 def words(output: str) -> dict[str, str]:
     """What is said of each check: its word."""
-    return {line.split()[1]: line.split()[0] for line in output.splitlines()}
+    checks = [line.split() for line in output.splitlines() if not line.startswith(" ")]
+    return {name: word for word, name, *_ in checks}
 
 
 def contract_of(model: onnx.ModelProto) -> Contract:
@@ -56,15 +58,84 @@ def nudge(model: onnx.ModelProto) -> None:
 @pytest.mark.parametrize("kind", ["fp32", "int8"])
 def test_an_exported_file_passes_against_its_checkpoint(small, phantoms, kind):
     model = getattr(small, kind)
-    result = run(model, "--checkpoint", small.path, "--data", phantoms, "--max-drop", 100)
+    options = ["--max-drop", 100] if kind == "int8" else []
+    result = run(model, "--checkpoint", small.path, "--data", phantoms, *options)
     assert result.exit_code == 0, result.output
     assert words(result.stdout) == dict.fromkeys(
         ["contract", "weights", "graph", "runtime", "checkpoint", "parity"], "ok"
     )
-    parity = result.stdout.splitlines()[-1]
+    parity, *more = result.stdout.splitlines()[5:]
     assert " of 48 images, logits differ by at most " in parity
     assert "; at the export " in parity
-    assert ("P(tumour) crosses its operating point on " in parity) == (kind == "int8")
+    written = small.exported[["fp32", "int8"].index(kind)]
+    said = [line.replace("--json FILE", "--json") for line in list(lines(written))[2:]]
+    assert more == said
+    told = ["sensitivity by type", "McNemar p = ", "operating point", "changed: "]
+    assert [any(one in line for line in more) for one in told] == [kind == "int8"] * 4
+
+
+@pytest.mark.parametrize(
+    ("kind", "checkpoint", "said"),
+    [
+        (
+            "int8",
+            False,
+            "--max-drop is for the comparison with a checkpoint; add --checkpoint FILE, or leave "
+            "it out",
+        ),
+        (
+            "fp32",
+            True,
+            "--max-drop is for quantised files, and MODEL is FP32: its logits are PyTorch's or it "
+            "fails; leave it out",
+        ),
+    ],
+)
+def test_max_drop_is_refused_where_it_has_no_effect(small, phantoms, kind, checkpoint, said):
+    model = getattr(small, kind)
+    options = ["--checkpoint", small.path, "--data", phantoms] if checkpoint else []
+    result = run(model, *options, "--max-drop", 1)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.splitlines()[-1] == f"Error: {said.replace('MODEL', str(model))}"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"parity": {"n": 48}}, "its parity lacks agreement"),
+        (
+            {"parity": {"agreement": "all", "n": 48}},
+            "its parity says agreement is 'all', expected 0 to 1",
+        ),
+        (
+            {"parity": {"agreement": float("nan"), "n": None}},
+            "its parity says agreement is nan, expected 0 to 1; "
+            "its parity says n is None, expected a whole number above 0",
+        ),
+        (
+            {"quantization": {"max_drop": "1"}},
+            "its quantization says max_drop is '1', expected 0 to 100",
+        ),
+        (
+            {"quantization": {"quantized_layers": 8}},
+            "its quantization says quantized_layers is 8, expected two whole numbers",
+        ),
+        (
+            {"quantization": {"quantized_layers": [8], "opset": True}},
+            "its quantization says opset is True, expected a whole number; "
+            "its quantization says quantized_layers is [8], expected two whole numbers",
+        ),
+        ({"precision": "int4"}, "its precision is 'int4', expected one of fp32, fp16, int8"),
+    ],
+)
+def test_a_record_of_the_contract_that_cannot_be_used_is_a_fault_of_it(
+    small, phantoms, tmp_path, changes, said
+):
+    path = edited(
+        small.int8, tmp_path / "m.onnx", lambda model: replace(contract_of(model), **changes)
+    )
+    result = run(path, "--checkpoint", small.path, "--data", phantoms)
+    assert (result.exit_code, result.stdout) == (1, f"FAILED   contract    {said}\n")
 
 
 def test_without_a_checkpoint_the_comparison_is_skipped(small):
@@ -78,7 +149,8 @@ def test_a_file_that_was_allowed_more_fails_and_it_is_said_why(small, phantoms):
     result = run(small.int8, "--checkpoint", small.path, "--data", phantoms, "--max-drop", 0)
     assert result.exit_code == 1
     assert words(result.stdout)["parity"] == "FAILED"
-    assert result.stdout.rstrip().endswith("allowed 0 %, the export was told to allow 100 %")
+    (parity,) = (line for line in result.stdout.splitlines() if line.startswith("FAILED"))
+    assert parity.endswith("allowed 0 %, the export was told to allow 100 %")
 
 
 @pytest.mark.parametrize("kind", ["fp32", "int8"])
@@ -165,6 +237,17 @@ def test_json_holds_the_figures_then_and_now(small, phantoms):
     assert parity["name"] == "parity"
     assert parity["figures"]["n"] == parity["figures"]["stored"]["n"] == 48
     assert parity["figures"]["max_logit_difference"] < 1e-3
+    assert parity["figures"]["flipped"] == []
+    assert set(parity) == {"name", "passed", "detail", "figures"}
+
+
+def test_json_names_the_images_whose_answer_changed(small, phantoms):
+    result = run(small.int8, "--checkpoint", small.path, "--data", phantoms, "--json")
+    found = json.loads(result.stdout)["checks"][-1]["figures"]
+    written = small.exported[1].parity.to_report()
+    assert found["flipped"] == written["flipped"]
+    assert Path(found["flipped"][0]["path"]).is_relative_to(phantoms)
+    assert found["stored"]["flipped"] == len(found["flipped"])
 
 
 @pytest.mark.parametrize(
@@ -232,7 +315,8 @@ def test_an_export_from_a_run_rejects_and_verify_repeats_it(gated, name, tmp_pat
     assert contract.rejection.n >= 100
     assert 0.98 <= contract.rejection.kept <= 1
     assert contract.licence == "CC0-1.0"
-    options = ["--checkpoint", gated / "checkpoint.pt", "--max-drop", 100]
+    options = ["--checkpoint", gated / "checkpoint.pt"]
+    options += ["--max-drop", 100] if "int8" in name else []
     result = run(gated / name, *options)
     assert result.exit_code == 0, result.output
     assert words(result.stdout)["rejection"] == "ok"

@@ -8,6 +8,7 @@ import click
 from edge_mri.commands.options import PATH, path_option
 from edge_mri.progress import TerminalProgress
 from edge_mri_export.integrity import Check
+from edge_mri_export.parity import MAX_DROP
 from edge_mri_export.verification import VerifyConfig, verify
 
 _WORDS = {True: "ok", False: "FAILED"}
@@ -24,10 +25,8 @@ _WORDS = {True: "ok", False: "FAILED"}
 @click.option(
     "--max-drop",
     type=float,
-    default=VerifyConfig.max_drop,
-    show_default=True,
     metavar="PERCENT",
-    help="What the comparison allows.",
+    help=f"What the comparison allows a quantised file.  [default: {MAX_DROP}]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print everything that was measured as JSON.")
 @click.pass_context
@@ -36,7 +35,7 @@ def command(
     model: Path,
     checkpoint: Path | None,
     data: Path | None,
-    max_drop: float,
+    max_drop: float | None,
     as_json: bool,
 ) -> None:
     """Check MODEL: its contract, whether its weights were edited, its graph, its answers.
@@ -49,6 +48,8 @@ def command(
     else:
         for check in found.checks:
             click.echo(f"{_word(check):<8} {check.name:<11} {check.detail}")
+            for line in check.lines:
+                click.echo(line)
     if not found.passed:
         context.exit(1)
 
