@@ -14,9 +14,11 @@ from onnx import TensorProto
 
 from edge_mri.classifier import Classifier
 from edge_mri.cli import main
+from edge_mri.contract import Contract
 from edge_mri.progress import NoProgress
 from edge_mri_export import exporting
-from edge_mri_export.layers import count_quantized
+from edge_mri_export.layers import count_quantized, layers
+from edge_mri_export.ranges import METHODS
 from edge_mri_train.folders import read_folders
 from edge_mri_train.grouping import IdSource
 from edge_mri_train.manifest import Row, write_manifest
@@ -168,6 +170,78 @@ def test_int8_qat_that_made_it_worse_says_that_int8_passes(small, phantoms, tmp_
     assert message.endswith(
         "No INT8 file was written. --quantize int8 passes, or allow more with --max-drop"
     )
+
+
+@pytest.fixture(scope="module")
+def quantized(road, phantoms, tmp_path_factory):
+    """Export `small` to INT8 with options, each set of them once; return graph and contract."""
+    made: dict[tuple[str, ...], tuple[onnx.ModelProto, Contract]] = {}
+    small = road("artemis_cnn")
+
+    def of(*options: str) -> tuple[onnx.ModelProto, Contract]:
+        if options not in made:
+            folder = tmp_path_factory.mktemp("quantized")
+            method = () if "--calibration-method" in options else ("--calibration-method", "minmax")
+            arguments = ("--quantize", "--max-drop", 100, "--calibration", phantoms, *method)
+            result = run(small.path, *arguments, *options, "-o", folder / "a.onnx")
+            assert result.exit_code == 0, result.output
+            model = onnx.load(folder / "a_int8.onnx")
+            metadata = {one.key: one.value for one in model.metadata_props}
+            made[options] = model, Contract.from_metadata(metadata)
+        return made[options]
+
+    return of
+
+
+def test_each_calibration_method_by_name_chooses_ranges_of_its_own(quantized):
+    contracts = {name: quantized("--calibration-method", name)[1] for name in METHODS}
+    stated = {name: one.quantization["calibration_method"] for name, one in contracts.items()}
+    assert stated == {name: name for name in ("minmax", "percentile", "entropy", "mse")}
+    percent = {name: one.quantization["percentile"] for name, one in contracts.items()}
+    assert percent == {"minmax": None, "percentile": 99.99, "entropy": None, "mse": None}
+    assert len({one.weights_sha256 for one in contracts.values()}) == len(METHODS)  # scales too
+
+
+def test_excluded_nodes_are_float_in_the_file(small, quantized):
+    first, *_, last = (node.name for node in layers(onnx.load(small.fp32).graph))
+    model, contract = quantized("--exclude", first, "--exclude", last)
+    assert contract.quantization["excluded"] == [first, last]
+    assert contract.quantization["quantized_layers"] == [6, 8]
+    assert count_quantized(model) == (6, 8)
+    kept = {node.name: node.input[1] for node in layers(model.graph)}
+    floats = [one.name for one in model.graph.initializer if one.data_type == TensorProto.FLOAT]
+    assert {kept[first], kept[last]} <= set(floats)
+    plain, without = quantized()
+    assert (without.quantization["excluded"], count_quantized(plain)) == ([], (8, 8))
+
+
+def test_as_many_images_calibrate_as_was_asked_for(quantized):
+    few, all_of_them = quantized("--calibration-samples", "13")[1], quantized()[1]
+    assert few.quantization["calibration_images"] == 13
+    assert all_of_them.quantization["calibration_images"] == 48
+    assert few.parity["n"] == all_of_them.parity["n"] == 48
+    assert few.weights_sha256 != all_of_them.weights_sha256  # other ranges
+
+
+@pytest.mark.parametrize(
+    ("options", "target", "zero", "bits", "most"),
+    [
+        ((), "portable", TensorProto.UINT8, 7, 64),
+        (("--target", "avx512-vnni"), "avx512-vnni", TensorProto.UINT8, 8, 127),
+        (("--target", "arm64"), "arm64", TensorProto.INT8, 8, 127),
+    ],
+    ids=["portable", "avx512-vnni", "arm64"],
+)
+def test_a_target_has_the_integers_it_is_for(quantized, options, target, zero, bits, most):
+    model, contract = quantized(*options)
+    assert contract.quantization["target"] == target
+    assert contract.quantization["weights"] == f"int8 symmetric, per channel, {bits} bits"
+    tensors = {one.name: one for one in model.graph.initializer}
+    nodes = [node for node in model.graph.node if node.op_type == "QuantizeLinear"]
+    assert {tensors[node.input[2]].data_type for node in nodes} == {zero}
+    values = [onnx.numpy_helper.to_array(one) for one in tensors.values()]
+    weights = [one.astype(int) for one in values if one.ndim > 1 and one.dtype == np.int8]
+    assert max(np.abs(one).max() for one in weights) == most
 
 
 @pytest.mark.parametrize("option", ["-o", "--json"])
