@@ -91,8 +91,8 @@ class Contract:
         temperature: The logits are divided by it before the softmax; above 0.
         tumor_threshold: An image is called tumour where P(any tumour) reaches it; 0 to 1.
         rejection: When the model does not answer; None where it always does.
-        precision: `fp32` or `int8`.
-        quantization: How an INT8 file was made; empty for FP32.
+        precision: `fp32`, `fp16` or `int8`.
+        quantization: How an INT8 or FP16 file was made; empty for FP32.
         parity: How far this file's answers are from PyTorch's, with the n they come from.
         training: What the checkpoint was trained on and how, and its validation figures.
         licence: Licence of the weights, as their owner stated it; "" is not stated.

@@ -13,6 +13,7 @@ from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from edge_mri.contract import SCHEMA_VERSION, Contract
+from edge_mri.preprocess import DECODES
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -31,6 +32,7 @@ _BOUNDS: dict[str, dict[str, Any]] = {
     "PreprocessSpec.size": {"minimum": 16, "maximum": 1024},
     "PreprocessSpec.fit": {"enum": ["letterbox"]},
     "PreprocessSpec.resize": {"enum": ["halve-bilinear"]},
+    "PreprocessSpec.decode": {"enum": list(DECODES)},
     "Rejection.kept": {"minimum": 0, "maximum": 1},
     "Rejection.n": {"minimum": 0},
     "Rejection.undecided": {"items": {"type": "number", "minimum": 0, "maximum": 1}},

@@ -179,6 +179,15 @@ def test_a_model_that_the_runtime_refuses_is_not_written(config, monkeypatch):
     assert left(config.output.parent) == []
 
 
+def test_an_export_keeps_nothing_for_the_next_start(config, monkeypatch, tmp_path):
+    """Files that were only checked would push the user's models out of the cache."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    export(config, NoProgress())
+    assert left(tmp_path / "cache") == []
+    Classifier.load(config.output, device="cpu")
+    assert any(name.endswith(".session") for name in left(tmp_path / "cache"))
+
+
 def test_an_output_with_another_suffix_is_refused(small):
     with pytest.raises(OptionError) as caught:
         ExportConfig(small.path, Path("model.pb"))

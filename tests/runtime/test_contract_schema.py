@@ -80,6 +80,7 @@ def test_the_contract_of_the_shipped_model_is_valid(classifier):
         {"labels": {"types": ["glioma", "glioma"], "planes": []}},
         {"preprocess": {"size": 4}},
         {"preprocess": {"size": 64, "fit": "crop"}},
+        {"preprocess": {"size": 64, "decode": "half"}},
     ],
 )
 def test_code_and_schema_refuse_alike(changes):
