@@ -14,9 +14,14 @@ from edge_mri_export.graph import body_graph, with_pixel_input
 from edge_mri_train.architectures import build, normalise
 from edge_mri_train.checkpoint import Checkpoint
 from edge_mri_train.pixels import load_pixels
+from edge_mri_train.recipe_files import read_recipe, recipe_names
 
 SIZES = {"edge_net": 160, "mobilenet_v2": 96, "mobilenet_v2_lesion": 96, "artemis_cnn": 150}
 SIZES |= {"inception_v3": 80}
+
+
+def test_every_architecture_with_a_recipe_is_among_them():
+    assert {read_recipe(name)["arch"] for name in recipe_names()} == set(SIZES)
 
 
 @pytest.fixture(scope="module")
