@@ -8,9 +8,12 @@ DataError
 └── CalibrationError(ValueError)
 """
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from edge_mri.errors import DataError, ModelError
+
+if TYPE_CHECKING:
+    from edge_mri_export.exported import Exported
 
 
 class GraphError(ModelError, ValueError):
@@ -29,11 +32,12 @@ class ParityError(ModelError, ValueError):
 
     Attributes:
         reason: What differs, without what was or is to be done about it.
-        report: All that was tried and measured, as JSON values; None where it was one comparison.
+        exported: All files of the export so far, the refused one last; empty where no file was
+            to be written.
     """
 
     exit_code = 1
-    report: dict[str, Any] | None = None
+    exported: "tuple[Exported, ...]" = ()
 
     def __init__(self, reason: str, advice: str) -> None:
         super().__init__(f"{reason}{advice}")

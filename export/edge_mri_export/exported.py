@@ -14,6 +14,7 @@ from edge_mri.session import SessionConfig
 from edge_mri_export.answers import Answers, file_answers
 from edge_mri_export.calibration import CheckImages
 from edge_mri_export.comparison import compare
+from edge_mri_export.errors import ParityError
 from edge_mri_export.finishing import Finish
 from edge_mri_export.graph import set_metadata
 from edge_mri_export.parity import Parity
@@ -22,15 +23,17 @@ from edge_mri_train.predictor import SEEN_SUFFIX
 
 @dataclass(frozen=True)
 class Exported:
-    """One file that was written.
+    """One file that was written, or refused.
 
     Attributes:
-        path: Where it is.
+        path: Where it is, or would be; what an earlier export left there is not this file.
         parity: How far its answers are from PyTorch's.
         precision: `fp32`, `fp16` or `int8`.
         quantized_layers: How many layers with weights are INT8, and of how many; None if not INT8.
         trials: What was tried for it, as JSON values; empty if not INT8.
         chosen: Which of the trials it is, for people.
+        notes: What was said while it was searched for, in order; empty if not INT8.
+        reason: Why it was refused; "" if it was written.
     """
 
     path: Path
@@ -39,17 +42,22 @@ class Exported:
     quantized_layers: tuple[int, int] | None = None
     trials: tuple[dict[str, Any], ...] = ()
     chosen: str = ""
+    notes: tuple[str, ...] = ()
+    reason: str = ""
 
     def to_report(self) -> dict[str, Any]:
         """Return all that was measured, as JSON values."""
         return {
             "path": str(self.path),
             "precision": self.precision,
-            "bytes": self.path.stat().st_size,
+            "refused": bool(self.reason),
+            "reason": self.reason,
+            "bytes": None if self.reason else self.path.stat().st_size,
             "quantized_layers": self.quantized_layers and list(self.quantized_layers),
             "parity": self.parity.to_report(),
             "chosen": self.chosen,
             "trials": list(self.trials),
+            "notes": list(self.notes),
         }
 
 
@@ -76,7 +84,11 @@ class Writer:
         path: Path,
         check: Callable[[Parity], None],
     ) -> Exported:
-        """Finish a model, run it as the runtime will, and keep the file only if `check` passes."""
+        """Finish a model, run it as the runtime will, and keep the file only if `check` passes.
+
+        Raises:
+            ParityError: It does not pass; the error has what was measured.
+        """
         model, contract = self.finish.apply(model, contract)
         with atomic_path(path) as temporary:
             _save(model, contract, temporary)
@@ -86,7 +98,12 @@ class Writer:
             parity = compare(
                 self.expected, answers, self.images.labels, self.images.paths, contract
             )
-            check(parity)
+            try:
+                check(parity)
+            except ParityError as error:
+                refused = Exported(path, parity, contract.precision, reason=str(error))
+                error.exported = (refused,)
+                raise
             _save(model, replace(contract, parity=parity.to_dict()), temporary)
         self._write_seen(path)
         return Exported(path, parity, contract.precision)

@@ -92,7 +92,8 @@ def export(config: ExportConfig, progress: Progress) -> list[Exported]:
     network.
 
     Raises:
-        ParityError: A file would not give PyTorch's answers; it is not written.
+        ParityError: A file would not give PyTorch's answers; it is not written. The error has it
+            and those that were written before.
         CalibrationError: There are no images to check with, or none of some class.
         OptionError: An option has no effect here.
         OutputError: The files cannot be written; said before the work where that is known.
@@ -130,10 +131,14 @@ def export(config: ExportConfig, progress: Progress) -> list[Exported]:
         remove(path)
     if config.quantization.precision != "none":
         progress.say(f"wrote {config.output}; quantising")
-        if config.quantization.is_int8:
-            exported.append(_export_int8(body, contract, images, writer, config, progress))
-        else:
-            exported.append(_export_fp16(float_model, contract, writer, config))
+        try:
+            if config.quantization.is_int8:
+                exported.append(_export_int8(body, contract, images, writer, config, progress))
+            else:
+                exported.append(_export_fp16(float_model, contract, writer, config))
+        except ParityError as error:
+            error.exported = (*exported, *error.exported)
+            raise
     return exported
 
 
@@ -170,11 +175,23 @@ def _export_int8(
     trial = search.run()
     trials = [one.to_dict() for one in search.trials]
     described = _described(trial, images, config.quantization)
-    described |= {"max_drop": config.allowed_drop, "trials": trials}
+    # What each lost is for the report: long lines, that no user of the file needs.
+    brief = [{key: one[key] for key in one if key != "losses"} for one in trials]
+    described |= {"max_drop": config.allowed_drop, "trials": brief}
     # Fine-tuned as was asked for, not the best of all: what passes without is worth saying.
     is_asked = config.quantization.precision == "int8-qat"
     tried = 1 if is_asked else len(trials)
     static = "--quantize int8 passes" if is_asked and not search.best.losses else ""
+
+    def searched(one: Exported) -> Exported:
+        return replace(
+            one,
+            quantized_layers=count_quantized(trial.model),
+            trials=tuple(trials),
+            chosen=str(trial.recipe),
+            notes=tuple(search.notes),
+        )
+
     try:
         written = writer.write(
             packed(trial.model),
@@ -183,19 +200,9 @@ def _export_int8(
             lambda parity: parity.require_no_loss(config.allowed_drop, tried=tried, advice=static),
         )
     except ParityError as error:
-        error.report = {
-            "refused": str(error),
-            "parity": trial.parity.to_report(),
-            "chosen": str(trial.recipe),
-            "trials": trials,
-        }
+        error.exported = tuple(searched(one) for one in error.exported)
         raise
-    return replace(
-        written,
-        quantized_layers=count_quantized(trial.model),
-        trials=tuple(trials),
-        chosen=str(trial.recipe),
-    )
+    return searched(written)
 
 
 def _described(trial: Trial, images: ExportImages, config: QuantizationConfig) -> dict[str, Any]:

@@ -103,8 +103,12 @@ class Parity:
         return {"reference": REFERENCE, **values}
 
     def to_report(self) -> dict[str, Any]:
-        """Return `to_dict` with the flipped images by path."""
-        return {**self.to_dict(), "flipped": [asdict(flip) for flip in self.flipped]}
+        """Return `to_dict` with the flipped images by path; None for what is no finite number."""
+        values = {**self.to_dict(), "flipped": [asdict(flip) for flip in self.flipped]}
+        return {
+            name: None if isinstance(value, float) and not np.isfinite(value) else value
+            for name, value in values.items()
+        }
 
     def tumor_changes(self) -> dict[str, float]:
         """Return what changes in whether and where there is a tumour, in words, and its share.

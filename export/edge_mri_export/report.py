@@ -1,4 +1,4 @@
-"""What an export says of the files it wrote, in lines for people."""
+"""What an export says of the files it wrote or refused, in lines for people."""
 
 from collections.abc import Iterator
 
@@ -14,7 +14,11 @@ def lines(exported: Exported) -> Iterator[str]:
     if exported.quantized_layers:
         kind += ", {} of {} layers quantised".format(*exported.quantized_layers)
         kind += f" ({exported.chosen})"
-    yield f"{exported.path}  {exported.path.stat().st_size / 1e6:.2f} MB  {kind}"
+    if exported.reason:
+        size = "not written"
+    else:
+        size = f"{exported.path.stat().st_size / 1e6:.2f} MB"
+    yield f"{exported.path}  {size}  {kind}"
     lesion = parity.max_lesion_difference
     yield (
         f"  against PyTorch on {parity.n} images: same answer on "

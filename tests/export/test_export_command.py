@@ -88,7 +88,9 @@ def test_a_badly_calibrated_network_is_refused_after_all_repairs(small, badly_ca
     assert " points of sensitivity (" in message
     assert "No INT8 file was written." in message
     assert [file.name for file in out.parent.iterdir()] == ["a.onnx"]
-    (refused,) = json.loads(report.read_text())
+    fp32, refused = json.loads(report.read_text())
+    assert (fp32["path"], fp32["refused"], fp32["reason"]) == (str(out), False, "")
+    assert fp32["bytes"] == out.stat().st_size
     recipes = [one["recipe"] for one in refused["trials"]]
     assert recipes[:15:3] == [
         "percentile 99.99",
@@ -112,7 +114,23 @@ def test_a_badly_calibrated_network_is_refused_after_all_repairs(small, badly_ca
     assert first
     assert len(recipes) > 16
     assert not any(one["passes"] for one in refused["trials"])
-    assert refused["refused"] in message
+    assert all(one["losses"] for one in refused["trials"])
+    assert (refused["refused"], refused["bytes"]) == (True, None)
+    assert message == f"Error: {refused['reason']}"
+    for recipe in recipes:  # each was said as it was tried
+        assert any(note.startswith(f"{recipe}: same answer on ") for note in refused["notes"])
+    assert any(one.startswith("fine-tuning on 48 training images") for one in refused["notes"])
+    assert all(note in result.stderr for note in refused["notes"])
+    said = result.stdout.splitlines()
+    assert said[0].startswith(f"{out}  0.2")
+    assert said[0].endswith(" MB  FP32")
+    assert said[2].startswith(f"{out.with_name('a_int8.onnx')}  not written  INT8, ")
+    assert said[2].endswith(f" of 8 layers quantised ({refused['chosen']})")
+    assert said[3].startswith("  against PyTorch on 48 images: same answer on ")
+    assert said[4].startswith("  sensitivity by type, points: glioma ")
+    assert said[5].startswith("  sensitivity by plane, points: axial ")
+    assert said[6].startswith("  calibration error of the type ")
+    assert ", McNemar p = " in said[6]
     assert refused["parity"]["flipped"][0]["path"].startswith(str(badly_calibrated))
 
 
@@ -142,6 +160,9 @@ def test_int8_qat_writes_a_fine_tuned_file_and_the_report_says_so(small, phantom
         "minmax, biases corrected, fine-tuned",
     ]
     assert int8["parity"]["n"] == 48
+    assert (int8["refused"], fp32["notes"]) == (False, [])
+    assert int8["notes"][-2] == "fine-tuning on 48 training images"
+    assert int8["notes"][-1].startswith("minmax, biases corrected, fine-tuned: same answer on ")
     assert count_quantized(onnx.load(tmp_path / "a_int8.onnx")) == (8, 8)
     recipe = Classifier.load(tmp_path / "a_int8.onnx", device="cpu").contract.quantization
     assert recipe["method"] == "static, fine-tuned"
@@ -325,12 +346,56 @@ def test_broken_parity_is_exit_code_1_and_leaves_no_file(small, phantoms, tmp_pa
 
     body = exporting.body_graph
     monkeypatch.setattr(exporting, "body_graph", zeroed)
-    result = run(small.path, "--calibration", phantoms, "-o", tmp_path / "out" / "a.onnx")
+    report, out = tmp_path / "report.json", tmp_path / "out" / "a.onnx"
+    report.write_text("of an earlier export")
+    result = run(small.path, "--calibration", phantoms, "-o", out, "--json", report)
     assert result.exit_code == 1
     said = result.stderr.splitlines()[-1]
     assert said.startswith("Error: the FP32 ONNX file differs from PyTorch: logits by up")
-    assert result.stdout == ""
+    first, second = result.stdout.splitlines()
+    assert first == f"{out}  not written  FP32"
+    assert second.startswith("  against PyTorch on 48 images: same answer on ")
     assert list((tmp_path / "out").iterdir()) == []
+    (refused,) = json.loads(report.read_text())
+    assert (refused["path"], refused["precision"]) == (str(out), "fp32")
+    assert (refused["refused"], refused["bytes"]) == (True, None)
+    assert said == f"Error: {refused['reason']}"
+    assert refused["parity"]["n"] == 48
+    assert refused["parity"]["max_logit_difference"] > 0.1
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_a_refused_fp16_file_is_reported_beside_the_fp32_file(
+    small, phantoms, tmp_path, monkeypatch
+):
+    """Its logits are no numbers, which JSON does not know."""
+
+    def spoilt(model):
+        changed = onnx.ModelProto.FromString(model.SerializeToString())
+        for tensor in changed.graph.initializer:
+            values = onnx.numpy_helper.to_array(tensor)
+            if values.dtype == np.float32 and values.ndim == 2:
+                nothing = np.full_like(values, np.nan)
+                tensor.CopyFrom(onnx.numpy_helper.from_array(nothing, tensor.name))
+        return changed
+
+    monkeypatch.setattr(exporting, "half", spoilt)
+    report, out = tmp_path / "report.json", tmp_path / "a.onnx"
+    arguments = ("--calibration", phantoms, "-o", out, "--json", report)
+    result = run(small.path, "--quantize", "fp16", *arguments)
+    assert result.exit_code == 1
+    assert "; allowed 0.5 %. No FP16 file was written. " in result.stderr
+    said = result.stdout.splitlines()
+    assert said[0].endswith(" MB  FP32")
+    assert said[2] == f"{tmp_path / 'a_fp16.onnx'}  not written  FP16"
+
+    def no_number(name: str) -> None:
+        raise AssertionError(name)
+
+    fp32, fp16 = json.loads(report.read_text(), parse_constant=no_number)
+    assert (fp32["refused"], fp16["refused"]) == (False, True)
+    assert fp16["parity"]["max_logit_difference"] is None
+    assert "some logits are no numbers" in fp16["reason"]
 
 
 @pytest.mark.parametrize(

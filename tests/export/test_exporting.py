@@ -68,6 +68,8 @@ def test_both_files_carry_their_contract(each):
     assert recipe["target"] == "portable"
     assert recipe["calibration_method"] == "minmax"
     assert [one["recipe"] for one in recipe["trials"]] == ["minmax"]
+    assert "losses" not in recipe["trials"][0]  # `info` shows these as a table
+    assert "losses" in each.exported[1].trials[0]
 
 
 def test_the_runtime_answers_with_the_checkpoints_probabilities(small, phantoms):

@@ -1,5 +1,6 @@
 """`edge-mri export`: a checkpoint as ONNX, FP32 and quantised."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -8,6 +9,7 @@ from edge_mri.atomic import require_writable, write_json
 from edge_mri.commands.options import PATH, path_option
 from edge_mri.progress import TerminalProgress
 from edge_mri_export.errors import ParityError
+from edge_mri_export.exported import Exported
 from edge_mri_export.exporting import ExportConfig, export
 from edge_mri_export.parity import MAX_DROP
 from edge_mri_export.ranges import METHODS
@@ -62,7 +64,11 @@ from edge_mri_train.runs import CHECKPOINT, newest_run
     help="Refuse a quantised file that changes more answers, or costs a class more sensitivity.  "
     f"[default: {MAX_DROP}]",
 )
-@path_option("--json", "json_file", help="The whole report, flipped images and all that was tried.")
+@path_option(
+    "--json",
+    "json_file",
+    help="The whole report, flipped images and all that was tried; of a refused file too.",
+)
 @click.option(
     "--outputs",
     default="",
@@ -113,11 +119,14 @@ def command(
     if json_file is not None:
         require_writable(json_file)
     try:
-        exported = export(config, TerminalProgress())
+        _tell(export(config, TerminalProgress()), json_file)
     except ParityError as error:
-        if json_file is not None and error.report is not None:
-            write_json([error.report], json_file)
+        _tell(error.exported, json_file)
         raise
+
+
+def _tell(exported: Sequence[Exported], json_file: Path | None) -> None:
+    """Print and write what is to be said of files, written or refused."""
     for one in exported:
         click.echo("\n".join(lines(one)))
     if json_file is not None:
