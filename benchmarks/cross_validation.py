@@ -17,14 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from edge_mri.labels import TYPES, Label, LabelSpace
-from edge_mri.prediction import softmax
 from edge_mri.preprocess import PreprocessSpec
-from edge_mri_train.architectures import normalise
-from edge_mri_train.checkpoint import load_state
+from edge_mri_train.averaged import averaged
+from edge_mri_train.checkpoint import Checkpoint, load_state
 from edge_mri_train.config import TrainConfig
 from edge_mri_train.dividing import label_space
 from edge_mri_train.evaluation import figures
@@ -33,8 +32,6 @@ from edge_mri_train.pixels import load_pixels
 from edge_mri_train.runs import CONFIG, LAST, MANIFEST
 from edge_mri_train.split import VAL
 from edge_mri_train.trainer import build_network
-
-_BATCH = 128
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -72,40 +69,34 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def held_out(
     run: Path,
-) -> tuple[LabelSpace, NDArray[np.float32], list[Label], list[str], list[str]]:
-    """Return a run's classes, and of the images it held out: answers, labels, groups, paths."""
+) -> tuple[LabelSpace, NDArray[np.float32], list[Label], list[str], list[Path]]:
+    """Return a run's classes, and of the images it held out: answers, labels, groups, files."""
     config = TrainConfig.read(run / CONFIG)
     rows = read_manifest(run / MANIFEST)
-    space = label_space(config, [row.sample for row in rows])
-    network = build_network(config, len(space.classes))
-    network.load_state_dict(weights(load_state(run / LAST)))
-    network.eval()
     held = [row for row in rows if row.sample.split == VAL]
-    pixels = load_pixels([row.sample.file for row in held], PreprocessSpec(config.image_size))
-    with torch.inference_mode():
-        logits = [
-            network(normalise(batch)).numpy()
-            for batch in torch.split(torch.from_numpy(pixels), _BATCH)
-        ]
+    spec = PreprocessSpec(config.image_size)
+    space = label_space(config, [row.sample for row in rows])
+    last = Checkpoint(config.arch, space, spec, last_network(config, space, run).eval())
+    files = [row.sample.file for row in held]
     return (
         space,
-        softmax(np.concatenate(logits)),
+        last.probabilities(load_pixels(files, spec)),
         [row.sample.label for row in held],
         [row.group for row in held],
-        [str(row.sample.path) for row in held],
+        files,
     )
 
 
-def weights(state: dict[str, Any]) -> dict[str, torch.Tensor]:
+def last_network(config: TrainConfig, space: LabelSpace, run: Path) -> nn.Module:
     """Return what a run keeps after its last epoch: the averaged weights where there are such."""
-    average: dict[str, torch.Tensor] | None = state["average"]
-    if average is None:
-        network: dict[str, torch.Tensor] = state["network"]
+    state = load_state(run / LAST)
+    network = build_network(config, len(space.classes))
+    if state["average"] is None:
+        network.load_state_dict(state["network"])
         return network
-    prefix = "module."
-    return {
-        key.removeprefix(prefix): value for key, value in average.items() if key.startswith(prefix)
-    }
+    average = averaged(network, config.ema)
+    average.load_state_dict(state["average"])
+    return average.module
 
 
 def table(name: str, part: dict[str, Any]) -> list[str]:

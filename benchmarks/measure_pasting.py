@@ -71,7 +71,10 @@ def pasted(
             places.append(place)
             changed.append(np.round(view.image * 255).astype(np.uint8)[np.newaxis])
     if not places:
-        raise SystemExit(f"{manifest} gives validation no outlined lesion and no slice for it")
+        raise SystemExit(
+            f"{manifest} gives validation no outlined lesion that fits a slice without a tumour; "
+            "give the manifest of a run with an outlined set and tumour-free slices"
+        )
     names = np.array([rows[place].sample.root.name for place in places])
     return slices.pixels[places], np.stack(changed), names
 
@@ -93,10 +96,8 @@ def measured(
 
 def tumor_scores(model: Predictor, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return `(N,)` P(any tumour)."""
-    batches = [model.answers(pixels[at : at + _BATCH]) for at in range(0, len(pixels), _BATCH)]
-    types = model.labels.type_probabilities(np.concatenate([one.probabilities for one in batches]))
-    scores: NDArray[np.float32] = 1 - types[:, model.labels.types.index(NO_TUMOR)]
-    return scores
+    batches = [pixels[at : at + _BATCH] for at in range(0, len(pixels), _BATCH)]
+    return np.concatenate([model.decide(model.answers(one), reject=False).tumor for one in batches])
 
 
 def _figures(

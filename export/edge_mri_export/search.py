@@ -4,9 +4,9 @@ The network is equalised first, where it can be. Recipes differ in how the range
 chosen, all from one calibration pass, in whether weights are rounded together, and in whether
 biases are corrected; none costs anything at run time. If none passes, the nearest is fine-tuned,
 then made again with its first layers in float, whose rounding all others amplify, or its worst:
-that does cost time. Every trial is measured on
-the same check images and reported; of those that pass, the one whose logits are nearest on average
-is kept. `int8-qat` keeps the fine-tuned one, or none.
+that does cost time. Every trial is measured on the same check images and reported; of those that
+pass, the one whose logits are nearest on average is kept. `int8-qat` keeps the fine-tuned one, or
+none.
 """
 
 from collections.abc import Iterator

@@ -1,6 +1,5 @@
 """The folds of a cross-validation, from runs as `edge-mri train --fold` leaves them."""
 
-import importlib.util
 import json
 import shutil
 from pathlib import Path
@@ -8,17 +7,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+import cross_validation
 from edge_mri.cli import main
-
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "cross_validation.py"
-
-
-@pytest.fixture(scope="module")
-def script():
-    spec = importlib.util.spec_from_file_location("cross_validation", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +35,9 @@ def runs(phantoms, tmp_path_factory) -> list[Path]:
     return [folder / "0", folder / "1"]
 
 
-def test_every_image_is_scored_once_by_the_run_that_held_it_out(script, runs, tmp_path, capsys):
+def test_every_image_is_scored_once_by_the_run_that_held_it_out(runs, tmp_path, capsys):
     file = tmp_path / "figures.json"
-    script.main([*map(str, runs), "--without", "glioma", "--json", str(file)])
+    cross_validation.main([*map(str, runs), "--without", "glioma", "--json", str(file)])
     report = json.loads(file.read_text())
     assert (report["folds"], report["all"]["n"]) == (2, 48)
     assert report["without glioma"]["n"] == 36
@@ -59,8 +49,8 @@ def test_every_image_is_scored_once_by_the_run_that_held_it_out(script, runs, tm
     assert len(told) == 6
 
 
-def test_an_image_that_was_held_out_twice_is_noticed(script, runs, tmp_path, capsys):
+def test_an_image_that_was_held_out_twice_is_noticed(runs, tmp_path, capsys):
     shutil.copytree(runs[0], tmp_path / "again")
     with pytest.raises(SystemExit):
-        script.main([str(runs[0]), str(tmp_path / "again")])
+        cross_validation.main([str(runs[0]), str(tmp_path / "again")])
     assert "or hold the same image out twice" in capsys.readouterr().err

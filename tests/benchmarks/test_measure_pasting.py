@@ -1,6 +1,5 @@
 """Pasted lesions: what is pasted, and what a model's answers come to."""
 
-import importlib.util
 import json
 import shutil
 from pathlib import Path
@@ -9,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+import measure_pasting
 from edge_mri.decision import Answers
 from edge_mri.labels import LabelSpace
 from edge_mri.phantom import draw_phantom
@@ -18,16 +18,7 @@ from edge_mri_train.folders import read_folders
 from edge_mri_train.manifest import Row, hash_files, with_split, write_manifest
 from edge_mri_train.predictor import Predictor
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "measure_pasting.py"
 SPACE = LabelSpace()
-
-
-@pytest.fixture(scope="module")
-def script():
-    spec = importlib.util.spec_from_file_location("measure_pasting", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
@@ -66,32 +57,34 @@ def looking(says) -> Predictor:
     return Predictor("it", SPACE, PreprocessSpec(96), answers, 0.5, None, None)
 
 
-def test_only_slices_without_a_tumour_get_a_lesion_and_keep_the_rest(script, manifest):
-    before, after, sets = script.pasted(manifest, PreprocessSpec(96), 0)
+def test_only_slices_without_a_tumour_get_a_lesion_and_keep_the_rest(manifest):
+    before, after, sets = measure_pasting.pasted(manifest, PreprocessSpec(96), 0)
     assert 3 <= len(before) == len(after) == len(sets) <= 6
     changed = (before.astype(int) != after).reshape(len(before), -1).mean(axis=1)
     assert (changed > 0).all()
     assert changed.max() < 0.5
-    again = script.pasted(manifest, PreprocessSpec(96), 0)[1]
+    again = measure_pasting.pasted(manifest, PreprocessSpec(96), 0)[1]
     assert np.array_equal(after, again)
 
 
-def test_who_sees_the_lesion_and_who_reads_the_frame(script, manifest):
-    before, after, sets = script.pasted(manifest, PreprocessSpec(96), 0)
+def test_who_sees_the_lesion_and_who_reads_the_frame(manifest):
+    before, after, sets = measure_pasting.pasted(manifest, PreprocessSpec(96), 0)
     originals = {one.tobytes() for one in before[:, 0]}
     seeing = looking(lambda image: 0.1 if image.tobytes() in originals else 0.9)
-    part = script.measured(seeing, before, after, sets)["all"]
+    part = measure_pasting.measured(seeing, before, after, sets)["all"]
     assert (part["n"], part["before"], part["after"], part["auroc"]) == (len(before), 0, 1, 1)
     blind = looking(lambda image: 0.7)
-    part = script.measured(blind, before, after, sets)["all"]
+    part = measure_pasting.measured(blind, before, after, sets)["all"]
     assert (part["before"], part["after"], part["auroc"]) == (1, 1, 0.5)
 
 
-def test_the_table_and_the_json_say_it(script, manifest, tmp_path, capsys):
+def test_the_table_and_the_json_say_it(manifest, tmp_path, capsys):
     model = Path(__file__).parents[2] / "runtime/edge_mri/models/edge_mri_int8.onnx"
     shutil.copy(model, tmp_path / "m.onnx")
     file = tmp_path / "figures.json"
-    script.main([str(tmp_path / "m.onnx"), "--manifest", str(manifest), "--json", str(file)])
+    measure_pasting.main(
+        [str(tmp_path / "m.onnx"), "--manifest", str(manifest), "--json", str(file)]
+    )
     (report,) = json.loads(file.read_text()).values()
     assert report["all"]["n"] >= 3
     told = capsys.readouterr().out
