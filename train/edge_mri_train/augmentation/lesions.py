@@ -16,13 +16,18 @@ from numpy.typing import NDArray
 
 from edge_mri_train.augmentation.view import Plane, View, depth, head
 
-_SMALLEST_PX = 40  # area of an outline worth pasting
+_SMALLEST_PX = 40  # area of an outline worth pasting, before and after it is scaled
 _TRIES = 8
 _BRIGHTER = 0.75
 _LEAST_SHIFT, _MOST_SHIFT = 0.1, 0.45
+_SEEN, _MOST_SEEN = 0.07, 0.3  # a lesion differs from the tissue by that much, and by its texture
+_WANDER = 0.08  # of the head: standard deviation of where a lesion lies from where it lay
+_PUSHES = 0.5
+_PUSH, _REACH = (0.1, 0.35), 2.5  # in radii of the lesion: how far tissue moves, and what moves
 _OEDEMA = 0.35
 _RING = 0.3
 _MARGIN_PX = 10  # around a pasted lesion, for its halo to fade in
+_RIM_PX = 3  # of the head, that no tissue is pushed into
 _SPOTS = (1, 7)  # how many, in a decoy of small bright spots
 
 
@@ -33,10 +38,12 @@ class Patch:
     Attributes:
         pixels: `(h, w)` float32 in 0..1.
         shape: `(h, w)` float32 in 0..1, where the lesion is.
+        centre: Where it lay in the box around its head: row and column, 0 to 1.
     """
 
     pixels: Plane
     shape: Plane
+    centre: tuple[float, float]
 
 
 class LesionBank:
@@ -74,15 +81,13 @@ class LesionBank:
         if view.mask is None or view.mask.any() or not self._outlined:
             return view
         patch = self._patch(rng, self._lesion(rng))
-        place = _place(view.image, patch.shape, rng)
+        place = _place(view.image, patch.shape, rng, patch.centre)
         if place is None:
             return view
-        image, mask = view.image.copy(), view.mask.copy()
+        image, mask = _pushed(view.image, patch.shape, place, rng), view.mask.copy()
         region, shape = image[place], patch.shape
         tissue = _mean(region, shape)
-        brighter = rng.random() < _BRIGHTER
-        spread = rng.uniform(_LEAST_SHIFT, _MOST_SHIFT)
-        level = tissue + spread * (1 - tissue) if brighter else tissue * (1 - 1.6 * spread)
+        level = _level(tissue, _deviation(region, shape, tissue), rng)
         texture = rng.uniform(0.3, 1.4) * (patch.pixels - _mean(patch.pixels, shape))
         lesion = level + texture
         if rng.random() < _RING:
@@ -107,8 +112,9 @@ class LesionBank:
         if view.mask is None or not (self._outlined and self._free):
             return view
         donor = self._images[self._free[rng.integers(len(self._free))]]
-        shape = self._patch(rng, self._lesion(rng)).shape
-        target = _place(view.image, shape, rng)
+        patch = self._patch(rng, self._lesion(rng))
+        shape = patch.shape
+        target = _place(view.image, shape, rng, patch.centre)
         source = _place(donor.astype(np.float32) / 255, shape, rng)
         if target is None or source is None:
             return view
@@ -123,17 +129,21 @@ class LesionBank:
 
     def _lesion(self, rng: np.random.Generator) -> Patch:
         position, box = self._outlined[rng.integers(len(self._outlined))]
+        image = self._images[position].astype(np.float32) / np.float32(255)
         mask = self._masks[position]
-        pixels = self._images[position][box].astype(np.float32) / np.float32(255)
-        if mask is None:
-            return Patch(pixels, np.zeros(pixels.shape, np.float32))
-        return Patch(pixels, mask[box].astype(np.float32) / np.float32(255))
+        assert mask is not None  # it is outlined
+        middle = ((one.start + one.stop) / 2 for one in box)
+        centre = tuple(
+            (at - low) / side for at, (low, side) in zip(middle, _box(head(image)), strict=True)
+        )
+        return Patch(image[box], mask[box].astype(np.float32) / np.float32(255), centre)
 
     @staticmethod
     def _patch(rng: np.random.Generator, patch: Patch) -> Patch:
         """Turn, flip and scale it."""
         height, width = patch.shape.shape
-        scale = math.exp(rng.uniform(-0.6, 0.35))
+        least = math.sqrt(_SMALLEST_PX / float(patch.shape.sum()))
+        scale = max(math.exp(rng.uniform(-0.6, 0.35)), min(least, 1.0))
         angle = rng.uniform(-180, 180)
         side = math.ceil(scale * math.hypot(height, width)) + 2 * _MARGIN_PX
         matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle, scale)
@@ -141,7 +151,9 @@ class LesionBank:
         matrix[1, 2] += (side - height) / 2
         pixels = cv2.warpAffine(patch.pixels, matrix, (side, side), borderMode=cv2.BORDER_REFLECT)
         shape = cv2.warpAffine(patch.shape, matrix, (side, side))
-        return Patch(np.asarray(pixels, np.float32), np.asarray(shape, np.float32))
+        return replace(
+            patch, pixels=np.asarray(pixels, np.float32), shape=np.asarray(shape, np.float32)
+        )
 
 
 def _spotted(view: View, rng: np.random.Generator) -> View:
@@ -162,20 +174,89 @@ def _spotted(view: View, rng: np.random.Generator) -> View:
     return replace(view, image=np.asarray(image, np.float32))
 
 
-def _place(image: Plane, shape: Plane, rng: np.random.Generator) -> tuple[slice, slice] | None:
-    """Return where in the head a shape fits, or None."""
+def _place(
+    image: Plane,
+    shape: Plane,
+    rng: np.random.Generator,
+    centre: tuple[float, float] | None = None,
+) -> tuple[slice, slice] | None:
+    """Return where in the head a shape fits, or None.
+
+    Args:
+        image: `(S, S)` float32 in 0..1.
+        shape: `(h, w)` float32 in 0..1.
+        rng: Draws the place.
+        centre: Near what part of the head, on either side; None: anywhere.
+    """
     inside = head(image)
     height, width = shape.shape
     rows, columns = image.shape
     if height >= rows or width >= columns:
         return None
+    (top_of_head, tall), (left_of_head, wide) = _box(inside)
     for _ in range(_TRIES):
-        top, left = int(rng.integers(rows - height)), int(rng.integers(columns - width))
+        if centre is None:
+            top, left = int(rng.integers(rows - height)), int(rng.integers(columns - width))
+        else:
+            down, across = np.asarray(centre) + rng.normal(0, _WANDER, 2)
+            across = 1 - across if rng.random() < 1 / 2 else across
+            top = round(top_of_head + down * tall - height / 2)
+            left = round(left_of_head + across * wide - width / 2)
+            if not (0 <= top <= rows - height and 0 <= left <= columns - width):
+                continue
         place = (slice(top, top + height), slice(left, left + width))
         covered = float((inside[place] * shape).sum())
         if covered >= 0.97 * float(shape.sum()) > 0:
             return place
     return None
+
+
+def _level(tissue: float, deviation: float, rng: np.random.Generator) -> float:
+    """Return how bright a lesion is, so that it can be told from the tissue."""
+    brighter = rng.random() < _BRIGHTER
+    spread = rng.uniform(_LEAST_SHIFT, _MOST_SHIFT)
+    change = spread * (1 - tissue) if brighter else 1.6 * spread * tissue
+    change = max(change, min(max(_SEEN, deviation), _MOST_SEEN))
+    if change > (1 - tissue if brighter else tissue):
+        brighter = not brighter
+    return tissue + change if brighter else tissue - change
+
+
+def _pushed(
+    image: Plane, shape: Plane, place: tuple[slice, slice], rng: np.random.Generator
+) -> Plane:
+    """Return a copy whose tissue makes way for a lesion, at times; the rim of the head stays."""
+    if rng.random() >= _PUSHES:
+        return image.copy()
+    radius = math.sqrt(float(shape.sum()) / math.pi)
+    row, column = ((one.start + one.stop) / 2 for one in place)
+    reach = min(_REACH * radius, float(depth(head(image))[int(row), int(column)]) - _RIM_PX)
+    if reach <= 1.2 * radius:
+        return image.copy()
+    down, across = np.indices(image.shape, dtype=np.float32)
+    down, across = down - np.float32(row), across - np.float32(column)
+    distance = np.maximum(np.hypot(down, across), 1e-3)
+    way = np.minimum(distance / radius, (reach - distance) / (reach - radius)).clip(0, 1)
+    kept = 1 - rng.uniform(*_PUSH) * radius * way / distance
+    return np.asarray(
+        cv2.remap(
+            image,
+            np.asarray(across * kept + column, np.float32),
+            np.asarray(down * kept + row, np.float32),
+            cv2.INTER_LINEAR,
+        ),
+        np.float32,
+    )
+
+
+def _box(inside: NDArray[np.uint8]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return the first row and the height of a head, the first column and the width."""
+    left, top, width, height = cv2.boundingRect(inside)
+    return (top, max(height, 1)), (left, max(width, 1))
+
+
+def _deviation(pixels: Plane, shape: Plane, mean: float) -> float:
+    return math.sqrt(_mean((pixels - mean) ** 2, shape))
 
 
 def _mean(pixels: Plane, shape: Plane) -> float:
