@@ -38,6 +38,7 @@ def test_comes_back_as_it_was_written(tiny, tmp_path):
         ("tumor_free", (1.0, "half"), "a number of 0 or more and below 1"),
         ("dropout", (1.0, "x"), "a number of 0 or more and below 1"),
         ("val_fraction", (0, 1.0, "x"), "a number above 0 and below 1"),
+        ("start_share", (1.0, "half"), "a number of 0 or more and below 1"),
         ("refit", (1, "yes"), "true or false"),
         ("compile", ("no",), "true or false"),
         ("arch", (3, ""), "a text"),

@@ -67,6 +67,7 @@ _RULES = {
     "warm_up": SHARE,
     "max_gradient_norm": ABOVE_0,
     "patience": or_none(whole(1)),
+    "start_share": SHARE,
     "refit": SWITCH,
     "compile": SWITCH,
     "precision": one_of(*PRECISIONS),
@@ -122,6 +123,8 @@ class TrainConfig:
         warm_up: Share of the steps over which the learning rate rises.
         max_gradient_norm: Gradients are clipped to it.
         patience: Stop after so many epochs without a better score; None: never.
+        start_share: Share of the starting weights in what is kept at the end, where that scores
+            better (`edge_mri_train.starting_share`); 0: none.
         refit: Whether the last layers of a network with a lesion map are fitted anew at the end.
         compile: Whether `torch.compile` makes the training step.
         precision: Of the training step: `float32`, `bfloat16` (mixed with it by autocast), or
@@ -161,6 +164,7 @@ class TrainConfig:
     warm_up: float = 0.2
     max_gradient_norm: float = 5.0
     patience: int | None = None
+    start_share: float = 0.0
     refit: bool = False
     compile: bool = False
     precision: str = "auto"
@@ -171,6 +175,11 @@ class TrainConfig:
         require_settings(vars(self))
         if self.fold is not None and self.split is None:
             raise OptionError("--fold names a fold of a manifest; give it with --split")
+        if self.start_share and self.init_weights == "none":
+            raise OptionError(
+                "start_share keeps a share of the starting weights, and init_weights is none; "
+                "give weights to start from"
+            )
         if self.validate_only and self.split is None:
             raise OptionError("--validate-only names a set of a manifest; give it with --split")
 

@@ -1,5 +1,6 @@
 """One run's network, images and state: the epochs, and what is kept after each."""
 
+import copy
 import math
 import time
 from collections.abc import Sequence
@@ -36,9 +37,11 @@ from edge_mri_train.order import Order
 from edge_mri_train.ranks import Ranks
 from edge_mri_train.runs import CHECKPOINT, LAST
 from edge_mri_train.slices import Slices
+from edge_mri_train.starting_share import go_back
 from edge_mri_train.validation import validate
 
 _STATISTICS_IMAGES = 256
+_ANEW_IMAGES = 1024
 _PRIVATE = ("data", "device", "distill", "index", "init_weights", "split")
 
 
@@ -128,10 +131,11 @@ class Trainer:
             self.order.loss_weights,
             config.seed,
         )
-        if state is None:
-            every = max(len(self.train) // _STATISTICS_IMAGES, 1)
-            some = normalise(torch.from_numpy(self.train.pixels[::every]))
+        if state is None or config.start_share:
+            some = normalise(self._sample(_STATISTICS_IMAGES))
             load_initial_weights(self.network, config.arch, config.init_weights, some)
+        if config.start_share:
+            self.beginning = copy.deepcopy(self.network.state_dict())
         self.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         for teacher in self.teachers:
             teacher.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -182,27 +186,46 @@ class Trainer:
             loss = self._train_epoch(epoch)
             if self.ranks.is_first:
                 self._finish_epoch(epoch, loss, started)
+        if self.config.start_share and self.ranks.is_first:
+            self._go_back()
         if self.config.refit and self.ranks.is_first:
             self._refit()
         return self.out / CHECKPOINT
 
+    def _go_back(self) -> None:
+        """Offer what lies between the last epoch and the starting weights."""
+        network, share = copy.deepcopy(self.kept), self.config.start_share
+        go_back(network, self.beginning, share, self._sample(_ANEW_IMAGES))
+        last = self.history[-1] if self.history else {}
+        self._offer(f"{100 * share:g} % of the starting weights", network, {**last, "start": share})
+
     def _refit(self) -> None:
-        """Fit the last layers of the best epoch anew, and keep them where they score better.
+        """Fit the last layers of what is kept anew, and offer that.
 
         Done a second time it finds the same: what it fits depends on the features alone.
         """
         best = Checkpoint.load(self.out / CHECKPOINT)
-        network, before = best.network.to(self.device), best.training["validation"]
+        network = best.network.to(self.device)
         assert isinstance(network, LesionNetwork)  # checked when the run began
         refit_last_layers(network, self.train, self.device)
-        entry = {**before, **validate(network, self.val, self.space, self.device), "refit": True}
+        made = {**best.training["validation"], "refit": True}
+        self._offer("last layers fitted anew", network, made)
+
+    def _offer(self, name: str, network: nn.Module, made: dict[str, Any]) -> None:
+        """Validate a network, and keep it where it scores better than what was kept."""
+        before = Checkpoint.load(self.out / CHECKPOINT).training["validation"]
+        entry = {**made, **validate(network, self.val, self.space, self.device)}
         better = entry["score"] > before["score"]
         self.progress.say(
-            f"last layers fitted anew: {validation_line(entry)}"
-            + ("" if better else ", no better than before: left as they were")
+            f"{name}: {validation_line(entry)}"
+            + ("" if better else ", no better than before: left as it was")
         )
         if better:
             self._save_checkpoint(entry, network)
+
+    def _sample(self, count: int) -> torch.Tensor:
+        """Return about so many training images, `(N, 1, S, S)` uint8, evenly taken."""
+        return torch.from_numpy(self.train.pixels[:: max(len(self.train) // count, 1)])
 
     def _is_over(self) -> bool:
         scores = [entry["score"] for entry in self.history]

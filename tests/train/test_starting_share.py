@@ -1,0 +1,91 @@
+"""Between trained weights and starting ones."""
+
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from edge_mri.errors import OptionError
+from edge_mri.progress import NoProgress
+from edge_mri_train import trainer
+from edge_mri_train.architectures import normalise
+from edge_mri_train.checkpoint import Checkpoint
+from edge_mri_train.starting_share import go_back
+from edge_mri_train.training import resume, train
+
+
+def small() -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_weights_lie_between_and_norms_know_what_they_see(share):
+    torch.manual_seed(0)
+    trained, start = small(), small().state_dict()
+    before = {name: value.clone() for name, value in trained.state_dict().items()}
+    pixels = torch.randint(0, 256, (200, 1, 16, 16), dtype=torch.uint8)
+    go_back(trained, start, share, pixels)
+    for name in ("0.weight", "0.bias", "1.weight", "1.bias"):
+        between = (1 - share) * before[name] + share * start[name]
+        torch.testing.assert_close(trained.state_dict()[name], between)
+    assert not trained.training
+    seen = trained[0](normalise(pixels))
+    torch.testing.assert_close(
+        trained[1].running_mean, seen.mean(dim=(0, 2, 3)), rtol=0.05, atol=1e-3
+    )
+
+
+@pytest.fixture
+def first(tiny, tmp_path):
+    train(tiny(epochs=1), tmp_path / "first", NoProgress())
+    return tmp_path / "first" / "checkpoint.pt"
+
+
+class Told(NoProgress):
+    def __init__(self):
+        self.lines = []
+
+    def say(self, text):
+        self.lines.append(text)
+
+
+@pytest.mark.parametrize("better", [True, False])
+def test_a_run_keeps_what_lies_between_where_it_scores_better(
+    tiny, tmp_path, first, monkeypatch, better
+):
+    validate, told, out = trainer.validate, Told(), tmp_path / "run"
+
+    def scored(network, *rest):
+        measured = validate(network, *rest)
+        last = len(calls) == 2
+        calls.append(network)
+        return {**measured, "score": 0.9 if better and last else 0.5}
+
+    calls = []
+    monkeypatch.setattr(trainer, "validate", scored)
+    options = {"epochs": 2, "init_weights": str(first)}
+    train(tiny(**options, start_share=0.5), out, told)
+    assert len(calls) == 3
+    assert told.lines[-1].startswith("50 % of the starting weights: val ")
+    assert told.lines[-1].endswith("no better than before: left as it was") is not better
+    kept = Checkpoint.load(out / "checkpoint.pt")
+    assert kept.training["validation"].get("start") == (0.5 if better else None)
+    if better:
+        name = "classifier.1.weight"
+        ends = [Checkpoint.load(first).network, calls[1]]
+        between = sum(end.state_dict()[name] for end in ends) / 2
+        torch.testing.assert_close(kept.network.state_dict()[name], between)
+    resume(out, NoProgress())
+    again = Checkpoint.load(out / "checkpoint.pt").network.state_dict()
+    torch.testing.assert_close(again, kept.network.state_dict(), rtol=0, atol=0)
+    assert len(json.loads((out / "history.json").read_text())) == 2
+
+
+def test_without_weights_to_start_from_there_is_nothing_to_keep(tiny):
+    with pytest.raises(OptionError) as caught:
+        tiny(start_share=0.5)
+    assert str(caught.value) == (
+        "start_share keeps a share of the starting weights, and init_weights is none; "
+        "give weights to start from"
+    )
