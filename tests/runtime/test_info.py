@@ -67,7 +67,7 @@ def test_a_model_without_planes_says_so(command, classifier, tmp_path, model):
 
 def test_a_licence_that_nobody_stated_is_not_made_up(command, classifier, tmp_path, model):
     stated, none = f'"licence": "{classifier.contract.licence}"'.encode(), b'"licence": ""'
-    assert model.count(stated) == 1
+    assert stated in model  # once, or also as what its starting weights came with
     path = tmp_path / "model.onnx"
     path.write_bytes(model.replace(stated, none.ljust(len(stated))))
     assert "licence        not stated\n" in command("info", path).out
