@@ -35,6 +35,11 @@ def manifest(tmp_path_factory) -> Path:
         for name, image in (("glioma", pair[0]), ("no_tumor", pair[1]), ("masks/glioma", mask)):
             (folder / name).mkdir(parents=True, exist_ok=True)
             cv2.imwrite(str(folder / name / f"{index}.png"), image)
+    return validating(folder)
+
+
+def validating(folder: Path) -> Path:
+    """Write a manifest that validates with all images of a folder."""
     samples = [one for one in read_folders([folder]) if "masks" not in one.path.parts]
     hashes = hash_files(samples, NoProgress())
     rows = [
@@ -72,10 +77,29 @@ def test_who_sees_the_lesion_and_who_reads_the_frame(manifest):
     originals = {one.tobytes() for one in before[:, 0]}
     seeing = looking(lambda image: 0.1 if image.tobytes() in originals else 0.9)
     part = measure_pasting.measured(seeing, before, after, sets)["all"]
-    assert (part["n"], part["before"], part["after"], part["auroc"]) == (len(before), 0, 1, 1)
+    assert (part["n"], part["without"], part["with"], part["auroc"]) == (len(before), 0, 1, 1)
     blind = looking(lambda image: 0.7)
     part = measure_pasting.measured(blind, before, after, sets)["all"]
-    assert (part["before"], part["after"], part["auroc"]) == (1, 1, 0.5)
+    assert (part["without"], part["with"], part["auroc"]) == (1, 1, 0.5)
+
+
+def test_covered_lesions_are_gone_and_the_rest_is_as_it_was(tmp_path):
+    down, across = np.mgrid[:160, :160] / 160
+    tissue = 100 + 40 * np.cos(9 * np.abs(across - 0.5)) * np.sin(7 * down)
+    head = np.where(np.hypot(down - 0.5, across - 0.5) < 0.44, tissue, 0).astype(np.uint8)
+    for index, place in enumerate([(50, 60), (100, 80), (70, 110)]):
+        mask = cv2.circle(np.zeros((160, 160), np.uint8), place, 9, 255, cv2.FILLED)
+        for name, image in (("glioma", np.where(mask > 0, 240, head)), ("masks/glioma", mask)):
+            (tmp_path / name).mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(tmp_path / name / f"{index}.png"), image.astype(np.uint8))
+    manifest, spec = validating(tmp_path), PreprocessSpec(160)
+    sound, ill, sets = measure_pasting.covered(manifest, spec, 0)
+    assert len(sound) == len(ill) == len(sets) == 3
+    assert (ill.max(axis=(1, 2, 3)) > 230).all()
+    assert (sound.max(axis=(1, 2, 3)) < 160).all()
+    seeing = looking(lambda image: 0.9 if image.max() > 200 else 0.1)
+    part = measure_pasting.measured(seeing, sound, ill, sets)["all"]
+    assert (part["without"], part["with"], part["auroc"]) == (0, 1, 1)
 
 
 def test_the_table_and_the_json_say_it(manifest, tmp_path, capsys):
@@ -86,6 +110,6 @@ def test_the_table_and_the_json_say_it(manifest, tmp_path, capsys):
         [str(tmp_path / "m.onnx"), "--manifest", str(manifest), "--json", str(file)]
     )
     (report,) = json.loads(file.read_text()).values()
-    assert report["all"]["n"] >= 3
+    assert report["pasted"]["all"]["n"] >= 3
     told = capsys.readouterr().out
-    assert f"  all            n {report['all']['n']}: called tumour " in told
+    assert f"  pasted  all            n {report['pasted']['all']['n']}: called tumour " in told

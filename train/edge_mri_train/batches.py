@@ -126,8 +126,9 @@ class Batches:
         for row, view in enumerate(views):
             if view.donor is not None:
                 others[row] = self._allowed[view.donor]
-            if view.is_pasted:
-                allowed[row], others[row] = self._pasted(allowed[row]), self._pasted(others[row])
+            if view.is_pasted or view.is_healed:
+                for labels in (allowed, others):
+                    labels[row] = self._changed(labels[row], tumor=view.is_pasted)
         size = views[0].image.shape
         unknown = np.zeros(size, np.float32)
         return Batch(
@@ -144,8 +145,9 @@ class Batches:
             torch.tensor([view.share for view in views]),
         )
 
-    def _pasted(self, allowed: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Return the classes of an image that got a lesion: any tumour, in the plane it had."""
+    def _changed(self, allowed: NDArray[np.bool_], *, tumor: bool) -> NDArray[np.bool_]:
+        """Return the classes of an image that got or lost a lesion, in the plane it had."""
         planes = allowed.reshape(-1, self._planes).any(axis=0)
-        pasted: NDArray[np.bool_] = self._any_tumor & np.tile(planes, len(allowed) // self._planes)
-        return pasted
+        types = self._any_tumor if tumor else ~self._any_tumor
+        changed: NDArray[np.bool_] = types & np.tile(planes, len(allowed) // self._planes)
+        return changed

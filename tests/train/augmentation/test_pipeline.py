@@ -23,7 +23,7 @@ def rng(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "heal"])
 def test_each_change_can_be_made_alone_and_changes_the_image(name, free, donors):
     changed = [Augmentation(alone(name), donors)(view, rng(n)) for n, view in enumerate(free)]
     moved = [

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from edge_mri.errors import OptionError
 from edge_mri_train.augmentation.extraction import extract_brain
 from edge_mri_train.augmentation.geometry import Pose, flip, frame
+from edge_mri_train.augmentation.healing import heal
 from edge_mri_train.augmentation.intensity import (
     bias_field,
     blur,
@@ -33,6 +34,7 @@ class AugmentConfig:
     Attributes:
         mixup: Blended with another training image, labels too.
         cutmix: A rectangle of another training image put in, labels mixed by area.
+        heal: An outlined lesion covered with tissue, where some fits.
         paste: A lesion pasted into a tumour-free slice; needs outlines.
         decoy: Harmless tissue or spots pasted.
         extract: Skull and scalp blacked out.
@@ -53,6 +55,7 @@ class AugmentConfig:
 
     mixup: float = 0.0
     cutmix: float = 0.0
+    heal: float = 0.0
     paste: float = 0.0
     decoy: float = 0.0
     extract: float = 0.0
@@ -129,6 +132,7 @@ class Augmentation:
             changes = [
                 (donors.mixer.mixup, config.mixup),
                 (donors.mixer.cutmix, config.cutmix),
+                (heal, config.heal),
                 (donors.bank.paste, config.paste),
                 (donors.bank.decoy, config.decoy),
                 *changes,
