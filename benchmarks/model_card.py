@@ -4,8 +4,8 @@
 
 The folder holds what `edge-mri evaluate --json` wrote, one file an image set, named as the set is
 to be called; `heatmaps.json` of `measure_heatmaps.py`, `rejection.json` of
-`measure_rejection.py`, and `failures.json` of `list_failures.py`. What is not there is said to be
-missing. Texts are those of `model_card.md.jinja` beside this file.
+`measure_rejection.py`, `pasting.json` of `measure_pasting.py` and `failures.json` of
+`list_failures.py`. What is not there is said to be missing. Texts are those of `model_card.md.jinja` beside this file.
 """
 
 import argparse
@@ -25,7 +25,7 @@ READINGS = {
     "duplicate_free": "duplicate-free",
     "group_clean": "group-clean",
 }
-_OTHERS = ("failures", "heatmaps", "rejection")
+_OTHERS = ("failures", "heatmaps", "pasting", "rejection")
 
 
 def percent(share: float | None, interval: list[float] | None = None) -> str:

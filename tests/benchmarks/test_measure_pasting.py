@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import measure_pasting
+import model_card
 from edge_mri.decision import Answers
 from edge_mri.labels import LabelSpace
 from edge_mri.phantom import draw_phantom
@@ -102,10 +103,10 @@ def test_covered_lesions_are_gone_and_the_rest_is_as_it_was(tmp_path):
     assert (part["without"], part["with"], part["auroc"]) == (0, 1, 1)
 
 
-def test_the_table_and_the_json_say_it(manifest, tmp_path, capsys):
+def test_the_table_the_json_and_the_card_say_it(manifest, tmp_path, capsys):
     model = Path(__file__).parents[2] / "runtime/edge_mri/models/edge_mri_int8.onnx"
     shutil.copy(model, tmp_path / "m.onnx")
-    file = tmp_path / "figures.json"
+    file = tmp_path / "pasting.json"
     measure_pasting.main(
         [str(tmp_path / "m.onnx"), "--manifest", str(manifest), "--json", str(file)]
     )
@@ -113,3 +114,6 @@ def test_the_table_and_the_json_say_it(manifest, tmp_path, capsys):
     assert report["pasted"]["all"]["n"] >= 3
     told = capsys.readouterr().out
     assert f"  pasted  all            n {report['pasted']['all']['n']}: called tumour " in told
+    part = report["pasted"]["all"]
+    row = f"| pasted | all | {part['n']} | {100 * part['without']:.1f} ("
+    assert row in model_card.card(tmp_path / "m.onnx", tmp_path)

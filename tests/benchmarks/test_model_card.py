@@ -87,3 +87,4 @@ def test_a_card_without_figures_says_so(mapped, tmp_path):
     text = script("model_card").card(mapped(training=TRAINING), tmp_path)
     assert "It has no gate: it answers everything." in text
     assert "Not recorded for this model." in text
+    assert "Whether it looks at the lesion was not measured." in text
