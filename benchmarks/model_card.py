@@ -5,7 +5,8 @@
 The folder holds what `edge-mri evaluate --json` wrote, one file an image set, named as the set is
 to be called; `heatmaps.json` of `measure_heatmaps.py`, `rejection.json` of
 `measure_rejection.py`, `pasting.json` of `measure_pasting.py` and `failures.json` of
-`list_failures.py`. What is not there is said to be missing. Texts are those of `model_card.md.jinja` beside this file.
+`list_failures.py`. What is not there is said to be missing. Texts are those of
+`model_card.md.jinja` beside this file.
 """
 
 import argparse
