@@ -36,6 +36,32 @@ def test_weights_lie_between_and_norms_know_what_they_see(share):
     )
 
 
+def test_the_order_of_the_images_and_a_small_rest_change_no_statistics():
+    """Sorted by brightness, as folders sort by class, and one image more than a part holds."""
+    torch.manual_seed(0)
+    pixels = torch.arange(257).clamp(max=255).to(torch.uint8).view(-1, 1, 1, 1)
+    pixels = pixels.expand(-1, 1, 3, 3).contiguous()
+    network = small()
+    start = network.state_dict()
+    go_back(network, start, 0.5, pixels)
+    seen = network[0](normalise(pixels))
+    assert seen.shape[2:] == (1, 1)
+    variance = seen.var(dim=(0, 2, 3))
+    torch.testing.assert_close(network[1].running_var, variance, rtol=0.1, atol=0)
+
+
+def test_only_norms_see_images_as_in_training():
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(1, 3, 3), nn.Dropout(0.5), nn.BatchNorm2d(3))
+    pixels = torch.randint(0, 256, (40, 1, 8, 8), dtype=torch.uint8)
+    states = []
+    for _ in range(2):
+        go_back(network, network.state_dict(), 0.5, pixels)
+        states.append({name: value.clone() for name, value in network.state_dict().items()})
+        assert network[2].momentum == 0.1
+    torch.testing.assert_close(*states, rtol=0, atol=0)
+
+
 @pytest.fixture
 def first(tiny, tmp_path):
     train(tiny(epochs=1), tmp_path / "first", NoProgress())
