@@ -57,6 +57,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             report[str(path)][kind] = parts
             for name, part in parts.items():
                 print(line(name, kind, part))  # noqa: T201
+        if not any(report[str(path)].values()):
+            raise SystemExit(
+                f"{options.manifest} gives validation no outlined lesion that fits a slice without "
+                "a tumour, or can be covered; give the manifest of a run with an outlined set"
+            )
     if options.json:
         options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
@@ -74,11 +79,6 @@ def pasted(
         if label.type == NO_TUMOR
     }
     changed = {place: view for place, view in views.items() if view.is_pasted}
-    if not changed:
-        raise SystemExit(
-            f"{manifest} gives validation no outlined lesion that fits a slice without a tumour; "
-            "give the manifest of a run with an outlined set and tumour-free slices"
-        )
     return _pairs(rows, slices, changed)
 
 

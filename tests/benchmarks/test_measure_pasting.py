@@ -20,6 +20,7 @@ from edge_mri_train.manifest import Row, hash_files, with_split, write_manifest
 from edge_mri_train.predictor import Predictor
 
 SPACE = LabelSpace()
+MODEL = Path(__file__).parents[2] / "runtime/edge_mri/models/edge_mri_int8.onnx"
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +85,7 @@ def test_who_sees_the_lesion_and_who_reads_the_frame(manifest):
     assert (part["without"], part["with"], part["auroc"]) == (1, 1, 0.5)
 
 
-def test_covered_lesions_are_gone_and_the_rest_is_as_it_was(tmp_path):
+def test_covered_lesions_are_gone_and_the_rest_is_as_it_was(tmp_path, capsys):
     down, across = np.mgrid[:160, :160] / 160
     tissue = 100 + 40 * np.cos(9 * np.abs(across - 0.5)) * np.sin(7 * down)
     head = np.where(np.hypot(down - 0.5, across - 0.5) < 0.44, tissue, 0).astype(np.uint8)
@@ -102,10 +103,26 @@ def test_covered_lesions_are_gone_and_the_rest_is_as_it_was(tmp_path):
     part = measure_pasting.measured(seeing, sound, ill, sets)["all"]
     assert (part["without"], part["with"], part["auroc"]) == (0, 1, 1)
 
+    shutil.copy(MODEL, tmp_path / "m.onnx")
+    figures = tmp_path / "figures"
+    figures.mkdir()
+    options = ["--manifest", str(manifest), "--json", str(figures / "pasting.json")]
+    measure_pasting.main([str(tmp_path / "m.onnx"), *options])  # no slice to paste into
+    (report,) = json.loads((figures / "pasting.json").read_text()).values()
+    assert (report["pasted"], report["covered"]["all"]["n"]) == ({}, 3)
+    assert "  covered all            n 3: called tumour " in capsys.readouterr().out
+    assert "| covered | all | 3 | " in model_card.card(tmp_path / "m.onnx", figures)
+
+
+def test_where_no_lesion_is_outlined_there_is_nothing_to_ask(tmp_path):
+    (tmp_path / "glioma").mkdir()
+    cv2.imwrite(str(tmp_path / "glioma/1.png"), np.full((96, 96), 90, np.uint8))
+    with pytest.raises(SystemExit, match="or can be covered; give the manifest of a run with an"):
+        measure_pasting.main([str(MODEL), "--manifest", str(validating(tmp_path))])
+
 
 def test_the_table_the_json_and_the_card_say_it(manifest, tmp_path, capsys):
-    model = Path(__file__).parents[2] / "runtime/edge_mri/models/edge_mri_int8.onnx"
-    shutil.copy(model, tmp_path / "m.onnx")
+    shutil.copy(MODEL, tmp_path / "m.onnx")
     file = tmp_path / "pasting.json"
     measure_pasting.main(
         [str(tmp_path / "m.onnx"), "--manifest", str(manifest), "--json", str(file)]

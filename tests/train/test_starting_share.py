@@ -94,7 +94,7 @@ def test_a_run_keeps_what_lies_between_where_it_scores_better(
     train(tiny(**options, start_share=0.5), out, told)
     assert len(calls) == 3
     assert told.lines[-1].startswith("50 % of the starting weights: val ")
-    assert told.lines[-1].endswith("no better than before: left as it was") is not better
+    assert told.lines[-1].endswith("no better than what is kept: left as it was") is not better
     kept = Checkpoint.load(out / "checkpoint.pt")
     assert kept.training["validation"].get("start") == (0.5 if better else None)
     if better:
@@ -106,6 +106,40 @@ def test_a_run_keeps_what_lies_between_where_it_scores_better(
     again = Checkpoint.load(out / "checkpoint.pt").network.state_dict()
     torch.testing.assert_close(again, kept.network.state_dict(), rtol=0, atol=0)
     assert len(json.loads((out / "history.json").read_text())) == 2
+
+
+def test_what_was_random_at_the_start_stays_as_it_was_trained():
+    trained, start = small(), small().state_dict()
+    bias = trained[0].bias.clone()
+    del start["0.bias"]
+    go_back(trained, start, 0.5, torch.zeros(8, 1, 8, 8, dtype=torch.uint8))
+    assert torch.equal(trained[0].bias, bias)
+
+
+def test_a_run_killed_at_the_end_goes_back_to_where_it_began(tiny, tmp_path, first, monkeypatch):
+    """Though the file it began with is gone."""
+    validate, calls = trainer.validate, []
+
+    def scored(network, *rest):
+        calls.append(network)
+        if len(calls) == 2 and killed:
+            raise KeyboardInterrupt
+        return {**validate(network, *rest), "score": len(calls) / 10}
+
+    monkeypatch.setattr(trainer, "validate", scored)
+    config = tiny(epochs=1, init_weights=str(first), start_share=0.5)
+    killed = False
+    train(config, tmp_path / "whole", NoProgress())
+    calls.clear()
+    killed = True
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "half", NoProgress())
+    first.unlink()
+    killed = False
+    resume(tmp_path / "half", NoProgress())
+    one, other = (Checkpoint.load(tmp_path / name / "checkpoint.pt") for name in ("whole", "half"))
+    assert one.training["validation"]["start"] == other.training["validation"]["start"] == 0.5
+    torch.testing.assert_close(one.network.state_dict(), other.network.state_dict(), rtol=0, atol=0)
 
 
 def test_without_weights_to_start_from_there_is_nothing_to_keep(tiny):

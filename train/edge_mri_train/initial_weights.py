@@ -33,7 +33,9 @@ _WEIGHTS = Path(__file__).parent / "weights"
 _ENOUGH = 0.8  # share of a network's tensors that a file must fill
 
 
-def load_initial_weights(network: nn.Module, name: str, source: str, images: torch.Tensor) -> None:
+def load_initial_weights(
+    network: nn.Module, name: str, source: str, images: torch.Tensor
+) -> frozenset[str]:
     """Fill a network with starting weights; a head of another size keeps its random ones.
 
     Args:
@@ -42,11 +44,14 @@ def load_initial_weights(network: nn.Module, name: str, source: str, images: tor
         source: `imagenet`, `shipped`, `none`, or the path of a state dict or checkpoint.
         images: `(N, 1, S, S)` float in 0..1, for the statistics of a folded BatchNorm.
 
+    Returns:
+        The tensors that were filled, by their names; what is missing stayed random.
+
     Raises:
         InitialWeightsError: There are no such weights, or they fit another architecture.
     """
     if source == "none":
-        return
+        return frozenset()
     base = name.removesuffix("_lesion")
     state = _state(source, base)
     if base != name and not any(key.startswith(TRUNK) for key in state):
@@ -65,6 +70,7 @@ def load_initial_weights(network: nn.Module, name: str, source: str, images: tor
     norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
     if norms and all(_is_identity(norm) for norm in norms[1:]):
         unfold_batch_norm(network, images)
+    return frozenset(fitting)
 
 
 @torch.no_grad()

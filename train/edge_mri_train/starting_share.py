@@ -23,14 +23,14 @@ def go_back(
 
     Args:
         network: Trained.
-        start: Its state before.
+        start: Its state before, without what was random: that stays as it was trained.
         share: How far: 0 leaves it, 1 is the start.
         pixels: `(N, 1, S, S)` uint8, on which BatchNorm's statistics are measured anew.
     """
     network.load_state_dict(
         {
             name: torch.lerp(value, start[name].to(value), share)
-            if value.is_floating_point()
+            if name in start and value.is_floating_point()
             else value
             for name, value in network.state_dict().items()
         }

@@ -115,6 +115,7 @@ class Trainer:
             theirs = [(teacher.network, teacher.architecture) for teacher in teachers]
             self.hints = Hints((self.network, config.arch), theirs)
         self.history: list[Epoch] = []
+        self.beginning: dict[str, torch.Tensor] | None = None
 
     def start(self, state: dict[str, Any] | None = None) -> None:
         """Load images and starting weights, or the state after an epoch."""
@@ -131,11 +132,14 @@ class Trainer:
             self.order.loss_weights,
             config.seed,
         )
-        if state is None or config.start_share:
+        if state is None:
             some = normalise(self._sample(_STATISTICS_IMAGES))
-            load_initial_weights(self.network, config.arch, config.init_weights, some)
-        if config.start_share:
-            self.beginning = copy.deepcopy(self.network.state_dict())
+            filled = load_initial_weights(self.network, config.arch, config.init_weights, some)
+            if config.start_share:
+                own = self.network.state_dict()
+                self.beginning = {name: own[name].clone() for name in sorted(filled)}
+        else:
+            self.beginning = state.get("beginning")
         self.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         for teacher in self.teachers:
             teacher.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -195,6 +199,7 @@ class Trainer:
     def _go_back(self) -> None:
         """Offer what lies between the last epoch and the starting weights."""
         network, share = copy.deepcopy(self.kept), self.config.start_share
+        assert self.beginning is not None  # taken when the run began
         go_back(network, self.beginning, share, self._sample(_ANEW_IMAGES))
         last = self.history[-1] if self.history else {}
         self._offer(f"{100 * share:g} % of the starting weights", network, {**last, "start": share})
@@ -218,13 +223,13 @@ class Trainer:
         better = entry["score"] > before["score"]
         self.progress.say(
             f"{name}: {validation_line(entry)}"
-            + ("" if better else ", no better than before: left as it was")
+            + ("" if better else ", no better than what is kept: left as it was")
         )
         if better:
             self._save_checkpoint(entry, network)
 
     def _sample(self, count: int) -> torch.Tensor:
-        """Return about so many training images, `(N, 1, S, S)` uint8, evenly taken."""
+        """Return `count` to twice as many training images, `(N, 1, S, S)` uint8, evenly taken."""
         return torch.from_numpy(self.train.pixels[:: max(len(self.train) // count, 1)])
 
     def _is_over(self) -> bool:
@@ -302,6 +307,7 @@ class Trainer:
                 "network": self.network.state_dict(),
                 "average": None if self.average is None else self.average.state_dict(),
                 "hints": None if self.hints is None else self.hints.state_dict(),
+                "beginning": self.beginning,
                 "optimizer": self.optimizer.state_dict(),
                 "scheduler": self.scheduler.state_dict(),
                 "history": self.history,

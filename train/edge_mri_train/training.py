@@ -9,7 +9,7 @@
         history.json     one entry an epoch
         history.csv      the same as a table
         curves.png       the same as a picture
-        checkpoint.pt    the best epoch by validation score
+        checkpoint.pt    the best by validation score, of an epoch or of the end
         last.pt          the state after the last whole epoch, from which `resume` goes on
 
 All random numbers of an epoch follow from the seed and its number, so that a run that was killed

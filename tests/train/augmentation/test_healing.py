@@ -64,6 +64,44 @@ def test_a_lesion_that_leaves_no_tissue_to_copy_stays(radius, is_healed):
         np.testing.assert_allclose(changed.image, head, atol=1e-3)
 
 
+def lesion_at(head: np.ndarray, place: tuple[int, int], radius: int) -> View:
+    mask = cv2.circle(np.zeros((160, 160), np.float32), place, radius, 1.0, cv2.FILLED)
+    return View(np.where(mask > 0, 0.95, head).astype(np.float32), mask)
+
+
+def test_a_lesion_larger_than_a_share_of_the_head_stays_though_tissue_would_fit():
+    flat = np.full((160, 160), 0.4, np.float32)
+    assert heal(lesion_at(flat, (40, 80), 26), rng(0)).is_healed  # a tenth
+    assert not heal(lesion_at(flat, (40, 80), 31), rng(0)).is_healed
+
+
+def test_a_lesion_stays_where_no_tissue_is_like_what_surrounds_it():
+    island = np.where(np.hypot(*(np.mgrid[:160, :160] - 80)) < 70, 0.15, 0).astype(np.float32)
+    cv2.circle(island, (50, 80), 12, 0.9, cv2.FILLED)
+    assert not any(heal(lesion_at(island, (50, 80), 8), rng(seed)).is_healed for seed in range(10))
+
+
+def test_it_is_covered_with_tissue_though_the_background_would_fit_better():
+    """Around a small head there is much background, without noise that no exemplar repeats."""
+    noise = 0.4 + 0.06 * rng(0).standard_normal((160, 160))
+    head = (noise * (np.hypot(*(np.mgrid[:160, :160] - 80)) < 40)).astype(np.float32)
+    view = lesion_at(head, (56, 80), 6)
+    healed = [one for one in (heal(view, rng(seed)) for seed in range(20)) if one.is_healed]
+    assert healed
+    assert min(one.image[view.mask > 0].std() for one in healed) > 0.03
+
+
+def test_tissue_of_the_other_side_is_mirrored():
+    """In a head that repeats itself nowhere but mirrored."""
+    half = cv2.GaussianBlur(rng(0).standard_normal((160, 80)), (0, 0), 4)
+    tissue = 0.5 + 0.25 * np.hstack([half[:, ::-1], half]) / half.std()
+    head = (tissue * (np.hypot(*(np.mgrid[:160, :160] - 79.5)) < 70)).clip(0, 1).astype(np.float32)
+    view = lesion_at(head, (45, 80), 10)
+    healed = [one for one in (heal(view, rng(seed)) for seed in range(20)) if one.is_healed]
+    assert len(healed) >= 10
+    assert np.median([np.abs(one.image - head)[view.mask > 0].mean() for one in healed]) < 0.1
+
+
 @pytest.mark.parametrize("paste", [0.0, 1.0])
 def test_a_healed_image_trains_as_one_without_a_tumour_until_a_lesion_is_pasted(paste):
     mask = cv2.circle(np.zeros((160, 160), np.uint8), (55, 80), 8, 255, cv2.FILLED)

@@ -140,7 +140,7 @@ class LesionBank:
 
     @staticmethod
     def _patch(rng: np.random.Generator, patch: Patch) -> Patch:
-        """Turn, flip and scale it."""
+        """Turn and scale it."""
         height, width = patch.shape.shape
         least = math.sqrt(_SMALLEST_PX / float(patch.shape.sum()))
         scale = max(math.exp(rng.uniform(-0.6, 0.35)), min(least, 1.0))

@@ -107,7 +107,7 @@ class Augmentation:
 
     Args:
         config: How often.
-        donors: What to paste and to mix with; None: neither is done.
+        donors: What to paste and to mix with; None: neither is done, nor are decoys.
     """
 
     def __init__(self, config: AugmentConfig, donors: Donors | None = None) -> None:
@@ -137,6 +137,8 @@ class Augmentation:
                 (donors.bank.decoy, config.decoy),
                 *changes,
             ]
+        else:
+            changes = [(heal, config.heal), *changes]
         self._changes = [(change, often) for change, often in changes if often]
 
     def __call__(self, view: View, rng: np.random.Generator) -> View:

@@ -17,7 +17,7 @@ class View:
         image: `(S, S)` float32 in 0..1.
         mask: `(S, S)` float32 in 0..1, where a lesion is; None where it is not known.
         is_pasted: A lesion was pasted into an image without one: its type is nobody's.
-        is_healed: The lesion it had was covered: its type is no tumour.
+        is_healed: The lesion it had was covered: no tumour, unless one was pasted after.
         donor: Position of the training image that it was mixed with; None: it is by itself.
         share: Of the label in the loss; the donor's label has the rest.
     """
