@@ -15,6 +15,7 @@ with it against the same without. Every image is answered.
 import argparse
 import json
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,7 @@ def covered(
     return made, original, names
 
 
+@cache
 def _validation(manifest: Path, spec: PreprocessSpec) -> tuple[list[Row], Slices]:
     rows = [row for row in read_manifest(manifest) if row.sample.split == VAL]
     return rows, Slices.load([row.sample for row in rows], spec, "images", NoProgress())

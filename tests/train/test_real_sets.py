@@ -1,5 +1,6 @@
 """What was measured on the real image sets by other means, found by the toolkit."""
 
+import csv
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from edge_mri.progress import NoProgress
 from edge_mri_train.audit import Audit, AuditConfig, audit
 from edge_mri_train.duplicates.seen import SeenImages
 from edge_mri_train.folders import read_folders
+from edge_mri_train.manifest import hash_files
 from edge_mri_train.scan import fingerprint_files
 
 
@@ -45,3 +47,15 @@ def test_every_exact_copy_of_nickparvar_is_recognised_from_hashes_alone(data_dir
     )
     assert len(testing) == 1311
     assert SeenImages.of(training).exact(testing).sum() >= 216
+
+
+def test_the_listed_label_faults_are_files_of_the_sets_labelled_without_a_tumour(data_dir):
+    faults = Path(__file__).parents[2] / "docs" / "label-faults.csv"
+    with faults.open(newline="", encoding="utf-8") as file:
+        listed = {(row["set"], row["path"]): row["sha256"] for row in csv.DictReader(file)}
+    roots = [data_dir / name for name in ("nickparvar", "artemis")]
+    samples = [one for one in read_folders(roots) if (one.root.name, str(one.path)) in listed]
+    assert {one.label.type for one in samples} == {"no_tumor"}
+    hashes = hash_files(samples, NoProgress())
+    found = {(one.root.name, str(one.path)): h for one, h in zip(samples, hashes, strict=True)}
+    assert found == listed

@@ -53,6 +53,44 @@ def test_a_kept_test_folder_stays_and_its_copies_are_dropped(heads, head, save, 
     assert result.exit_code == 0
 
 
+def test_files_that_are_named_by_their_hash_are_left_out_but_of_the_test_folder(
+    heads, head, save, tmp_path
+):
+    shutil.copytree(heads, tmp_path / "set" / "Training")
+    save(tmp_path / "set" / "Testing" / "no_tumor_axial" / "a.png", head(40, "no_tumor_axial"))
+    options = (tmp_path / "set", "--keep-test", "--out", tmp_path / "m.csv")
+    run(*options)
+    before = read_manifest(tmp_path / "m.csv")
+    faulty = [next(row for row in before if row.sample.split == side) for side in ("train", "test")]
+    lines = "".join(f"{row.sample.path},ct,{row.sha256}\n" for row in faulty)
+    (tmp_path / "faults.csv").write_text(f"path,shows,sha256\n{lines}")
+    said = counts(run(*options, "--leave-out", tmp_path / "faults.csv").stdout)
+    moved = [
+        (one.sample.path, one.sample.split, other.sample.split)
+        for one, other in zip(before, read_manifest(tmp_path / "m.csv"), strict=True)
+        if one.sample.split != other.sample.split
+    ]
+    assert moved == [(faulty[0].sample.path, "train", "dropped")]
+    assert said["test"] == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("path\na.png\n", "column sha256 expected, got path"),
+        ("sha256\n00\n", "it names none of these 24 images by its sha256"),
+    ],
+)
+def test_a_list_that_leaves_nothing_out_is_refused(heads, tmp_path, text, message):
+    (tmp_path / "faults.csv").write_text(text)
+    result = run(heads, "--out", tmp_path / "m.csv", "--leave-out", tmp_path / "faults.csv")
+    assert result.exit_code == 2
+    assert (
+        result.stderr == f"Error: the index {tmp_path / 'faults.csv'} cannot be used: {message}\n"
+    )
+    assert not (tmp_path / "m.csv").exists()
+
+
 def test_one_image_leaves_a_side_empty_and_says_so(head, save, tmp_path):
     save(tmp_path / "set" / "glioma" / "a.png", head(0))
     result = run(tmp_path / "set", "--out", tmp_path / "m.csv")

@@ -20,12 +20,12 @@ from edge_mri.labels import PLANES, TYPES, Label
 from edge_mri.progress import Progress
 from edge_mri.workers import available_threads
 from edge_mri_train.csv_file import columns_of, open_csv
-from edge_mri_train.errors import ManifestError
+from edge_mri_train.errors import IndexFileError, ManifestError
 from edge_mri_train.folders import Sample
 
 COLUMNS = ("set", "path", "sha256", "type", "plane", "group", "split")
 DROPPED = "dropped"
-"""The split of an image that was left out, since it repeats one of a kept test folder."""
+"""The split of an image that was left out: it repeats one of a kept test folder, or is faulty."""
 
 _SIDES = re.compile(rf"train|val|test|fold-\d+|{DROPPED}")
 _UNDECODED = "surrogateescape"  # file names that are no UTF-8 come back as they were
@@ -113,6 +113,26 @@ def check_manifest(path: Path, rows: Sequence[Row], progress: Progress) -> None:
 def with_split(row: Row, split: str) -> Row:
     """Return the row on another side."""
     return replace(row, sample=replace(row.sample, split=split))
+
+
+def without_named(rows: Sequence[Row], path: Path) -> list[Row]:
+    """Return the rows, with those dropped whose file a CSV names in its column sha256.
+
+    Test images stay: what is measured on them is measured on all.
+
+    Raises:
+        IndexFileError: It has no such column, or names none of these files.
+    """
+    with open_csv(path, IndexFileError) as reader:
+        if "sha256" not in (reader.fieldnames or ()):
+            raise IndexFileError(path, f"column sha256 expected, got {columns_of(reader)}")
+        named = {values["sha256"] for values in reader}
+    if named.isdisjoint(row.sha256 for row in rows):
+        raise IndexFileError(path, f"it names none of these {len(rows)} images by its sha256")
+    return [
+        with_split(row, DROPPED) if row.sha256 in named and row.sample.split != "test" else row
+        for row in rows
+    ]
 
 
 def _row(path: Path, line: int, values: dict[str, str]) -> Row:

@@ -13,7 +13,7 @@ from edge_mri_train.commands.options import id_options, layout_options
 from edge_mri_train.folders import read_folders
 from edge_mri_train.grouping import IdSource
 from edge_mri_train.layout import Layout
-from edge_mri_train.manifest import Row, write_manifest
+from edge_mri_train.manifest import Row, without_named, write_manifest
 from edge_mri_train.partition import partition
 from edge_mri_train.split import TEST, TRAIN, VAL, SplitConfig
 
@@ -42,6 +42,12 @@ from edge_mri_train.split import TEST, TRAIN, VAL, SplitConfig
     help="With --keep-test: drop only what leaks to another set's test folder, and leave what a "
     "set leaks to its own.",
 )
+@path_option(
+    "--leave-out",
+    metavar="FILE.csv",
+    help="Drop the files that it names in its column sha256, such as docs/label-faults.csv; test "
+    "images stay.",
+)
 @click.option(
     "--ungrouped",
     is_flag=True,
@@ -60,6 +66,7 @@ def command(
     folds: int | None,
     keep_test: bool,
     as_published: bool,
+    leave_out: Path | None,
     ungrouped: bool,
     seed: int,
 ) -> None:
@@ -77,6 +84,8 @@ def command(
     if keep_test and not any(sample.split == TEST for sample in samples):
         raise OptionError("--keep-test keeps test folders, and there is none; leave it out")
     rows = partition(samples, IdSource(groups, group_pattern), config, progress).rows
+    if leave_out is not None:
+        rows = without_named(rows, leave_out)
     write_manifest(rows, out)
     click.echo(_text(rows, config))
 
