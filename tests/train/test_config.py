@@ -48,7 +48,7 @@ def test_comes_back_as_it_was_written(tiny, tmp_path):
         ("augment", (3, {}), "a table of changes"),
         ("task", ("colour", None), "one of auto, type-plane, type"),
         ("class_weights", ("some",), "one of none, balanced"),
-        ("sampler", ("some",), "one of shuffle, weighted"),
+        ("sampler", ("some",), "one of shuffle, weighted, sets"),
         ("device", ("gpu",), "one of auto, cpu, cuda"),
         ("precision", ("half", None), "one of auto, float32, bfloat16"),
     ],

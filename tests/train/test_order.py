@@ -26,7 +26,7 @@ def drawn(order: Order, epoch: int) -> list[int]:
 
 def test_the_weighted_sampler_draws_classes_equally_often(tiny):
     labels = [Label("glioma", "axial")] * 5 + [Label("pituitary")] * 12 + [Label("no_tumor")] * 23
-    order = Order(labels, tiny(sampler="weighted"))
+    order = Order(labels, [Path("a")] * 40, tiny(sampler="weighted"))
     counts: Counter[Label] = Counter()
     for epoch in range(400):
         positions = drawn(order, epoch)
@@ -37,16 +37,45 @@ def test_the_weighted_sampler_draws_classes_equally_often(tiny):
 
 
 def test_shuffling_draws_each_image_once(tiny):
-    positions = drawn(Order([Label("glioma")] * 32, tiny()), 1)
+    positions = drawn(Order([Label("glioma")] * 32, [Path("a")] * 32, tiny()), 1)
     assert sorted(positions) == list(range(32))
     assert positions != sorted(positions)
 
 
 def test_half_of_the_images_drawn_are_free_of_tumour_where_it_was_asked_for(tiny):
     labels = [Label("glioma")] * 90 + [Label("no_tumor")] * 10
-    order = Order(labels, tiny(tumor_free=0.5))
+    order = Order(labels, [Path("a")] * 100, tiny(tumor_free=0.5))
     positions = np.array([drawn(order, epoch) for epoch in range(40)])
     assert abs((positions >= 90).mean() - 0.5) < 0.03
+
+
+@pytest.mark.parametrize(("tumor_free", "share"), [(None, 0.6), (0.3, 0.3)])
+def test_sets_are_drawn_equally_often_among_tumours_and_among_the_others(tiny, tumor_free, share):
+    counts = {
+        ("a", "glioma"): 25,
+        ("b", "pituitary"): 15,
+        ("a", "no_tumor"): 50,
+        ("b", "no_tumor"): 10,
+    }
+    images = [one for one, count in counts.items() for _ in range(count)]
+    labels, sets = [Label(name) for _, name in images], [Path(name) for name, _ in images]
+    order = Order(labels, sets, tiny(sampler="sets", tumor_free=tumor_free))
+    seen = Counter(images[place] for epoch in range(300) for place in drawn(order, epoch))
+    shares = {one: count / seen.total() for one, count in seen.items()}
+    assert shares == pytest.approx(
+        {one: (share if one[1] == "no_tumor" else 1 - share) / 2 for one in counts}, abs=0.01
+    )
+
+
+def test_sets_differ_in_size_so_that_drawing_them_equally_trains_otherwise(
+    tiny, tmp_path, phantoms, history
+):
+    data = (str(phantoms), str(uneven(phantoms, tmp_path / "set")))
+    for name in ("shuffle", "sets"):
+        config = tiny(data=data, epochs=1, sampler=name, tumor_free=0.5)
+        train(config, tmp_path / name, NoProgress())
+    one, other = (history(tmp_path / name)[0] for name in ("shuffle", "sets"))
+    assert one["train_loss"] != other["train_loss"]
 
 
 @pytest.mark.parametrize("option", [{"class_weights": "balanced"}, {"sampler": "weighted"}])

@@ -26,7 +26,7 @@ from edge_mri_train.rules import (
 )
 
 CLASS_WEIGHTS = ("none", "balanced")
-SAMPLERS = ("shuffle", "weighted")
+SAMPLERS = ("shuffle", "weighted", "sets")
 STARTS = ("imagenet", "shipped", "none")
 """The starting weights that are no file."""
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -110,7 +110,8 @@ class TrainConfig:
         fold: Which fold of the manifest validates, the others train.
         validate_only: Sets of the manifest, by their folders' names, that only validate.
         class_weights: `balanced` weighs each image's loss by one over its class's count; `none`.
-        sampler: `weighted` draws classes equally often, with replacement; `shuffle`.
+        sampler: `shuffle`; or with replacement: `weighted` draws classes equally often, `sets` the
+            image sets, among tumours and among images without one.
         tumor_free: Share of tumour-free images that an epoch draws; None: as they come.
         lesion_weight: Share of the outlines in the loss of a network with a lesion map.
         label_weight: Share of the labels in it.

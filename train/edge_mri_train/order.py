@@ -1,6 +1,8 @@
 """In which order an epoch sees the images, and how often which."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,6 +18,7 @@ class Order:
 
     Args:
         labels: N labels of the training images.
+        sets: N folders of the sets they belong to.
         config: Sampler, class weights, batch size, seed.
 
     Attributes:
@@ -23,13 +26,17 @@ class Order:
         loss_weights: `(N,)` float, weight of each image in the loss.
     """
 
-    def __init__(self, labels: Sequence[Label], config: TrainConfig) -> None:
+    def __init__(self, labels: Sequence[Label], sets: Sequence[Path], config: TrainConfig) -> None:
         self._count = len(labels)
         self._config = config
         self.steps = max(len(labels) // config.batch_size, 1)
         balanced = balanced_weights(labels)
         self.loss_weights = torch.ones(len(labels)) if config.class_weights == "none" else balanced
-        draws = torch.ones(len(labels)) if config.sampler == "shuffle" else balanced
+        draws = {
+            "shuffle": lambda: torch.ones(len(labels)),
+            "weighted": lambda: balanced,
+            "sets": lambda: _equal_sets(labels, sets),
+        }[config.sampler]()
         if config.tumor_free is not None:
             free = torch.tensor([label.type == NO_TUMOR for label in labels])
             shares = torch.where(free, config.tumor_free, 1 - config.tumor_free)
@@ -48,3 +55,20 @@ class Order:
             )
         for batch in torch.split(order, config.batch_size)[: self.steps]:
             yield batch.numpy()
+
+
+def _equal_sets(labels: Sequence[Label], sets: Sequence[Path]) -> torch.Tensor:
+    """Return `(N,)` float weights, mean 1, with which sets count the same.
+
+    Tumours and images without one are two parts: in each, all sets that have any count the same.
+    """
+    parts = [label.type == NO_TUMOR for label in labels]
+    images = Counter(parts)
+    of_set = Counter(zip(parts, sets, strict=True))
+    shared_by = Counter(part for part, _ in of_set)
+    return torch.tensor(
+        [
+            images[part] / (shared_by[part] * of_set[part, one])
+            for part, one in zip(parts, sets, strict=True)
+        ]
+    )

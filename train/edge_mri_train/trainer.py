@@ -122,7 +122,7 @@ class Trainer:
         config = self.config
         self.train = Slices.load(self.train_samples, self.spec, "training images", self.progress)
         self.val = Slices.load(self.val_samples, self.spec, "validation images", self.progress)
-        self.order = Order(self.train.labels, config)
+        self.order = Order(self.train.labels, [one.root for one in self.train_samples], config)
         self.steps = self.order.steps
         donors = Donors.of(self.train.pixels[:, 0], self.train.masks)
         self.batches = Batches(

@@ -55,7 +55,8 @@ _LISTS = ("data", "distill", "validate_only")
     type=click.Choice(SAMPLERS),
     default="shuffle",
     show_default=True,
-    help="How images are drawn; weighted: all classes equally often.",
+    help="How images are drawn; weighted: all classes equally often; sets: all image sets, among "
+    "tumours and among images without one.",
 )
 @click.option(
     "--task",
