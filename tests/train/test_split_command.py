@@ -53,41 +53,75 @@ def test_a_kept_test_folder_stays_and_its_copies_are_dropped(heads, head, save, 
     assert result.exit_code == 0
 
 
-def test_files_that_are_named_by_their_hash_are_left_out_but_of_the_test_folder(
-    heads, head, save, tmp_path
-):
+@pytest.fixture
+def tested(heads, head, save, tmp_path):
+    """A set with a test folder, one of whose images repeats a training image."""
     shutil.copytree(heads, tmp_path / "set" / "Training")
-    save(tmp_path / "set" / "Testing" / "no_tumor_axial" / "a.png", head(40, "no_tumor_axial"))
-    options = (tmp_path / "set", "--keep-test", "--out", tmp_path / "m.csv")
+    save(tmp_path / "set/Testing/glioma_axial/a.png", head(0, "glioma_axial"))
+    save(tmp_path / "set/Testing/no_tumor_axial/b.png", head(40, "no_tumor_axial"))
+    return tmp_path / "set"
+
+
+def naming(file, rows):
+    lines = "".join(f"{row.sample.path},ct,{row.sha256.upper()} \n" for row in rows)
+    file.write_text(f"path,shows,sha256\n{lines}")
+    return file
+
+
+def test_files_named_by_their_hash_are_dropped_and_a_kept_test_folder_stays(tested, tmp_path):
+    options = (tested, "--keep-test", "--out", tmp_path / "m.csv")
     run(*options)
     before = read_manifest(tmp_path / "m.csv")
-    faulty = [next(row for row in before if row.sample.split == side) for side in ("train", "test")]
-    lines = "".join(f"{row.sample.path},ct,{row.sha256}\n" for row in faulty)
-    (tmp_path / "faults.csv").write_text(f"path,shows,sha256\n{lines}")
-    said = counts(run(*options, "--leave-out", tmp_path / "faults.csv").stdout)
+    sides = ("train", "test", "dropped")
+    faulty = [next(row for row in before if row.sample.split == side) for side in sides]
+    faults = naming(tmp_path / "faults.csv", faulty)
+    said = run(*options, "--leave-out", faults)
     moved = [
         (one.sample.path, one.sample.split, other.sample.split)
         for one, other in zip(before, read_manifest(tmp_path / "m.csv"), strict=True)
         if one.sample.split != other.sample.split
     ]
     assert moved == [(faulty[0].sample.path, "train", "dropped")]
-    assert said["test"] == 1
+    assert counts(said.stdout)["test"] == 2
+    assert said.stderr.splitlines()[-1] == (
+        f"Of what {faults} names, 1 images are dropped, 1 were already; 1 are test images and stay."
+    )
+
+
+@pytest.mark.parametrize("options", [("--folds", 3), ("--fractions", "0.4,0.3,0.3")])
+def test_where_no_test_folder_is_kept_all_that_is_named_is_dropped(tested, tmp_path, options):
+    options = (tested, *options, "--out", tmp_path / "m.csv")
+    run(*options)
+    rows = read_manifest(tmp_path / "m.csv")
+    faulty = {row.sha256 for row in rows[::3]}
+    named = [row for row in rows if row.sha256 in faulty]
+    said = run(*options, "--leave-out", naming(tmp_path / "faults.csv", named))
+    told = said.stderr.splitlines()[-1]
+    assert told.endswith(f" names, {len(named)} images are dropped, 0 were already.")
+    left = [row for row in read_manifest(tmp_path / "m.csv") if row.sample.split != "dropped"]
+    assert [row.sha256 for row in left] == [row.sha256 for row in rows if row not in named]
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        (None, "No such file or directory"),
         ("path\na.png\n", "column sha256 expected, got path"),
-        ("sha256\n00\n", "it names none of these 24 images by its sha256"),
+        ("sha256\n00\n", "it names none of these images by its SHA-256"),
+        ("test", "it names none of these images by its SHA-256 but 1 test images, which stay"),
     ],
 )
-def test_a_list_that_leaves_nothing_out_is_refused(heads, tmp_path, text, message):
-    (tmp_path / "faults.csv").write_text(text)
-    result = run(heads, "--out", tmp_path / "m.csv", "--leave-out", tmp_path / "faults.csv")
+def test_a_list_that_leaves_nothing_out_is_refused(tested, tmp_path, text, message):
+    faults = tmp_path / "faults.csv"
+    if text == "test":
+        run(tested, "--keep-test", "--out", tmp_path / "all.csv")
+        rows = read_manifest(tmp_path / "all.csv")
+        naming(faults, [row for row in rows if row.sample.path.name == "b.png"])
+    elif text:
+        faults.write_text(text)
+    result = run(tested, "--keep-test", "--out", tmp_path / "m.csv", "--leave-out", faults)
     assert result.exit_code == 2
-    assert (
-        result.stderr == f"Error: the index {tmp_path / 'faults.csv'} cannot be used: {message}\n"
-    )
+    assert result.stderr.splitlines()[-1] == f"Error: --leave-out {faults}: {message}"
     assert not (tmp_path / "m.csv").exists()
 
 

@@ -11,6 +11,7 @@ from edge_mri.progress import NoProgress
 from edge_mri_train import trainer
 from edge_mri_train.architectures import normalise
 from edge_mri_train.checkpoint import Checkpoint
+from edge_mri_train.errors import RunFolderError
 from edge_mri_train.starting_share import go_back
 from edge_mri_train.training import resume, train
 
@@ -29,7 +30,7 @@ def test_weights_lie_between_and_norms_know_what_they_see(share):
     for name in ("0.weight", "0.bias", "1.weight", "1.bias"):
         between = (1 - share) * before[name] + share * start[name]
         torch.testing.assert_close(trained.state_dict()[name], between)
-    assert not trained.training
+    assert not any(module.training for module in trained.modules())
     seen = trained[0](normalise(pixels))
     torch.testing.assert_close(
         trained[1].running_mean, seen.mean(dim=(0, 2, 3)), rtol=0.05, atol=1e-3
@@ -140,6 +141,38 @@ def test_a_run_killed_at_the_end_goes_back_to_where_it_began(tiny, tmp_path, fir
     one, other = (Checkpoint.load(tmp_path / name / "checkpoint.pt") for name in ("whole", "half"))
     assert one.training["validation"]["start"] == other.training["validation"]["start"] == 0.5
     torch.testing.assert_close(one.network.state_dict(), other.network.state_dict(), rtol=0, atol=0)
+
+
+def test_a_head_of_another_size_is_no_place_to_go_back_to(
+    tiny, tmp_path, first, monkeypatch, type_only
+):
+    """It began with random weights; half of those would be half of what it learned."""
+    validate, calls = trainer.validate, []
+
+    def scored(network, *rest):
+        calls.append({name: value.clone() for name, value in network.state_dict().items()})
+        return {**validate(network, *rest), "score": len(calls) / 10}
+
+    config = tiny(data=(str(type_only),), epochs=1, init_weights=str(first), start_share=0.5)
+    monkeypatch.setattr(trainer, "validate", scored)
+    train(config, tmp_path / "run", NoProgress())
+    last, kept = calls
+    assert torch.equal(kept["classifier.1.weight"], last["classifier.1.weight"])
+    assert not torch.equal(kept["features.0.0.weight"], last["features.0.0.weight"])
+
+
+def test_a_run_that_kept_no_starting_weights_says_so_when_it_is_resumed(tiny, tmp_path, first):
+    train(tiny(epochs=1, init_weights=str(first), start_share=0.5), tmp_path / "run", NoProgress())
+    last = tmp_path / "run" / "last.pt"
+    state = torch.load(last)
+    del state["beginning"]
+    torch.save(state, last)
+    with pytest.raises(RunFolderError) as caught:
+        resume(tmp_path / "run", NoProgress())
+    assert str(caught.value) == (
+        f"{tmp_path / 'run'} was begun by an earlier version, which kept no starting weights to go "
+        "back to; start a new run"
+    )
 
 
 def test_without_weights_to_start_from_there_is_nothing_to_keep(tiny):

@@ -2,6 +2,7 @@
 
 DataError
 ├── IndexFileError(ValueError)
+├── LeaveOutError(ValueError)
 ├── ManifestError(ValueError)
 ├── OutlineError(ValueError)
 ├── NoUsableImagesError(ValueError)
@@ -32,6 +33,13 @@ class IndexFileError(DataError, ValueError):
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"the index {path} cannot be used: {reason}")
+
+
+class LeaveOutError(DataError, ValueError):
+    """A list of files to leave out cannot be used."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"--leave-out {path}: {reason}")
 
 
 class UnusableImagesError(DataError, ValueError):

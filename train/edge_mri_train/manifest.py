@@ -9,6 +9,7 @@ import csv
 import hashlib
 import os
 import re
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from edge_mri.labels import PLANES, TYPES, Label
 from edge_mri.progress import Progress
 from edge_mri.workers import available_threads
 from edge_mri_train.csv_file import columns_of, open_csv
-from edge_mri_train.errors import IndexFileError, ManifestError
+from edge_mri_train.errors import LeaveOutError, ManifestError
 from edge_mri_train.folders import Sample
 
 COLUMNS = ("set", "path", "sha256", "type", "plane", "group", "split")
@@ -115,24 +116,37 @@ def with_split(row: Row, split: str) -> Row:
     return replace(row, sample=replace(row.sample, split=split))
 
 
-def without_named(rows: Sequence[Row], path: Path) -> list[Row]:
-    """Return the rows, with those dropped whose file a CSV names in its column sha256.
-
-    Test images stay: what is measured on them is measured on all.
+def read_left_out(path: Path) -> frozenset[str]:
+    """Read the SHA-256 of files that are to be left out, from the column sha256 of a CSV.
 
     Raises:
-        IndexFileError: It has no such column, or names none of these files.
+        LeaveOutError: It cannot be read, or has no such column.
     """
-    with open_csv(path, IndexFileError) as reader:
+    with open_csv(path, LeaveOutError) as reader:
         if "sha256" not in (reader.fieldnames or ()):
-            raise IndexFileError(path, f"column sha256 expected, got {columns_of(reader)}")
-        named = {values["sha256"] for values in reader}
-    if named.isdisjoint(row.sha256 for row in rows):
-        raise IndexFileError(path, f"it names none of these {len(rows)} images by its sha256")
+            raise LeaveOutError(path, f"column sha256 expected, got {columns_of(reader)}")
+        return frozenset((values["sha256"] or "").strip().lower() for values in reader)
+
+
+def leave_out(
+    rows: Sequence[Row], hashes: frozenset[str], *, keep_test: bool
+) -> tuple[list[Row], Counter[str | None]]:
+    """Drop the files of some hashes; the others stay on the side where they are.
+
+    Args:
+        rows: All of them.
+        hashes: SHA-256 of the files.
+        keep_test: Leave test images: a published test folder is measured on as it is.
+
+    Returns:
+        The rows, and of those with such a hash how many lay on which side.
+    """
+    found = Counter(row.sample.split for row in rows if row.sha256 in hashes)
+    kept = ("test",) if keep_test else ()
     return [
-        with_split(row, DROPPED) if row.sha256 in named and row.sample.split != "test" else row
+        with_split(row, DROPPED) if row.sha256 in hashes and row.sample.split not in kept else row
         for row in rows
-    ]
+    ], found
 
 
 def _row(path: Path, line: int, values: dict[str, str]) -> Row:

@@ -140,6 +140,11 @@ class Trainer:
                 self.beginning = {name: own[name].clone() for name in sorted(filled)}
         else:
             self.beginning = state.get("beginning")
+            if config.start_share and self.beginning is None:
+                raise RunFolderError(
+                    f"{self.out} was begun by an earlier version, which kept no starting weights "
+                    "to go back to; start a new run"
+                )
         self.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         for teacher in self.teachers:
             teacher.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -199,7 +204,7 @@ class Trainer:
     def _go_back(self) -> None:
         """Offer what lies between the last epoch and the starting weights."""
         network, share = copy.deepcopy(self.kept), self.config.start_share
-        assert self.beginning is not None  # taken when the run began
+        assert self.beginning is not None  # taken or asked for when the run began
         go_back(network, self.beginning, share, self._sample(_ANEW_IMAGES))
         last = self.history[-1] if self.history else {}
         self._offer(f"{100 * share:g} % of the starting weights", network, {**last, "start": share})

@@ -27,11 +27,16 @@ def sound(seed: int) -> np.ndarray:
     return (disc * (tissue + noise)).clip(0, 1).astype(np.float32)
 
 
+def lesion_at(head: np.ndarray, place: tuple[int, int], radius: int) -> View:
+    mask = cv2.circle(np.zeros((160, 160), np.float32), place, radius, 1.0, cv2.FILLED)
+    return View(np.where(mask > 0, 0.95, head).astype(np.float32), mask)
+
+
 @pytest.mark.parametrize("place", [(50, 60), (100, 80), (70, 110)])
 def test_a_healed_slice_looks_like_the_same_head_without_a_lesion(place):
     head = sound(0)
     mask = cv2.circle(np.zeros((160, 160), np.float32), place, 9, 1.0, cv2.FILLED)
-    view = View(np.where(mask > 0, 0.95, head).astype(np.float32), mask)
+    view = lesion_at(head, place, 9)
     for seed in range(10):
         changed = heal(view, rng(seed))
         assert changed.is_healed
@@ -43,8 +48,9 @@ def test_a_healed_slice_looks_like_the_same_head_without_a_lesion(place):
         assert np.array_equal(changed.image[far], view.image[far])
 
 
-def test_what_has_no_outlined_lesion_or_is_mixed_stays_as_it_is(with_lesion, free):
-    lesion = with_lesion[0]
+def test_what_has_no_outlined_lesion_or_is_mixed_stays_as_it_is(free):
+    lesion = lesion_at(sound(0), (50, 60), 9)
+    assert heal(lesion, rng(0)).is_healed
     for view in (
         free[0],
         View(lesion.image, None),
@@ -62,11 +68,6 @@ def test_a_lesion_that_leaves_no_tissue_to_copy_stays(radius, is_healed):
     assert changed.is_healed is is_healed
     if is_healed:
         np.testing.assert_allclose(changed.image, head, atol=1e-3)
-
-
-def lesion_at(head: np.ndarray, place: tuple[int, int], radius: int) -> View:
-    mask = cv2.circle(np.zeros((160, 160), np.float32), place, radius, 1.0, cv2.FILLED)
-    return View(np.where(mask > 0, 0.95, head).astype(np.float32), mask)
 
 
 def test_a_lesion_larger_than_a_share_of_the_head_stays_though_tissue_would_fit():
@@ -100,6 +101,11 @@ def test_tissue_of_the_other_side_is_mirrored():
     healed = [one for one in (heal(view, rng(seed)) for seed in range(20)) if one.is_healed]
     assert len(healed) >= 10
     assert np.median([np.abs(one.image - head)[view.mask > 0].mean() for one in healed]) < 0.1
+
+
+def test_lesions_are_covered_though_nothing_gives_lesions():
+    augmentation = Augmentation(replace(AugmentConfig.none(), heal=1.0))
+    assert augmentation(lesion_at(sound(0), (50, 60), 9), rng(0)).is_healed
 
 
 @pytest.mark.parametrize("paste", [0.0, 1.0])

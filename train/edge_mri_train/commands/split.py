@@ -10,10 +10,11 @@ from edge_mri.commands.options import PATH, path_option, seed_option
 from edge_mri.errors import OptionError
 from edge_mri.progress import TerminalProgress
 from edge_mri_train.commands.options import id_options, layout_options
+from edge_mri_train.errors import LeaveOutError
 from edge_mri_train.folders import read_folders
 from edge_mri_train.grouping import IdSource
 from edge_mri_train.layout import Layout
-from edge_mri_train.manifest import Row, without_named, write_manifest
+from edge_mri_train.manifest import DROPPED, Row, leave_out, read_left_out, write_manifest
 from edge_mri_train.partition import partition
 from edge_mri_train.split import TEST, TRAIN, VAL, SplitConfig
 
@@ -44,9 +45,10 @@ from edge_mri_train.split import TEST, TRAIN, VAL, SplitConfig
 )
 @path_option(
     "--leave-out",
+    "faults",
     metavar="FILE.csv",
-    help="Drop the files that it names in its column sha256, such as docs/label-faults.csv; test "
-    "images stay.",
+    help="Drop the files whose SHA-256 stands in its column sha256, such as docs/label-faults.csv "
+    "of the source; the rest is divided as without it. With --keep-test, test images stay.",
 )
 @click.option(
     "--ungrouped",
@@ -66,7 +68,7 @@ def command(
     folds: int | None,
     keep_test: bool,
     as_published: bool,
-    leave_out: Path | None,
+    faults: Path | None,
     ungrouped: bool,
     seed: int,
 ) -> None:
@@ -83,9 +85,11 @@ def command(
     samples = read_folders(data, Layout.from_options(maps, index))
     if keep_test and not any(sample.split == TEST for sample in samples):
         raise OptionError("--keep-test keeps test folders, and there is none; leave it out")
+    hashes = None if faults is None else read_left_out(faults)
     rows = partition(samples, IdSource(groups, group_pattern), config, progress).rows
-    if leave_out is not None:
-        rows = without_named(rows, leave_out)
+    if faults is not None and hashes is not None:
+        rows, found = leave_out(rows, hashes, keep_test=keep_test)
+        progress.say(_left_out(faults, found, keep_test=keep_test))
     write_manifest(rows, out)
     click.echo(_text(rows, config))
 
@@ -118,3 +122,14 @@ def _text(rows: list[Row], config: SplitConfig) -> str:
         f"{side:<8} {images[side]:>7} images {groups[side]:>7} groups"
         for side in sorted({*config.fractions, *images})
     )
+
+
+def _left_out(faults: Path, found: Counter[str | None], *, keep_test: bool) -> str:
+    """Say what a list left out; raises `LeaveOutError` where it is nothing."""
+    stay, before = found[TEST] if keep_test else 0, found[DROPPED]
+    now = found.total() - stay - before
+    if not now + before:
+        tests = f" but {stay} test images, which stay" if stay else ""
+        raise LeaveOutError(faults, f"it names none of these images by its SHA-256{tests}")
+    tests = f"; {stay} are test images and stay" if stay else ""
+    return f"Of what {faults} names, {now} images are dropped, {before} were already{tests}."
