@@ -232,7 +232,8 @@ def test_a_checkpoint_is_told_what_it_is(command, picture, tmp_path):
 @pytest.mark.skipif(os.name != "posix", reason="POSIX terminals")
 def test_a_terminal_sees_the_progress_and_the_output_does_not(process, mixed):
     ours, theirs = os.openpty()
-    ended = process("-m", "edge_mri", "infer", mixed, "--format", "jsonl", stderr=theirs)
+    options = ("--no-reject", "--format", "jsonl")
+    ended = process("-m", "edge_mri", "infer", mixed, *options, stderr=theirs)
     os.close(theirs)
     shown = os.read(ours, 100_000).decode()
     os.close(ours)

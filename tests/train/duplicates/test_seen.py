@@ -167,13 +167,19 @@ def test_a_model_knows_what_those_before_it_have_seen(seen, heads, fingerprints)
     both = own.with_those_of([last.with_those_of([seen]), seen])
     assert len(both) == 26
     again = SeenImages.from_bytes(both.to_bytes())
-    assert again.to_bytes() == own.to_bytes() + last.to_bytes() + seen.to_bytes()
+    assert again.to_bytes() == seen.to_bytes() + own.to_bytes() + last.to_bytes()
     smaller = [fingerprint_pixels(EDITS["smaller"](head)) for head in heads]
     for one in (both, again):
         assert np.array_equal(one.exact(fingerprints), np.arange(len(heads)) < 26)
         assert np.array_equal(one.near(smaller), np.arange(len(heads)) < 26)
     assert len(own) == 4
     assert own.with_those_of([own]).to_bytes() == own.to_bytes()
+
+
+def test_what_a_model_before_it_holds_whole_is_not_held_twice(seen, heads, fingerprints):
+    few = SeenImages.of(fingerprints[3:18])
+    for both in (few.with_those_of([seen]), seen.with_those_of([few, few])):
+        assert both.to_bytes() == seen.to_bytes()
 
 
 def test_bytes_behind_the_last_model_are_damage(seen):

@@ -97,13 +97,18 @@ class SeenImages:
         return cls(np.unique(_short_hashes(images)), Sketches.of(maps))
 
     def with_those_of(self, models: Sequence["SeenImages"]) -> "SeenImages":
-        """Return these images and all that other models have seen."""
-        parts = {self._own_bytes(): self}
-        for model in models:
-            for one in (model, *model._others):
-                parts.setdefault(one._own_bytes(), one)
-        _, *others = parts.values()
-        return SeenImages(self._hashes, self._sketches, others)
+        """Return these images and all that other models have seen.
+
+        What one of them holds whole is not held twice: a run from a model's weights, on nearly the
+        same images, would otherwise double its memory of them.
+        """
+        every = [one for model in (self, *models) for one in (model, *model._others)]
+        parts: list[SeenImages] = []
+        for one in sorted(every, key=lambda part: -len(part._hashes)):
+            if not any(np.isin(one._hashes, part._hashes).all() for part in parts):
+                parts.append(one)
+        first, *others = parts
+        return SeenImages(first._hashes, first._sketches, others)
 
     def exact(self, fingerprints: Sequence[Fingerprint]) -> NDArray[np.bool_]:
         """Tell which of N images have the pixels of a training image, as `(N,)`."""
