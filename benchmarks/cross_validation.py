@@ -25,13 +25,13 @@ from edge_mri.preprocess import PreprocessSpec
 from edge_mri_train.averaged import averaged
 from edge_mri_train.checkpoint import Checkpoint, load_state
 from edge_mri_train.config import TrainConfig
+from edge_mri_train.configured import build_network
 from edge_mri_train.dividing import label_space
 from edge_mri_train.evaluation import figures
 from edge_mri_train.manifest import read_manifest
 from edge_mri_train.pixels import load_pixels
 from edge_mri_train.runs import CONFIG, LAST, MANIFEST
 from edge_mri_train.split import VAL
-from edge_mri_train.trainer import build_network
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -6,6 +6,8 @@ from click.testing import CliRunner
 from edge_mri.cli import main
 from edge_mri_train.manifest import read_manifest
 
+NEXT = "a column sha256 should hold what sha256sum prints for the files"
+
 
 def run(*arguments: object):
     result = CliRunner().invoke(main, ["split", *map(str, arguments)])
@@ -107,8 +109,11 @@ def test_where_no_test_folder_is_kept_all_that_is_named_is_dropped(tested, tmp_p
     [
         (None, "No such file or directory"),
         ("path\na.png\n", "column sha256 expected, got path"),
-        ("sha256\n00\n", "it names none of these images by its SHA-256"),
-        ("test", "it names none of these images by its SHA-256 but 1 test images, which stay"),
+        ("sha256\n00\n", f"it names none of these images by its SHA-256; {NEXT}"),
+        (
+            "test",
+            f"it names none of these images by its SHA-256 but 1 test images, which stay; {NEXT}",
+        ),
     ],
 )
 def test_a_list_that_leaves_nothing_out_is_refused(tested, tmp_path, text, message):

@@ -16,9 +16,10 @@ from edge_mri_train import trainer, validation
 from edge_mri_train.augmentation.pipeline import AugmentConfig
 from edge_mri_train.checkpoint import Checkpoint, load_state
 from edge_mri_train.config import TrainConfig
+from edge_mri_train.configured import resolve_device
 from edge_mri_train.dividing import divided
 from edge_mri_train.errors import RunFolderError
-from edge_mri_train.trainer import Trainer, resolve_device
+from edge_mri_train.trainer import Trainer
 from edge_mri_train.training import resume, show_augmentation, train
 
 EVERYTHING = AugmentConfig(**dict.fromkeys(AugmentConfig.__dataclass_fields__, 0.5))

@@ -142,9 +142,10 @@ def leave_out(
         The rows, and of those with such a hash how many lay on which side.
     """
     found = Counter(row.sample.split for row in rows if row.sha256 in hashes)
-    kept = ("test",) if keep_test else ()
     return [
-        with_split(row, DROPPED) if row.sha256 in hashes and row.sample.split not in kept else row
+        with_split(row, DROPPED)
+        if row.sha256 in hashes and not (keep_test and row.sample.split == "test")
+        else row
         for row in rows
     ], found
 

@@ -33,10 +33,10 @@ class Order:
         balanced = balanced_weights(labels)
         self.loss_weights = torch.ones(len(labels)) if config.class_weights == "none" else balanced
         draws = {
-            "shuffle": lambda: torch.ones(len(labels)),
-            "weighted": lambda: balanced,
-            "sets": lambda: _equal_sets(labels, sets),
-        }[config.sampler]()
+            "shuffle": torch.ones(len(labels)),
+            "weighted": balanced,
+            "sets": _equal_sets(labels, sets),
+        }[config.sampler]
         if config.tumor_free is not None:
             free = torch.tensor([label.type == NO_TUMOR for label in labels])
             shares = torch.where(free, config.tumor_free, 1 - config.tumor_free)

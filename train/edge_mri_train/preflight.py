@@ -10,11 +10,11 @@ import torch
 from edge_mri.labels import LabelSpace
 from edge_mri.preprocess import PreprocessSpec
 from edge_mri_train.config import TrainConfig
+from edge_mri_train.configured import build_network, resolve_device
 from edge_mri_train.distillation import read_teachers
 from edge_mri_train.hints import require_features
 from edge_mri_train.initial_weights import IMAGENET, load_initial_weights, require_imagenet
 from edge_mri_train.ranks import Ranks
-from edge_mri_train.trainer import build_network, resolve_device
 
 
 def check_config(config: TrainConfig, ranks: Ranks) -> None:

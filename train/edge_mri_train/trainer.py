@@ -13,15 +13,15 @@ import torch
 from torch import nn
 
 from edge_mri import __version__
-from edge_mri.errors import DeviceError, OptionError
 from edge_mri.preprocess import PreprocessSpec
 from edge_mri.progress import Progress
-from edge_mri_train.architectures import build, normalise, set_dropout
+from edge_mri_train.architectures import normalise
 from edge_mri_train.augmentation.pipeline import Augmentation, Donors
 from edge_mri_train.averaged import averaged
 from edge_mri_train.batches import Batches
 from edge_mri_train.checkpoint import Checkpoint, save_state
 from edge_mri_train.config import TrainConfig
+from edge_mri_train.configured import build_network, resolve_device
 from edge_mri_train.distillation import load_teachers
 from edge_mri_train.dividing import label_space, require_all_types
 from edge_mri_train.errors import RunFolderError
@@ -43,30 +43,6 @@ from edge_mri_train.validation import validate
 _STATISTICS_IMAGES = 256
 _ANEW_IMAGES = 1024
 _PRIVATE = ("data", "device", "distill", "index", "init_weights", "split")
-
-
-def resolve_device(name: str, ranks: Ranks | None = None) -> torch.device:
-    """Return the torch device for `auto`, `cpu` or `cuda`; `DeviceError` if it is not there."""
-    if name == "cuda" and not torch.cuda.is_available():
-        raise DeviceError("CUDA was asked for, but torch finds no usable GPU; use --device cpu")
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and ranks is not None:
-        return torch.device("cuda", ranks.local)
-    return torch.device(name)
-
-
-def build_network(config: TrainConfig, num_classes: int) -> nn.Module:
-    """Build a run's network with random weights; `OptionError` where settings do not fit it."""
-    network = build(config.arch, num_classes, config.image_size)
-    if config.dropout is not None:
-        set_dropout(network, config.dropout)
-    if config.refit and not isinstance(network, LesionNetwork):
-        raise OptionError(
-            f"refit fits the last layers of a network with a lesion map, and {config.arch} "
-            "has none; leave it out of the recipe"
-        )
-    return network
 
 
 class Trainer:
