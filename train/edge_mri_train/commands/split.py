@@ -132,8 +132,8 @@ def _left_out(faults: Path, found: Counter[str | None], *, keep_test: bool) -> s
         tests = f" but {stay} test images, which stay" if stay else ""
         raise LeaveOutError(
             faults,
-            f"it names none of these images by its SHA-256{tests}; a column sha256 should hold what "
-            "sha256sum prints for the files",
+            f"it names none of these images by its SHA-256{tests}; a column sha256 should hold "
+            "what sha256sum prints for the files",
         )
     tests = f"; {stay} are test images and stay" if stay else ""
     return f"Of what {faults} names, {now} images are dropped, {before} were already{tests}."
