@@ -30,6 +30,7 @@ from edge_mri_export.ranges import PERCENTILE, Ranges, collect
 from edge_mri_export.recipe import AUTO, QuantizationConfig
 from edge_mri_export.repair import corrected_body, worst_layers
 from edge_mri_export.rounding import Rounding
+from edge_mri_export.sums import without_ties
 from edge_mri_export.trial import Recipe, Trial
 from edge_mri_train.pixels import load_pixels
 
@@ -174,6 +175,7 @@ class Search:
         return self._measured(recipe, model, body)
 
     def _measured(self, recipe: Recipe, model: onnx.ModelProto, body: onnx.ModelProto) -> Trial:
+        model = without_ties(model)
         check = self.images.check
         answers = graph_answers(model, check.pixels)
         parity = compare(self.expected, answers, check.labels, check.paths, self.contract)
