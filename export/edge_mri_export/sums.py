@@ -40,6 +40,10 @@ class Values:
         return self.levels - self.zero
 
 
+Addition = tuple[Values, Values, Values]
+"""What is added, what is added to it, and what the sum is rounded to."""
+
+
 def without_ties(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return a quantised model whose additions are the same on x86 and on ARM.
 
@@ -65,27 +69,24 @@ def without_ties(model: onnx.ModelProto) -> onnx.ModelProto:
 def settled_scale(first: Values, second: Values, result: Values) -> np.float32:
     """Return the scale nearest to the result's that all CPUs round alike; the result's if none."""
     for start, stop in _BANDS:
-        near = _near_ties(first, second, result, stop * _STEP)
+        near = _near_ties((first, second, result), stop * _STEP)
         for count in range(start, stop):
             for sign in (1, -1) if count else (1,):
                 scale = np.float32(result.scale * (1 + sign * count * _STEP))
-                if _is_settled(first, second, replace(result, scale=scale), *near):
+                if _is_settled((first, second, replace(result, scale=scale)), *near):
                     return scale
     return result.scale
 
 
-def _near_ties(
-    first: Values, second: Values, result: Values, reach: float
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _near_ties(addition: Addition, reach: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the pairs `(P,)`, `(P,)`, in steps, whose sum may lie at a tie.
 
     Args:
-        first: What is added.
-        second: What is added to it.
-        result: What the sum is rounded to.
+        addition: What is added.
         reach: How far the result's scale may still change, relative.
     """
-    exact = _exact(first, second, result, first.steps[:, None], second.steps[None, :])
+    first, second, result = addition
+    exact = _exact(addition, first.steps[:, None], second.steps[None, :])
     # Beyond the last level all end at it.
     inside = (exact > result.steps[0] - 1) & (exact < result.steps[-1] + 1)
     near = inside & (_to_tie(exact) <= reach * (np.abs(exact) + 1) + _NEAR)
@@ -93,15 +94,10 @@ def _near_ties(
     return first.steps[rows], second.steps[columns]
 
 
-def _is_settled(
-    first: Values,
-    second: Values,
-    result: Values,
-    ones: NDArray[np.int64],
-    others: NDArray[np.int64],
-) -> bool:
+def _is_settled(addition: Addition, ones: NDArray[np.int64], others: NDArray[np.int64]) -> bool:
     """Return whether float and fixed-point arithmetic round each pair's sum to the same level."""
-    exact = _exact(first, second, result, ones, others)
+    first, second, result = addition
+    exact = _exact(addition, ones, others)
     ratios = [float(one.scale) / float(result.scale) for one in (first, second)]
     offsets = ratios[0] * abs(first.zero) + ratios[1] * abs(second.zero) + abs(result.zero)
     terms = ratios[0] * np.abs(ones) + ratios[1] * np.abs(others)
@@ -116,14 +112,11 @@ def _is_settled(
 
 
 def _exact(
-    first: Values,
-    second: Values,
-    result: Values,
-    ones: NDArray[np.int64],
-    others: NDArray[np.int64],
+    addition: Addition, ones: NDArray[np.int64], others: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """Return sums in the result's levels, counted from its zero, before they are rounded."""
-    by_one, by_other = (float(one.scale) / float(result.scale) for one in (first, second))
+    *added, result = addition
+    by_one, by_other = (float(one.scale) / float(result.scale) for one in added)
     return by_one * ones + by_other * others
 
 
