@@ -64,6 +64,20 @@ def test_several_teachers_are_learned_as_the_mean_of_their_answers():
     assert found.item() == pytest.approx(float(4 * kl + 4 * maps), rel=1e-5)
 
 
+def test_the_teachers_maps_are_left_out_where_they_have_no_share():
+    torch.manual_seed(0)
+    student, teacher = build("edge_net", 12, 64).eval(), build("edge_net", 12, 64)
+    shares = replace(ONLY_TEACHER, maps=0.0)
+    before = Objective(student, shares, [teacher])(batch())
+    with torch.no_grad():
+        teacher.map.bias += 3.0
+        teacher.evidence[1] -= 3.0  # nearly the same classes, another map
+    after = Objective(student, shares, [teacher])(batch())
+    assert after.item() == pytest.approx(before.item(), abs=1e-4)
+    whole = Objective(student, ONLY_TEACHER, [teacher])(batch())
+    assert whole.item() > after.item() + 0.1
+
+
 def test_teachers_are_not_trained_nor_put_into_training_mode():
     network, teacher = build("edge_net", 12, 64), build("edge_net", 12, 64)
     objective = Objective(network, Weights(teacher=1.0), [teacher])
@@ -84,14 +98,15 @@ def test_the_label_of_a_mixed_image_is_learned_by_its_share():
     assert own.item() != pytest.approx(other.item(), rel=1e-3)
 
 
-def test_the_map_is_right_where_the_lesion_covers_a_quarter_of_the_cell():
+def test_the_map_is_right_where_it_says_how_much_of_each_cell_the_lesion_covers():
     given = batch()
-    perfect = torch.full((4, 1, 8, 8), -20.0)
-    perfect[0, :, 2:4, 1:3] = 20.0
-    assert lesion_loss(perfect, given).item() < 1e-6
-    assert lesion_loss(-perfect, given).item() > 10
-    moved = perfect.roll(1, dims=3)
-    assert lesion_loss(moved, given).item() > 0.5
+    given = replace(given, masks=given.masks.roll((3, 2), dims=(2, 3)))
+    covered = torch.nn.functional.avg_pool2d(given.masks, 8)
+    assert ((covered > 0) & (covered < 1)).any()
+    right = covered.logit(1e-4)
+    least = lesion_loss(right, given).item()
+    for other in (-right, right.roll(1, dims=3), right + 0.5, right - 0.5):
+        assert lesion_loss(other, given).item() > least
 
 
 def test_images_that_nobody_outlined_teach_the_map_nothing():

@@ -61,6 +61,7 @@ _RULES = {
     "dropout": or_none(SHARE),
     "distill": TEXTS,
     "distill_weight": WEIGHT,
+    "distill_map": WEIGHT,
     "distill_features": WEIGHT,
     "distill_temperature": ABOVE_0,
     "ema": SHARE,
@@ -118,6 +119,7 @@ class TrainConfig:
         dropout: Probability of the network's dropout layers; None: the network's own.
         distill: Checkpoints of teachers.
         distill_weight: Share of the teachers' answers in the loss.
+        distill_map: Share of their lesion maps in those.
         distill_features: Share of their features in it (`edge_mri_train.hints`).
         distill_temperature: Softens the answers of teachers and student (Hinton et al. 2015).
         ema: Decay a step of the averaged weights that are validated and kept; 0: none.
@@ -159,6 +161,7 @@ class TrainConfig:
     dropout: float | None = None
     distill: tuple[str, ...] = ()
     distill_weight: float = 1.0
+    distill_map: float = 1.0
     distill_features: float = 0.0
     distill_temperature: float = 2.0
     ema: float = 0.0

@@ -18,7 +18,6 @@ from edge_mri_train.hints import Hints
 from edge_mri_train.loss import marginal_loss
 from edge_mri_train.networks.lesion_network import STRIDE, LesionAnswer, LesionNetwork
 
-_COVERED = 0.25  # share of a cell that a lesion must cover to be looked for there
 _LESION_CELL_WEIGHT = 4.0  # lesions cover few cells
 
 
@@ -30,6 +29,7 @@ class Weights:
         labels: Marginal likelihood of the labels.
         lesion: Outlines of lesions.
         teacher: The teachers' answers.
+        maps: Their lesion maps, within their answers.
         features: Their features.
         smoothing: Of the labels, 0 to 1.
         temperature: Softens the classes of teachers and student (Hinton et al. 2015).
@@ -38,6 +38,7 @@ class Weights:
     labels: float = 1.0
     lesion: float = 0.0
     teacher: float = 0.0
+    maps: float = 1.0
     features: float = 0.0
     smoothing: float = 0.0
     temperature: float = 2.0
@@ -106,25 +107,25 @@ class Objective(nn.Module):
             torch.stack(classes).mean(dim=0),
             reduction="batchmean",
         )
-        if answer is not None and maps:
-            loss = (
-                loss
-                + functional.binary_cross_entropy_with_logits(
-                    answer.lesion.float(), torch.stack(maps).mean(dim=0)
-                )
-                * _LESION_CELL_WEIGHT
+        if answer is not None and maps and self._weights.maps:
+            cells = functional.binary_cross_entropy_with_logits(
+                answer.lesion.float(), torch.stack(maps).mean(dim=0)
             )
+            loss = loss + self._weights.maps * _LESION_CELL_WEIGHT * cells
         return loss
 
 
 def lesion_loss(lesion: torch.Tensor, batch: Batch) -> torch.Tensor:
     """Return the mean cross entropy of the map's cells, over images whose lesion is known.
 
+    A cell is to say how much of it the lesion covers, so that an edge between the centres of cells
+    can be told from the map.
+
     Args:
         lesion: `(N, 1, S/8, S/8)` log odds.
         batch: The images.
     """
-    covered = (functional.avg_pool2d(batch.masks, STRIDE) >= _COVERED).to(lesion.dtype)
+    covered = functional.avg_pool2d(batch.masks, STRIDE).to(lesion.dtype)
     weight = 1 + (_LESION_CELL_WEIGHT - 1) * covered
     cells = functional.binary_cross_entropy_with_logits(
         lesion, covered, weight, reduction="none"

@@ -27,7 +27,7 @@ class LesionAnswer(NamedTuple):
     """What the network says of N images, before it is composed.
 
     Attributes:
-        lesion: `(N, 1, S/8, S/8)` log odds that a lesion covers the cell.
+        lesion: `(N, 1, S/8, S/8)` log odds of the share of the cell that a lesion covers.
         peak: `(N,)` mean of the map's highest cells.
         tumor: `(N,)` log odds of any tumour.
         types: `(N, T - 1)` logits of the type, given a tumour.
