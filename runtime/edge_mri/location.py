@@ -16,10 +16,11 @@ from edge_mri.preprocess import Placement
 Map = NDArray[np.float32]
 Box = tuple[int, int, int, int]
 
-BOX_FRACTION = 0.75
+BOX_FRACTION = 0.5
 """A box holds what lies around the peak, connected, and reaches this fraction of its height.
 
-Chosen on validation images: docs/decisions/0028.
+Half: there the share of a cell that a lesion covers, between the centres of cells, says it ends
+(docs/decisions/0053).
 """
 
 

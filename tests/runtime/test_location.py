@@ -1,3 +1,5 @@
+from itertools import product
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -51,6 +53,17 @@ def spot(height: int, width: int, x: int, y: int, side: int) -> np.ndarray:
     image = np.zeros((height, width), np.uint8)
     image[y : y + side, x : x + side] = 255
     return image
+
+
+def test_a_map_of_the_share_that_is_covered_gives_the_box_between_cells():
+    errors = []
+    for left, top, side in product(range(8, 16), range(8, 16), (16, 20, 24)):
+        cells = cells_of(spot(64, 64, left, top, side))
+        x, y, wide, high = lesion_box(cells, place(64, 64))
+        edges = (x - left, y - top, x + wide - left - side, y + high - top - side)
+        errors.append(max(map(abs, edges)))
+    assert np.mean(errors) < 1.5
+    assert max(errors) <= 4  # half a cell
 
 
 @pytest.mark.parametrize(
