@@ -30,7 +30,7 @@ class Answers:
 
     Attributes:
         logits: `(N, K)` float32, before the temperature.
-        lesion: `(N, 1, h, w)` float32 probabilities that a lesion covers the cell, 0 to 1; None
+        lesion: `(N, 1, h, w)` float32, how much of each cell a lesion covers, 0 to 1; None
             where the network has no lesion map.
     """
 

@@ -16,7 +16,7 @@ FP32_TOLERANCE = 1e-4
 """Largest difference of a logit, as a share of the largest logit where that is above 1."""
 
 MAP_TOLERANCE = 1e-4
-"""Largest difference of an FP32 file's lesion map, a probability."""
+"""Largest difference of an FP32 file's lesion map, whose cells are 0 to 1."""
 
 MAX_DROP = 0.5
 """What a quantised file may lose unless told otherwise, in percent."""

@@ -24,7 +24,7 @@ class Answers:
         probabilities: `(N, K)` float32 class probabilities, rows sum to 1.
         novelty: `(N,)` float32, how unlike the training images each is; None where the model
             does not measure it.
-        lesion: `(N, 1, h, w)` float32, 0 to 1: how likely a lesion covers each cell of the
+        lesion: `(N, 1, h, w)` float32, 0 to 1: how much of each cell a lesion covers, of the
             network's input; None where the model has no such map, or it was not asked for.
         cam: `(N, types, h, w)` float32, class activation maps of a model without a lesion map;
             None where it has none, or they were not asked for.

@@ -19,8 +19,8 @@ Box = tuple[int, int, int, int]
 BOX_FRACTION = 0.5
 """A box holds what lies around the peak, connected, and reaches this fraction of its height.
 
-Half: there the share of a cell that a lesion covers, between the centres of cells, says it ends
-(docs/decisions/0053).
+Half: where a map says what share of each cell is covered, the lesion ends there, between the
+centres of cells (docs/decisions/0053).
 """
 
 

@@ -30,6 +30,7 @@ def test_comes_back_as_it_was_written(tiny, tmp_path):
         ("label_weight", (-1, math.nan, True), "a number of 0 or more"),
         ("lesion_weight", (-1, math.inf), "a number of 0 or more"),
         ("distill_weight", (-1, "x"), "a number of 0 or more"),
+        ("distill_map", (-1, "x"), "a number of 0 or more"),
         ("distill_features", (-1, "x"), "a number of 0 or more"),
         ("distill_temperature", (0, -1, "x"), "a number above 0"),
         ("label_smoothing", (5.0, 1, -0.1, "x"), "a number of 0 or more and below 1"),

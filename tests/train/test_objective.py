@@ -67,7 +67,7 @@ def test_several_teachers_are_learned_as_the_mean_of_their_answers():
 def test_the_teachers_maps_are_left_out_where_they_have_no_share():
     torch.manual_seed(0)
     student, teacher = build("edge_net", 12, 64).eval(), build("edge_net", 12, 64)
-    shares = replace(ONLY_TEACHER, maps=0.0)
+    shares = replace(ONLY_TEACHER, teacher_map=0.0)
     before = Objective(student, shares, [teacher])(batch())
     with torch.no_grad():
         teacher.map.bias += 3.0

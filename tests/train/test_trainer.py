@@ -167,6 +167,17 @@ def test_a_teacher_changes_what_is_learned(tiny, tmp_path, finished, history):
     assert teacher not in json.dumps(checkpoint.training)
 
 
+def test_a_teachers_map_is_learned_by_its_share(tiny, tmp_path, history):
+    mapped = {"arch": "edge_net", "image_size": 64, "epochs": 1}
+    train(tiny(**mapped), tmp_path / "teacher", NoProgress())
+    mapped["distill"] = (str(tmp_path / "teacher" / "checkpoint.pt"),)
+    losses = []
+    for share in (0.0, 1.0, 4.0):
+        train(tiny(**mapped, distill_map=share), tmp_path / str(share), NoProgress())
+        losses.append(history(tmp_path / str(share))[0]["train_loss"])
+    assert losses[0] < losses[1] < losses[2]
+
+
 def test_a_run_with_hints_resumes_to_the_same_weights(tiny, tmp_path, finished, same_run):
     class Stop(NoProgress):
         def say(self, text: str) -> None:

@@ -29,7 +29,7 @@ class Weights:
         labels: Marginal likelihood of the labels.
         lesion: Outlines of lesions.
         teacher: The teachers' answers.
-        maps: Their lesion maps, within their answers.
+        teacher_map: Their lesion maps, within their answers.
         features: Their features.
         smoothing: Of the labels, 0 to 1.
         temperature: Softens the classes of teachers and student (Hinton et al. 2015).
@@ -38,7 +38,7 @@ class Weights:
     labels: float = 1.0
     lesion: float = 0.0
     teacher: float = 0.0
-    maps: float = 1.0
+    teacher_map: float = 1.0
     features: float = 0.0
     smoothing: float = 0.0
     temperature: float = 2.0
@@ -107,11 +107,11 @@ class Objective(nn.Module):
             torch.stack(classes).mean(dim=0),
             reduction="batchmean",
         )
-        if answer is not None and maps and self._weights.maps:
+        if answer is not None and maps and self._weights.teacher_map:
             cells = functional.binary_cross_entropy_with_logits(
                 answer.lesion.float(), torch.stack(maps).mean(dim=0)
             )
-            loss = loss + self._weights.maps * _LESION_CELL_WEIGHT * cells
+            loss = loss + self._weights.teacher_map * _LESION_CELL_WEIGHT * cells
         return loss
 
 
@@ -119,7 +119,7 @@ def lesion_loss(lesion: torch.Tensor, batch: Batch) -> torch.Tensor:
     """Return the mean cross entropy of the map's cells, over images whose lesion is known.
 
     A cell is to say how much of it the lesion covers, so that an edge between the centres of cells
-    can be told from the map.
+    can be told from the map. Of an image blended in by mixup it learns that times its opacity.
 
     Args:
         lesion: `(N, 1, S/8, S/8)` log odds.

@@ -128,7 +128,7 @@ class Trainer:
             labels=config.label_weight,
             lesion=config.lesion_weight,
             teacher=config.distill_weight,
-            maps=config.distill_map,
+            teacher_map=config.distill_map,
             features=config.distill_features,
             temperature=config.distill_temperature,
             smoothing=config.label_smoothing,
