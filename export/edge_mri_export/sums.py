@@ -16,7 +16,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from edge_mri_export.editing import copied, in_order
+from edge_mri_export.editing import in_order
 
 _STEP = 2.0**-22  # between the scales that are tried, relative
 _BANDS = ((0, 64), (64, 512), (512, 2048))  # steps that are tried, 0.05 % at most
@@ -53,12 +53,10 @@ def without_ties(model: onnx.ModelProto) -> onnx.ModelProto:
     Args:
         model: A graph in the QDQ form, 8-bit activations; stays as it is.
     """
-    changed = in_order(copied(model))
-    for add, rounding in _quantized_additions(changed.graph):
-        constants = {one.name: one for one in changed.graph.initializer}
-        first, second, result = (
-            _values(constants, one.input) for one in (*_dequantizers(changed.graph, add), rounding)
-        )
+    changed = in_order(model)
+    constants = {one.name: one for one in changed.graph.initializer}
+    for *sources, rounding in _quantized_additions(changed.graph, constants):
+        first, second, result = (_values(constants, node) for node in (*sources, rounding))
         scale = settled_scale(first, second, result)
         if scale != result.scale:
             _set(constants[rounding.input[1]], scale)
@@ -126,29 +124,25 @@ def _to_tie(sums: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _quantized_additions(
-    graph: onnx.GraphProto,
-) -> Iterator[tuple[onnx.NodeProto, onnx.NodeProto]]:
-    """Yield each addition of two dequantised values, and what quantises its result."""
+    graph: onnx.GraphProto, constants: dict[str, onnx.TensorProto]
+) -> Iterator[tuple[onnx.NodeProto, onnx.NodeProto, onnx.NodeProto]]:
+    """Yield what dequantises the two values of each addition, and what quantises its result."""
+    makers = {
+        node.output[0]: node
+        for node in graph.node
+        if node.op_type == "DequantizeLinear" and node.input[0] not in constants
+    }
     for add in [node for node in graph.node if node.op_type == "Add"]:
+        sources = [makers[name] for name in add.input if name in makers]
         takers = [node for node in graph.node if add.output[0] in node.input]
-        one = len(takers) == 1 and takers[0].op_type == "QuantizeLinear"
-        constants = {tensor.name for tensor in graph.initializer}
-        sources = _dequantizers(graph, add)
+        kinds = [node.op_type for node in takers]
         known = all(name in constants for node in (*sources, *takers) for name in node.input[1:])
-        if one and len(sources) == 2 and known:
-            yield add, takers[0]
+        if len(sources) == 2 and kinds == ["QuantizeLinear"] and known:
+            yield sources[0], sources[1], takers[0]
 
 
-def _dequantizers(graph: onnx.GraphProto, add: onnx.NodeProto) -> list[onnx.NodeProto]:
-    """Return what dequantises an addition's two values, in their order; less where others do."""
-    makers = {node.output[0]: node for node in graph.node if node.op_type == "DequantizeLinear"}
-    constants = {tensor.name for tensor in graph.initializer}
-    sources = [makers[name] for name in add.input if name in makers]
-    return [node for node in sources if node.input[0] not in constants]
-
-
-def _values(constants: dict[str, onnx.TensorProto], names: Any) -> Values:
-    scale, zero = (numpy_helper.to_array(constants[name]) for name in list(names)[1:3])
+def _values(constants: dict[str, onnx.TensorProto], node: onnx.NodeProto) -> Values:
+    scale, zero = (numpy_helper.to_array(constants[name]) for name in node.input[1:3])
     kind = np.iinfo(zero.dtype)
     return Values(np.float32(scale), int(zero), np.arange(kind.min, kind.max + 1))
 

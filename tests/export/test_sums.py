@@ -159,6 +159,13 @@ def test_every_addition_of_a_network_is_settled(quantized, noise):
     np.testing.assert_allclose(given_.logits, expected.logits, atol=0.05)
 
 
+def test_what_an_export_writes_is_settled(road):
+    found = additions_of(onnx.load(road("mobilenet_v2").int8))
+    assert len(found) == 10
+    for one in found.values():
+        np.testing.assert_array_equal(x86(*one), arm(*one))
+
+
 def test_biases_keep_the_scale_of_what_they_are_added_to(quantized):
     model = without_ties(quantized)
     constants = {one.name: numpy_helper.to_array(one) for one in model.graph.initializer}
