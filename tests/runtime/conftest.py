@@ -40,8 +40,9 @@ def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
 @pytest.fixture(scope="session")
 def environment() -> dict[str, str]:
     """Environment variables under which a child process imports what this one does."""
-    # Importing edge_mri sets OpenCV's variables; a child must come to set them itself.
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith("OPENCV_")}
+    # Importing edge_mri sets OpenCV's and onnxruntime's; a child must come to set them itself.
+    theirs = ("OPENCV_", "ORT_")
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith(theirs)}
     return {**inherited, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
 
 
