@@ -6,7 +6,6 @@ belong to the same answers. One that cannot be measured here is `Skipped` with t
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -19,6 +18,7 @@ from edge_mri.images import decode_image
 from edge_mri.labels import LabelSpace
 from edge_mri.prediction import softmax
 from edge_mri.preprocess import PreprocessSpec, preprocess
+from edge_mri.worker_pool import WorkerPool
 from edge_mri_bench.errors import BackendError
 from edge_mri_bench.networks import Network
 
@@ -152,7 +152,7 @@ class Backend(ABC):
 
     def stream(self, paths: Sequence[Path], workers: int) -> Iterator[Answer]:
         """Answer files on some threads."""
-        with ThreadPoolExecutor(workers) as pool:
+        with WorkerPool(workers) as pool:
             yield from pool.map(self.answer, paths)
 
 

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM, taken as a wish to stop: what is being written is finished first."""
+"""SIGINT and SIGTERM: taken as a wish to stop, or held while something must not be cut short."""
 
 import signal
 from collections.abc import Generator, Iterable, Iterator
@@ -96,3 +96,22 @@ def stop_on_signals(stop: Stop | None = None) -> Iterator[Stop]:
         yield stop
     finally:
         restore()
+
+
+@contextmanager
+def hold_interrupts() -> Iterator[None]:
+    """Let a SIGINT wait until this ends; only on the main thread, elsewhere it does nothing."""
+    handler = signal.getsignal(signal.SIGINT)
+    came = []
+    try:
+        if handler is not None:  # else it is not Python's, which could not put it back
+            signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
+    except ValueError:  # not the main thread
+        handler = None
+    try:
+        yield
+    finally:
+        if handler is not None:
+            signal.signal(signal.SIGINT, handler)
+        if came:
+            signal.raise_signal(signal.SIGINT)

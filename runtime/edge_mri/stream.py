@@ -98,9 +98,9 @@ def _part(items: Iterator[Item], count: int, would_wait: Callable[[], bool] | No
 
 
 def _pool(workers: int) -> "Executor":
-    from concurrent.futures import ThreadPoolExecutor  # it brings logging: not for one image
+    from edge_mri.worker_pool import WorkerPool  # it brings logging: not for one image
 
-    return ThreadPoolExecutor(workers, thread_name_prefix="edge-mri")
+    return WorkerPool(workers, thread_name_prefix="edge-mri")
 
 
 def _cancel(pending: Iterable["Future[list[Answer]]"]) -> None:

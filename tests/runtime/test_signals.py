@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from edge_mri.signals import stop_on_signals
+from edge_mri.signals import hold_interrupts, stop_on_signals
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
 
@@ -100,3 +100,39 @@ def test_another_thread_takes_no_signals():
     thread.start()
     thread.join()
     assert seen == [0, 1, 2]
+
+
+def test_a_held_interrupt_comes_at_the_end():
+    said = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: said.append("came"))
+    try:
+        with hold_interrupts():
+            os.kill(os.getpid(), signal.SIGINT)
+            said.append("held")
+        assert said == ["held", "came"]
+        os.kill(os.getpid(), signal.SIGINT)
+        assert said == ["held", "came", "came"]
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_a_held_interrupt_stops_what_is_to_be_stopped():
+    with stop_on_signals() as stop:
+        with hold_interrupts():
+            os.kill(os.getpid(), signal.SIGINT)
+            assert stop.signal is None
+        assert stop.exit_code == 130
+
+
+def test_only_the_main_thread_holds_interrupts():
+    handlers = []
+
+    def hold() -> None:
+        with hold_interrupts():
+            handlers.append(signal.getsignal(signal.SIGINT))
+
+    before = signal.getsignal(signal.SIGINT)
+    thread = threading.Thread(target=hold)
+    thread.start()
+    thread.join()
+    assert handlers == [before]

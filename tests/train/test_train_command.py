@@ -149,7 +149,7 @@ def test_ctrl_c_says_how_to_go_on_and_going_on_works(phantoms, tmp_path):
         cwd=tmp_path,
     )  # fmt: skip
     said = interrupt_after(process, "epoch   2/2000")
-    assert process.returncode == 130
+    assert process.returncode == 130, said
     assert said[-1] == "Interrupted; go on with: edge-mri train --resume --out 'a run'\n"
     assert not any("Traceback" in line for line in said)
     out = tmp_path / "a run"
@@ -159,7 +159,7 @@ def test_ctrl_c_says_how_to_go_on_and_going_on_works(phantoms, tmp_path):
 
     process = start("--resume", "--out", "a run", cwd=tmp_path)
     said = interrupt_after(process, "epoch")
-    assert process.returncode == 130
+    assert process.returncode == 130, said
     first = next(line for line in said if line.startswith("epoch"))
     assert first.split("/")[0].split()[1] in (str(epochs), str(epochs + 1))
     assert len(json.loads((out / "history.json").read_text())) >= epochs
@@ -175,7 +175,7 @@ def test_a_killed_run_can_be_resumed(phantoms, tmp_path):
     process.communicate()
     process = start("--resume", "--out", "run", cwd=tmp_path)
     said = interrupt_after(process, "epoch")
-    assert process.returncode == 130
+    assert process.returncode == 130, said
     assert not any("Traceback" in line for line in said)
 
 

@@ -6,7 +6,7 @@ number of threads or processes nor a resumed run changes them.
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from edge_mri.labels import NO_TUMOR, LabelSpace
+from edge_mri.worker_pool import WorkerPool
 from edge_mri.workers import available_threads
 from edge_mri_train.augmentation.pipeline import Augmentation
 from edge_mri_train.ranks import Ranks
@@ -100,7 +101,7 @@ class Batches:
             batches: Positions of the images in each batch.
             ranks: Of each batch, this process's part is made.
         """
-        with ThreadPoolExecutor(available_threads(), "batches") as pool:
+        with WorkerPool(available_threads(), "batches") as pool:
             pending: deque[Future[Batch]] = deque()
             try:
                 for number, positions in enumerate(batches):

@@ -11,7 +11,6 @@ import os
 import re
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from edge_mri.atomic import atomic_path
 from edge_mri.errors import ImageReadError, listed
 from edge_mri.labels import PLANES, TYPES, Label
 from edge_mri.progress import Progress
+from edge_mri.worker_pool import WorkerPool
 from edge_mri.workers import available_threads
 from edge_mri_train.csv_file import columns_of, open_csv
 from edge_mri_train.errors import LeaveOutError, ManifestError
@@ -176,8 +176,8 @@ def _relative(root: Path, folder: Path) -> str:
         return root.resolve().as_posix()
 
 
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(available_threads())
+def _pool() -> WorkerPool:
+    return WorkerPool(available_threads())
 
 
 def _sha256_or_none(row: Row) -> str | None:

@@ -1,7 +1,6 @@
 """Images decoded once into one array, so that training never waits for a decoder."""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 from edge_mri.errors import ImageDecodeError, ImageError
 from edge_mri.images import read_image
 from edge_mri.preprocess import PreprocessSpec, preprocess
+from edge_mri.worker_pool import WorkerPool
 from edge_mri.workers import available_threads
 
 
@@ -31,7 +31,7 @@ def load_pixels(
         except ImageError as error:
             raise ImageDecodeError(f"{files[position]}: {error}") from error
 
-    with ThreadPoolExecutor(available_threads()) as pool:
+    with WorkerPool(available_threads()) as pool:
         for _ in pool.map(load, range(len(files))):
             if on_image:
                 on_image()

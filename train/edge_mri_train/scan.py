@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from edge_mri.errors import ImageError
 from edge_mri.images import decode_image, read_file
 from edge_mri.progress import Progress
+from edge_mri.worker_pool import WorkerPool
 from edge_mri.workers import available_threads
 from edge_mri_train.duplicates.fingerprint import Fingerprint, fingerprint
 from edge_mri_train.errors import UnusableImagesError
@@ -60,7 +60,7 @@ def _map(
     read: Callable[[Path], _Read], files: Sequence[Path], label: str, progress: Progress
 ) -> list[_Read]:
     results = []
-    with progress.bar(label, len(files)) as step, ThreadPoolExecutor(available_threads()) as pool:
+    with progress.bar(label, len(files)) as step, WorkerPool(available_threads()) as pool:
         for result in pool.map(read, files):
             results.append(result)
             step()

@@ -7,7 +7,6 @@ Zisserman 2003) in faiss: the time grows as n sqrt(n) with a small factor, the m
 """
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_mri.progress import Progress
+from edge_mri.worker_pool import WorkerPool
 from edge_mri.workers import available_threads
 from edge_mri_train.duplicates.descriptors import (
     SCALE,
@@ -142,14 +142,12 @@ class Layer:
         return _stored(describe_views(stack)[:, self._views.start :].reshape(-1, SIZE))
 
 
-def search_pool() -> ThreadPoolExecutor:
+def search_pool() -> WorkerPool:
     """Return a pool for calls of faiss: one on each core, of one thread each.
 
     One thread a call fixes the order of faiss's sums, so that every machine gets the same answer.
     """
-    return ThreadPoolExecutor(
-        available_threads(), initializer=faiss.omp_set_num_threads, initargs=(1,)
-    )
+    return WorkerPool(available_threads(), initializer=faiss.omp_set_num_threads, initargs=(1,))
 
 
 def find_candidates(thumbnails: Sequence[NDArray[np.uint8]], progress: Progress) -> Candidates:

@@ -8,7 +8,6 @@ at 64 px, where the fine detail is correlated over the overlap.
 
 import math
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_mri.progress import Progress
+from edge_mri.worker_pool import WorkerPool
 from edge_mri.workers import available_threads
 from edge_mri_train.duplicates.candidates import Candidates
 from edge_mri_train.duplicates.descriptors import turn, view_cuts
@@ -60,7 +60,7 @@ def agreements(
     order = np.argsort(pairs.target, kind="stable")  # what a target needs is computed once
     chunks = [order[start : start + _CHUNK] for start in range(0, len(order), _CHUNK)]
     with (
-        ThreadPoolExecutor(available_threads()) as pool,  # OpenCV lets go of the interpreter
+        WorkerPool(available_threads()) as pool,  # OpenCV lets go of the interpreter
         progress.bar("compare", len(chunks)) as step,
     ):
         for chunk, values in zip(chunks, pool.map(score, chunks), strict=True):
