@@ -15,7 +15,6 @@ import argparse
 import json
 import re
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from numpy.typing import NDArray
 from edge_mri.errors import ImageError
 from edge_mri.images import ImageFiles, read_image
 from edge_mri.progress import NoProgress
+from edge_mri.worker_pool import WorkerPool
 from edge_mri.workers import available_threads
 from edge_mri_train.duplicates.candidates import Layer, ask, find_candidates, search_pool, strongest
 from edge_mri_train.duplicates.descriptors import describe
@@ -73,7 +73,7 @@ def collect(families: Sequence[Sequence[Path]], patient: str | None) -> Collecti
     folders = [(folder, number) for number, family in enumerate(families) for folder in family]
     for position, (folder, family) in enumerate(folders):
         files = list(ImageFiles([folder]))
-        with ThreadPoolExecutor(available_threads()) as pool:
+        with WorkerPool(available_threads()) as pool:
             for file, image in zip(files, pool.map(_fingerprint, files), strict=True):
                 if image is None or image.is_flat or image.pixel_hash in known:
                     continue

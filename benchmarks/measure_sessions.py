@@ -6,12 +6,14 @@ rounds is printed, in images per second. Inference alone, then whole files.
     python benchmarks/measure_sessions.py [MODEL] [--rounds 7] [--images 192]
 """
 
+import edge_mri  # noqa: F401  # settles what onnxruntime reads when it is loaded
+
+# isort: split
 import argparse
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import click
@@ -23,6 +25,7 @@ from edge_mri.classifier import SHIPPED_MODEL, Classifier
 from edge_mri.images import read_image
 from edge_mri.phantom import PhantomConfig, write_phantoms
 from edge_mri.preprocess import preprocess_batch
+from edge_mri.worker_pool import WorkerPool
 from edge_mri.workers import available_threads
 
 BATCHES = (1, 2, 4, 8, 16, 32)
@@ -41,7 +44,7 @@ def inferring(
     sessions: list[ort.InferenceSession], callers: int, pixels: NDArray[np.uint8], batch: int
 ) -> Way:
     """Classify `pixels` by so many calling threads, each on its session of those given."""
-    pool = ThreadPoolExecutor(callers)
+    pool = WorkerPool(callers)
     parts = [pixels[start : start + batch] for start in range(0, len(pixels), batch)]
 
     def call(numbered: tuple[int, NDArray[np.uint8]]) -> None:

@@ -14,7 +14,6 @@ import math
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle, islice, takewhile
 from pathlib import Path
 
@@ -23,6 +22,7 @@ import click
 from edge_mri.audit import versions
 from edge_mri.classifier import Classifier
 from edge_mri.phantom import PhantomConfig, write_phantoms
+from edge_mri.worker_pool import WorkerPool
 from edge_mri.workers import available_threads
 
 SETTLED = 10_000
@@ -77,7 +77,7 @@ def main() -> None:
         seconds = time.perf_counter() - started
         end_mb = resident_mb()
         readable = files[:24]
-        with ThreadPoolExecutor(CALLERS) as pool:
+        with WorkerPool(CALLERS) as pool:
             calls = [number % len(readable) for number in range(options.calls)]
             answers = pool.map(lambda place: classifier.predict(readable[place]), calls)
             differing = sum(

@@ -17,8 +17,8 @@ __version__ = "0.1.0"
 # OpenCV reads this once, when it is first imported: telling what is wrong is left to us.
 os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
 # So does onnxruntime: from 1.29 on it else reports to its maker, from a thread of its own (decision
-# record 0054).
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+# record 0054). "0" lets it.
+os.environ["ORT_DISABLE_TELEMETRY"] = os.environ.get("ORT_DISABLE_TELEMETRY") or "1"
 
 _HOMES = {
     "Classifier": "classifier",

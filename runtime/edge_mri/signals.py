@@ -2,13 +2,14 @@
 
 import signal
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from types import FrameType
 from typing import TypeVar
 
 Item = TypeVar("Item")
 
 _TAKEN = ("SIGINT", "SIGTERM")
+_PATIENCE = 3  # signals
 
 
 class _NoMoreWaitingError(Exception):
@@ -99,19 +100,41 @@ def stop_on_signals(stop: Stop | None = None) -> Iterator[Stop]:
 
 
 @contextmanager
-def hold_interrupts() -> Iterator[None]:
-    """Let a SIGINT wait until this ends; only on the main thread, elsewhere it does nothing."""
-    handler = signal.getsignal(signal.SIGINT)
-    came = []
-    try:
-        if handler is not None:  # else it is not Python's, which could not put it back
-            signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
-    except ValueError:  # not the main thread
-        handler = None
-    try:
+def hold_signals() -> Iterator[None]:
+    """Let signals that Python code takes wait until this ends; only on the main thread, as above.
+
+    The third that comes meanwhile ends the process at once, by that signal.
+    """
+    came: list[tuple[int, FrameType | None]] = []
+
+    def hold(number: int, frame: FrameType | None) -> None:
+        came.append((number, frame))
+        if len(came) == _PATIENCE:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+
+    with ExitStack() as stack:
+        stack.callback(_deliver, came)
+        for name in _TAKEN:
+            number = getattr(signal, name)
+            handler = signal.getsignal(number)
+            if callable(handler):
+                with suppress(ValueError):  # not the main thread
+                    signal.signal(number, hold)
+                    stack.callback(signal.signal, number, handler)
         yield
-    finally:
-        if handler is not None:
-            signal.signal(signal.SIGINT, handler)
-        if came:
-            signal.raise_signal(signal.SIGINT)
+
+
+def _deliver(came: list[tuple[int, FrameType | None]]) -> None:
+    """Call the handler of each signal, the next also where one raises."""
+    with ExitStack() as stack:
+        for number, frame in reversed(came):
+            stack.callback(_handle, number, frame)
+
+
+def _handle(number: int, frame: FrameType | None) -> None:
+    handler = signal.getsignal(number)  # a first signal's may have changed the second's
+    if callable(handler):
+        handler(number, frame)
+    else:
+        signal.raise_signal(number)

@@ -5,31 +5,32 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import ParamSpec, TypeVar
 
-from edge_mri.signals import hold_interrupts
+from edge_mri.signals import hold_signals
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
 
 
 class WorkerPool(ThreadPoolExecutor):
-    """A `ThreadPoolExecutor` that loses no thread to an interrupt.
+    """A `ThreadPoolExecutor` that loses no thread to a signal.
 
-    Where SIGINT comes while a thread starts or ends, Python's own no longer waits for that thread
-    (before 3.13 the interpreter does not either); one that is at work in native code when the
-    interpreter ends then aborts the process. Here SIGINT is taken before or after. Work that has
-    not begun when an exception leaves the `with` block is dropped.
+    Where KeyboardInterrupt comes while a thread starts or ends, Python's own no longer waits for
+    that thread (before 3.13 the interpreter may not either); one that is at work in native code
+    when the interpreter ends then aborts the process. Here a signal is taken before or after: it
+    waits for the work at hand. Work that has not begun when an exception leaves the `with` block is
+    dropped.
     """
 
     def submit(
         self, fn: Callable[Given, Result], /, *args: Given.args, **kwargs: Given.kwargs
     ) -> Future[Result]:
         """Have a thread call a function; see `ThreadPoolExecutor`."""
-        with hold_interrupts():
+        with hold_signals():
             return super().submit(fn, *args, **kwargs)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Let the threads end; see `ThreadPoolExecutor`."""
-        with hold_interrupts():
+        with hold_signals():
             super().shutdown(wait, cancel_futures=cancel_futures)
 
     def __exit__(

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from edge_mri.signals import hold_interrupts, stop_on_signals
+from edge_mri.signals import hold_signals, stop_on_signals
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
 
@@ -102,37 +102,93 @@ def test_another_thread_takes_no_signals():
     assert seen == [0, 1, 2]
 
 
-def test_a_held_interrupt_comes_at_the_end():
-    said = []
-    before = signal.signal(signal.SIGINT, lambda number, frame: said.append("came"))
-    try:
-        with hold_interrupts():
+@pytest.fixture
+def said():
+    """What the handlers of SIGINT and SIGTERM were called with."""
+    numbers = []
+    before = {
+        number: signal.signal(number, lambda number, frame: numbers.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    yield numbers
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_held_signal_comes_at_the_end_and_once(said, number):
+    with hold_signals():
+        os.kill(os.getpid(), number)
+        assert said == []
+    assert said == [number]
+    os.kill(os.getpid(), number)
+    assert said == [number, number]
+
+
+def test_held_signals_come_in_their_order_also_where_one_raises(said):
+    def interrupt(number, frame):
+        said.append(number)
+        raise KeyboardInterrupt
+
+    def two_at_once():
+        with hold_signals():
             os.kill(os.getpid(), signal.SIGINT)
-            said.append("held")
-        assert said == ["held", "came"]
-        os.kill(os.getpid(), signal.SIGINT)
-        assert said == ["held", "came", "came"]
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    signal.signal(signal.SIGINT, interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        two_at_once()
+    assert said == [signal.SIGINT, signal.SIGTERM]
+
+
+def test_signals_that_nobody_takes_are_not_held():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with hold_signals():
+            assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)
 
 
-def test_a_held_interrupt_stops_what_is_to_be_stopped():
+def test_held_signals_stop_what_is_to_be_stopped(said):
     with stop_on_signals() as stop:
-        with hold_interrupts():
+        with hold_signals():
+            os.kill(os.getpid(), signal.SIGTERM)
             os.kill(os.getpid(), signal.SIGINT)
             assert stop.signal is None
-        assert stop.exit_code == 130
+        # The first is the wish; the second is taken as it would have been without us.
+        assert stop.name == "SIGTERM"
+        assert said == [signal.SIGINT]
 
 
-def test_only_the_main_thread_holds_interrupts():
+def test_only_the_main_thread_holds_signals(said):
     handlers = []
 
     def hold() -> None:
-        with hold_interrupts():
+        with hold_signals():
             handlers.append(signal.getsignal(signal.SIGINT))
 
-    before = signal.getsignal(signal.SIGINT)
     thread = threading.Thread(target=hold)
     thread.start()
     thread.join()
-    assert handlers == [before]
+    assert handlers == [signal.getsignal(signal.SIGINT)]
+
+
+def test_a_third_signal_ends_a_process_whose_threads_do_not(process):
+    code = """
+import os, signal, threading, time
+from edge_mri.worker_pool import WorkerPool
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it is ignored
+reading, _ = os.pipe()
+
+def press():
+    for _ in range(3):
+        time.sleep(0.1)
+        os.kill(os.getpid(), signal.SIGINT)
+
+with WorkerPool(1) as pool:
+    pool.submit(os.read, reading, 1)  # nobody ever writes
+    threading.Thread(target=press, daemon=True).start()
+"""
+    assert process("-c", code).code == -signal.SIGINT
