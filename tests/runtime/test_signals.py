@@ -183,7 +183,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it
 reading, _ = os.pipe()
 
 def press():
-    for _ in range(3):
+    while True:
         time.sleep(0.1)
         os.kill(os.getpid(), signal.SIGINT)
 
