@@ -155,10 +155,12 @@ class DataError(EdgeMriError):
 
 
 class FolderNotFoundError(DataError, FileNotFoundError):
-    """There is no file or folder at the given path."""
+    """There is no file or folder at the given path, or for a reason it cannot be reached."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(f"no such file or folder: {path}")
+    def __init__(self, path: Path, reason: str = "") -> None:
+        super().__init__(
+            f"cannot reach {path}: {reason}" if reason else f"no such file or folder: {path}"
+        )
 
 
 class NoImagesError(DataError, ValueError):

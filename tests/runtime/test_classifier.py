@@ -188,7 +188,7 @@ def test_the_temperature_of_the_contract_is_applied(classifier, files, monkeypat
             ImageReadError,
             "missing.png: cannot read the file: No such file or directory",
         ),
-        (Path(), ImageReadError, ".: cannot read the file: Is a directory"),
+        (Path(), ImageReadError, ".: cannot read the file: it is a folder; expected a file"),
         (b"", ImageDecodeError, "the file is empty"),
         (b"text", ImageDecodeError, "not an image in a known format (JPEG, PNG, TIFF, "),
         (

@@ -35,20 +35,59 @@ def records(ended) -> list[dict]:
     return [json.loads(line) for line in ended.out.splitlines()]
 
 
-@pytest.mark.parametrize("separator", ["\n", "\0"])
-def test_a_list_on_stdin_is_what_is_classified(process, picture, environment, separator):
-    listed = separator.join([str(picture), str(picture.parent / "gone.png"), str(picture.parent)])
-    ended = subprocess.run(
-        [sys.executable, "-m", "edge_mri", "infer", "-", "--no-reject", "--format", "jsonl"],
-        input=listed.encode(),
+def infer_listed(environment, listed: bytes, *more: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-m", "edge_mri", "infer", "-", "--format", "jsonl", *more],
+        input=listed,
         capture_output=True,
         env=environment,
         check=False,
     )
+
+
+@pytest.mark.parametrize("separator", ["\n", "\0"])
+def test_a_list_on_stdin_is_what_is_classified(picture, environment, separator):
+    (picture.parent / "loop").symlink_to("loop")
+    bad = {
+        str(picture.parent / "gone.png"): "No such file or directory",
+        str(picture.parent / ("a" * 300)): "File name too long",
+        f"{picture}/inside.png": "Not a directory",
+        str(picture.parent / "loop/a.png"): "Too many levels of symbolic links",
+        str(picture.parent): "it is a folder; expected a file (`find DIR -type f` lists files)",
+        "x" * 100_000: "File name too long",
+    }
+    listed = separator.join([str(picture), *bad, str(picture)])
+    ended = infer_listed(environment, listed.encode(), "--no-reject")
     found = [json.loads(line) for line in ended.stdout.splitlines()]
     assert ended.returncode == 1
-    assert [record["status"] for record in found] == ["ok", "error", "ok"]
-    assert found[1]["error"] == "cannot read the file: No such file or directory"
+    assert [record["status"] for record in found] == ["ok", *["error"] * len(bad), "ok"]
+    assert [record["error"] for record in found[1:-1]] == [
+        f"cannot read the file: {reason}" for reason in bad.values()
+    ]
+
+
+def test_a_list_as_windows_powershell_writes_it_is_read(picture, environment):
+    ended = infer_listed(environment, f"{picture}\r\n".encode("utf-16"), "--no-reject")
+    (record,) = map(json.loads, ended.stdout.splitlines())
+    assert (ended.returncode, record["path"], record["status"]) == (0, str(picture), "ok")
+
+
+def test_a_list_of_wide_characters_without_a_mark_is_one_line(picture, environment):
+    ended = infer_listed(environment, f"{picture}\r\n".encode("utf-16-le"))
+    assert (ended.returncode, ended.stdout) == (2, b"")
+    assert ended.stderr == (
+        b"Error: the list on stdin looks like UTF-16 or UTF-32 and does not begin with a "
+        b"byte-order mark; write it as UTF-8 (names of a single letter: as ./a)\n"
+    )
+
+
+def test_an_image_on_stdin_is_told_from_a_list(picture, environment):
+    ended = infer_listed(environment, picture.read_bytes())
+    assert (ended.returncode, ended.stdout) == (2, b"")
+    assert ended.stderr == (
+        b"Error: stdin holds an image (png) where `-` stands for a list of paths; name the file "
+        b"itself, and write what comes through a pipe to one first\n"
+    )
 
 
 def test_an_empty_list_is_wrong_use(environment):

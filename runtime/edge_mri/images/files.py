@@ -4,8 +4,11 @@ Nothing is opened here but folders, and files without a suffix to see whether th
 such a list looks like is `path_list`.
 """
 
+import errno
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import chain, islice
 from pathlib import Path
 from typing import BinaryIO, TypeVar
@@ -21,6 +24,7 @@ STDIN = Path("-")
 
 _DICOMDIR = "dicomdir"
 _MAGIC = frozenset("*?[")
+_NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
 _T = TypeVar("_T")
 
 
@@ -30,10 +34,12 @@ class ImageFiles:
     A file that is named itself counts whatever its suffix; below a folder, at any depth, those
     with a suffix of `suffixes` count and the others are skipped, as are hidden ones. Links to
     folders are followed, but not back to a folder they lie in, and several links to one folder
-    are followed once. A folder that cannot be listed comes itself: reading it tells why.
+    are followed once. A folder that cannot be listed to its end comes itself, behind what it gave:
+    reading it tells why.
 
     A path that is not there but is a pattern (`**`, `*`, `?`, `[…]`) stands for what it matches,
-    sorted by name.
+    sorted by name. A list in `stdin` names files alone: a folder in it comes itself, as one that
+    cannot be listed does, for most lists that name one were not meant to.
 
     Iterating walks the file system; `skipped` then holds how many files were passed over.
 
@@ -51,7 +57,8 @@ class ImageFiles:
         once: Whether iterating a second time would find less, because of a list on stdin.
 
     Raises:
-        FolderNotFoundError: A path that is neither there nor a pattern that matches.
+        FolderNotFoundError: A path that is neither there nor a pattern that matches, or that the
+            system does not let this process reach.
     """
 
     def __init__(
@@ -73,8 +80,8 @@ class ImageFiles:
         self._has_next = False
         for path in paths:
             listed = stdin is not None and path == STDIN
-            if not listed and not _exists(path) and next(_glob(path), None) is None:
-                raise FolderNotFoundError(path)
+            if not listed:
+                _require(path)
         self._paths = tuple(paths)
 
     def __iter__(self) -> Iterator[Path]:
@@ -84,9 +91,9 @@ class ImageFiles:
             if self._stdin is not None and path == STDIN:
                 self._list = PathList(self._stdin)
                 for listed in self._list:
-                    yield from self._one_ahead(self._below(listed))
+                    yield from self._one_ahead(self._of_file(listed))
                 self._list = None
-            elif _exists(path):
+            elif _exists(path) or not _is_pattern(path):
                 yield from self._below(path)
             else:
                 for match in self._in_order(_glob(path), str):
@@ -136,33 +143,59 @@ class ImageFiles:
             file = following
 
     def _below(self, path: Path) -> Iterator[Path]:
-        if path.is_dir():
-            yield from self._walk(path, frozenset())
-        elif self._volumes and path.name.lower() == _DICOMDIR:
+        return self._walk(path) if _is_dir(path) else self._of_file(path)
+
+    def _of_file(self, path: Path) -> Iterator[Path]:
+        if self._volumes and path.name.lower() == _DICOMDIR and not _is_dir(path):
             yield from _referenced(path)
         else:
             yield path
 
-    def _walk(self, folder: Path, above: frozenset[tuple[int, int]]) -> Iterator[Path]:
-        try:
-            status = folder.stat()
-            identity = (status.st_dev, status.st_ino)
-            if identity in above or (folder.is_symlink() and self._is_known_link(identity)):
-                return
-            entries = os.scandir(folder)
-        except OSError:
-            yield folder
-            return
-        with entries:
-            for entry in self._in_order(entries, lambda entry: entry.name):
-                if entry.name.startswith("."):
+    def _walk(self, top: Path) -> Iterator[Path]:
+        """Go down without recursion: folders may lie in one another by the thousand."""
+        above: list[_Folder] = []
+        entered: Path | None = top
+        while entered is not None or above:
+            try:
+                if entered is not None:
+                    folder = _Folder(entered, self._entries(entered))
+                    if folder.identity not in (one.identity for one in above) and not (
+                        entered.is_symlink() and self._is_known_link(folder.identity)
+                    ):
+                        above.append(folder)
+                    entered = None
                     continue
-                if _is_folder(entry):
-                    yield from self._walk(folder / entry.name, above | {identity})
-                elif self._counts(entry):
-                    yield folder / entry.name
-                else:
-                    self.skipped += 1
+                folder = above[-1]
+                entry = next(folder.entries, None)
+            except OSError:
+                yield above.pop().path if entered is None else entered
+                entered = None
+                continue
+            if entry is None:
+                above.pop()
+            elif entry.name.startswith("."):
+                continue
+            elif _is_folder(entry):
+                entered = folder.path / entry.name
+            elif self._counts(entry):
+                yield folder.path / entry.name
+            else:
+                self.skipped += 1
+
+    def _entries(self, folder: Path) -> Iterator[os.DirEntry[str]]:
+        """List a folder in order; an error that ends its listing comes behind what it gave."""
+        failed: list[OSError] = []
+
+        def given(entries: Iterator[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:
+            try:
+                yield from entries
+            except OSError as error:
+                failed.append(error)
+
+        with os.scandir(folder) as entries:
+            yield from self._in_order(given(entries), lambda entry: entry.name)
+        for error in failed:
+            raise error
 
     def _is_known_link(self, target: tuple[int, int]) -> bool:
         known = target in self._linked
@@ -187,15 +220,42 @@ class ImageFiles:
         return (not suffix or suffix.isdigit()) and _is_dicom(entry)
 
 
+class _Folder:
+    """A folder that is being listed; raises OSError where it cannot be reached."""
+
+    def __init__(self, path: Path, entries: Iterator[os.DirEntry[str]]) -> None:
+        status = path.stat()
+        self.path = path
+        self.entries = entries
+        self.identity = (status.st_dev, status.st_ino)
+
+
 def _referenced(dicomdir: Path) -> Iterator[Path]:
     """Give the files that a DICOMDIR lists; itself where it cannot be read, to tell why."""
     try:
         from edge_mri.images.dicomdir import referenced_files
 
         found = referenced_files(dicomdir)
-    except (EdgeMriError, ModuleNotFoundError):
+    except (EdgeMriError, ImportError):
         found = [dicomdir]
     yield from found
+
+
+def _require(path: Path) -> None:
+    """Raise `FolderNotFoundError` unless a path is there, or is a pattern that matches."""
+    try:
+        path.stat()
+    except (OSError, ValueError) as error:
+        if next(_glob(path), None) is None:
+            number = getattr(error, "errno", None)
+            reason = "" if number in _NOT_THERE or number is None else os.strerror(number)
+            raise FolderNotFoundError(path, reason) from error
+
+
+def _is_dir(path: Path) -> bool:
+    with suppress(OSError, ValueError):  # ValueError: a name with a null character
+        return stat.S_ISDIR(path.stat().st_mode)
+    return False
 
 
 def _exists(path: Path) -> bool:
@@ -206,9 +266,16 @@ def _exists(path: Path) -> bool:
     return True
 
 
+def _is_pattern(path: Path) -> bool:
+    return not _MAGIC.isdisjoint(str(path))
+
+
 def _glob(pattern: Path) -> Iterator[Path]:
-    """Give what a pattern matches, as a shell does: hidden files only where it says so."""
-    if not _MAGIC.intersection(str(pattern)):
+    """Give what a pattern matches, as a shell does: hidden files only where it says so.
+
+    Where a folder cannot be searched it, or else the pattern, comes itself: reading it fails.
+    """
+    if not _is_pattern(pattern):
         return
     try:
         for match in Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor))):
@@ -216,6 +283,10 @@ def _glob(pattern: Path) -> Iterator[Path]:
                 yield match
     except (NotImplementedError, ValueError):  # no pattern that pathlib knows, such as **.png
         return
+    except OSError as error:
+        yield Path(os.fsdecode(error.filename)) if error.filename else pattern
+    except RecursionError:  # pathlib's, before Python 3.13
+        yield pattern
 
 
 def _hidden_parts(path: Path) -> int:

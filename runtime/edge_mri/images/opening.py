@@ -1,6 +1,5 @@
 """Opening files that may be anything: only regular ones, and nobody waits for a pipe."""
 
-import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -50,10 +49,10 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[tuple[int, int]]:
     descriptor = None
     try:
         status = os.stat(path)  # noqa: PTH116  # making a Path takes as long as reading it
-        _refuse_special(status)  # some devices act when they are opened
+        _refuse_special(path, status)  # some devices act when they are opened
         descriptor = os.open(path, os.O_RDONLY | _NO_WAITING)
         status = os.fstat(descriptor)
-        _refuse_special(status)
+        _refuse_special(path, status)
         yield descriptor, status.st_size
     except ImageError:
         raise
@@ -64,8 +63,19 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[tuple[int, int]]:
             os.close(descriptor)
 
 
-def _refuse_special(status: os.stat_result) -> None:
+def _refuse_special(path: str | os.PathLike[str], status: os.stat_result) -> None:
     if stat.S_ISDIR(status.st_mode):
-        raise ImageReadError(os.strerror(errno.EISDIR))
+        raise ImageReadError(_why_not_a_file(path))
     if not stat.S_ISREG(status.st_mode):
         raise ImageReadError("it is not a regular file")
+
+
+def _why_not_a_file(folder: str | os.PathLike[str]) -> str:
+    """Say that a folder is none, or what befalls those who list it: then it came instead."""
+    try:
+        with os.scandir(folder) as entries:
+            for _ in entries:
+                pass
+    except OSError as error:
+        return f"it is a folder that cannot be listed: {error.strerror or error}"
+    return "it is a folder; expected a file (`find DIR -type f` lists files)"

@@ -1,7 +1,9 @@
 import errno
 import io
 import os
+import subprocess
 import tracemalloc
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -125,6 +127,93 @@ def test_a_folder_that_cannot_be_listed_comes_itself_and_the_rest_goes_on(tmp_pa
     assert list(ImageFiles([tmp_path])) == [first, tmp_path / "b", last]
 
 
+class Failing:
+    """A listing that ends in an error behind its first entries."""
+
+    def __init__(self, folder: Path, entries: int) -> None:
+        self.entries = islice(sorted(SCANDIR(folder), key=lambda one: one.name), entries)
+
+    def __iter__(self):
+        yield from self.entries
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+SCANDIR = os.scandir
+
+
+@pytest.mark.parametrize("sort_up_to", [None, 0])
+def test_a_folder_whose_listing_breaks_off_gives_what_came_then_itself(
+    tmp_path, monkeypatch, sort_up_to
+):
+    made = touched(tmp_path, "a.png", "b/1.png", "b/2.png", "b/3.png", "c.png")
+    broken = tmp_path / "b"
+    monkeypatch.setattr(
+        os, "scandir", lambda path: Failing(path, 2) if path == broken else SCANDIR(path)
+    )
+    found = list(ImageFiles([tmp_path], sort_up_to=sort_up_to))
+    assert sorted(found) == sorted([*made[:3], broken, made[4]])
+    with pytest.raises(ImageReadError, match="a folder that cannot be listed: Input/output error"):
+        read_image(broken)
+
+
+@pytest.fixture
+def nest(tmp_path: Path) -> Iterator[Path]:
+    """2,500 folders in one another, an image in the 1,100th; the last are past any path."""
+    above = Path.cwd()
+    os.chdir(tmp_path)
+    for depth in range(2500):
+        if depth == 1100:
+            Path("a.png").touch()
+        Path("d").mkdir()
+        os.chdir("d")
+    os.chdir(above)
+    yield tmp_path
+    subprocess.run(["rm", "-rf", tmp_path / "d"], check=True)  # shutil would recurse
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs paths that are long and relative")
+def test_folders_may_lie_in_one_another_by_the_thousand(nest):
+    (last,) = touched(nest, "z.png")
+    inner, too_far, found = ImageFiles([nest])
+    assert (inner.name, found) == ("a.png", last)
+    with pytest.raises(ImageReadError, match="File name too long"):
+        read_image(too_far)
+
+
+def test_a_folder_that_vanishes_is_a_path_that_is_not_there(tmp_path):
+    touched(tmp_path, "a/1.png", "b/2.png")
+    files = iter(ImageFiles([tmp_path, tmp_path / "b"]))
+    assert next(files) == tmp_path / "a/1.png"
+    (tmp_path / "b/2.png").unlink()
+    (tmp_path / "b").rmdir()
+    assert list(files) == [tmp_path / "b", tmp_path / "b"]
+
+
+def test_a_path_that_cannot_be_reached_is_refused_with_the_reason(tmp_path):
+    (tmp_path / "turn").symlink_to("turn")
+    with pytest.raises(FolderNotFoundError) as refusal:
+        ImageFiles([tmp_path / "turn"])
+    assert str(refusal.value) == (
+        f"cannot reach {tmp_path / 'turn'}: Too many levels of symbolic links"
+    )
+
+
+def test_a_pattern_that_meets_a_folder_it_cannot_search_gives_that(tmp_path, monkeypatch):
+    touched(tmp_path, "a.png")
+
+    def fail(_: Path, pattern: str):
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(tmp_path / "b"))
+
+    monkeypatch.setattr(Path, "glob", fail)
+    assert list(ImageFiles([tmp_path / "*/*.png"])) == [tmp_path / "b"]
+
+
 @needs_rights
 def test_a_folder_without_rights_tells_why(tmp_path):
     touched(tmp_path, "a/b.png")
@@ -193,8 +282,71 @@ def test_a_list_has_newlines_or_null_characters_between_its_paths(data, names):
 
 
 def test_a_list_that_has_no_separator_is_no_list():
-    with pytest.raises(OptionError, match="an entry of more than 65,536 bytes"):
+    with pytest.raises(OptionError, match="begins with more than 65,536 bytes that are no path"):
         list(PathList(io.BytesIO(b"x" * 200_000)))
+
+
+def test_an_entry_longer_than_any_path_is_cut_and_the_list_goes_on():
+    first, long, last = PathList(io.BytesIO(b"a.png\n" + b"x" * 10**6 + b"\nb.png\n"))
+    assert (str(first), str(last)) == ("a.png", "b.png")
+    assert 4096 < len(str(long)) < 200_000
+
+
+NAMES = ["a/1.png", "b c/äöü/2.png", "日本/𝄞.png"]
+
+
+class Dripping(io.BufferedReader):
+    """A stream that gives a byte at a time."""
+
+    def read1(self, size: int = -1) -> bytes:
+        return super().read1(1)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\0"])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be", "utf-32", "utf-32-be"])
+def test_a_list_behind_a_byte_order_mark_is_in_that_encoding(encoding, end):
+    text = end.join(NAMES) + end
+    data = (text if encoding in ("utf-8-sig", "utf-16", "utf-32") else "\ufeff" + text).encode(
+        encoding
+    )
+    for stream in (io.BytesIO(data), Dripping(io.BytesIO(data))):
+        assert [str(path) for path in PathList(stream)] == NAMES
+
+
+def test_a_list_of_utf_16_that_is_cut_gives_what_stands_before_the_cut():
+    first, cut = PathList(io.BytesIO("a.png\nb.png".encode("utf-16")[:-1]))
+    assert (str(first), str(cut)) == ("a.png", "b.pn\ufffd")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+@pytest.mark.parametrize("name", ["/data/1.png", "C:\\scans\\日本\\1.png", "1.png"])
+def test_wide_characters_without_a_mark_are_refused(encoding, name):
+    data = f"{name}\r\n".encode(encoding)
+    for stream in (io.BytesIO(data), Dripping(io.BytesIO(data))):
+        with pytest.raises(OptionError, match="looks like UTF-16 or UTF-32"):
+            list(PathList(stream))
+
+
+@pytest.mark.parametrize("names", [["a.b"] * 9, ["./a", "./b"] * 5, ["a", "b", "c.png", "d.png"]])
+def test_short_names_between_null_characters_are_not_taken_for_wide_ones(names):
+    data = "".join(f"{name}\0" for name in names).encode()
+    assert [str(path) for path in PathList(io.BytesIO(data))] == [str(Path(one)) for one in names]
+
+
+def test_names_that_begin_as_a_bitmap_does_are_names():
+    assert list(PathList(io.BytesIO(b"BM/1.png\nBM/2.png\n"))) == [
+        Path("BM/1.png"),
+        Path("BM/2.png"),
+    ]
+
+
+def test_a_list_that_cannot_be_read_is_told(tmp_path):
+    class Broken(io.RawIOBase):
+        def read(self, size: int = -1) -> bytes:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with pytest.raises(OptionError, match=r"^cannot read the list on stdin: Input/output error$"):
+        list(PathList(Broken()))
 
 
 def test_a_list_is_read_as_it_comes():
@@ -214,12 +366,13 @@ def test_a_list_is_read_as_it_comes():
         assert listed.would_wait()
 
 
-def test_a_folder_that_is_listed_keeps_nobody_waiting_before_its_last_file(tmp_path):
+def test_a_dicomdir_in_a_list_keeps_nobody_waiting_before_its_last_file(tmp_path, monkeypatch):
     first, last = touched(tmp_path, "set/a.png", "set/b.png")
+    monkeypatch.setattr("edge_mri.images.files._referenced", lambda _: iter((first, last)))
     ours, theirs = os.pipe()
     with os.fdopen(ours, "rb") as reading, os.fdopen(theirs, "wb", buffering=0) as writing:
-        writing.write(f"{tmp_path / 'set'}\n".encode())
-        files = ImageFiles([Path("-"), tmp_path], stdin=reading)
+        writing.write(f"{tmp_path / 'DICOMDIR'}\n".encode())
+        files = ImageFiles([Path("-"), tmp_path], volumes=True, stdin=reading)
         assert not files.would_wait()
         found = iter(files)
         assert (next(found), files.would_wait()) == (first, False)
@@ -229,12 +382,18 @@ def test_a_folder_that_is_listed_keeps_nobody_waiting_before_its_last_file(tmp_p
         assert (next(found), files.would_wait()) == (first, False)
 
 
-def test_a_list_may_name_files_folders_and_what_is_not_there(tmp_path):
-    inside, alone = touched(tmp_path, "set/a.png", "scan")
-    listed = f"{alone}\n{tmp_path / 'gone.png'}\n{tmp_path / 'set'}\n"
+def test_a_list_may_name_what_is_not_there_and_turns_into_no_folder(tmp_path):
+    _, alone = touched(tmp_path, "set/a.png", "scan")
+    listed = f"{alone}\n{tmp_path / 'gone.png'}\n{tmp_path / 'set'}\n/\n.\n"
     files = ImageFiles([Path("-")], stdin=io.BytesIO(listed.encode()))
     assert files.once
-    assert list(files) == [alone, tmp_path / "gone.png", inside]
+    found = list(files)
+    assert found == [alone, tmp_path / "gone.png", tmp_path / "set", Path("/"), Path()]
+    for folder in found[2:]:
+        with pytest.raises(
+            ImageReadError, match=r"it is a folder; expected a file \(`find DIR -ty"
+        ):
+            read_image(folder)
 
 
 def test_without_stdin_a_dash_is_a_name(tmp_path, monkeypatch):

@@ -48,7 +48,9 @@ def test_a_file_that_is_gone_is_a_read_error(tmp_path):
 def test_a_folder_is_no_image(tmp_path):
     with pytest.raises(ImageReadError) as refusal:
         read_image(tmp_path)
-    assert str(refusal.value) == "cannot read the file: Is a directory"
+    assert str(refusal.value) == (
+        "cannot read the file: it is a folder; expected a file (`find DIR -type f` lists files)"
+    )
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
