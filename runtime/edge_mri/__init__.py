@@ -2,8 +2,8 @@
 
 import os
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # as type checkers know it; importing `typing` takes longer than the rest
 if TYPE_CHECKING:
     from edge_mri.classifier import Classifier
     from edge_mri.contract import Contract
@@ -44,7 +44,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'edge_mri' has no attribute {name!r}")
     return getattr(import_module(f"edge_mri.{_HOMES[name]}"), name)

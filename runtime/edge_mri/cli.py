@@ -1,20 +1,24 @@
 """The command line: a table of commands, each imported only when it runs.
 
 `edge-mri --help` reads the table alone. A command whose optional dependency is missing answers
-with the line to type; every `EdgeMriError` becomes one line on stderr and its exit code.
+with the line to type; every `EdgeMriError` becomes one line on stderr and its exit code, and so
+does what other packages and the system are to blame for (`edge_mri.causes`).
 """
 
-import os
 import sys
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from importlib import import_module
-from io import TextIOWrapper
-from typing import Any
+from io import StringIO
+from typing import Any, NoReturn
 
 import click
 
 from edge_mri import __version__
 from edge_mri.errors import EdgeMriError, MissingExtraError
+from edge_mri.interrupts import Interrupts
+from edge_mri.printable import printable
+from edge_mri.standard_streams import let_go, standard_streams
 
 # What the process exits with, beside 0, 1 and 2 of the commands: as shells report a signal, and
 # what sysexits.h calls EX_SOFTWARE for what only a fault of the program explains.
@@ -60,21 +64,23 @@ EXTRAS = {
 
 class _Failure(click.ClickException):
     def __init__(self, error: EdgeMriError) -> None:
-        super().__init__(str(error))
+        super().__init__(printable(str(error)))
         self.exit_code = error.exit_code  # type: ignore[misc]  # click calls it a class variable
 
 
 class _TableGroup(click.Group):
+    _interrupts = Interrupts()
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        try:
+        ctx.invoked_subcommand = cmd_name  # click says so too, when it has been imported
+        with redirect_stdout(StringIO()):  # OpenCV would say there what it lacks
             command: click.Command = import_module(COMMANDS[cmd_name].module).command
-        except ModuleNotFoundError as error:
-            raise _Failure(_missing(cmd_name, error)) from error
+        self._interrupts.heed()
         return command
 
     def resolve_command(
@@ -92,51 +98,53 @@ class _TableGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, row.help) for name, row in COMMANDS.items()])
 
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        with standard_streams(), Interrupts() as self._interrupts:
+            try:
+                return super().main(*arguments, **options)
+            except EdgeMriError as error:  # what click itself prints finds no room
+                _Failure(error).show()
+                raise SystemExit(error.exit_code) from error
+
     def invoke(self, ctx: click.Context) -> Any:
-        if isinstance(sys.stdout, TextIOWrapper):  # file names need not be valid text
-            sys.stdout.reconfigure(errors="backslashreplace")
         try:
-            return self._invoke(ctx)
+            return super().invoke(ctx)
         except KeyboardInterrupt:
-            click.echo("Interrupted.", err=True)
-            ctx.exit(INTERRUPTED)
+            self._end_interrupted(ctx)
         except BrokenPipeError:  # the reader has seen enough
-            _let_go_of_stdout()
+            let_go(sys.stdout)
             ctx.exit(CLOSED_PIPE)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
-        except Exception:
+        except EdgeMriError as error:
+            raise _Failure(error) from error
+        except Exception as error:
+            if self._interrupts.came:  # a package made of it what it liked
+                self._end_interrupted(ctx)
+            cause = _missing(ctx.invoked_subcommand or "", error)
+            if cause is not None:
+                raise _Failure(cause) from error
             import traceback
 
             traceback.print_exc()
             click.echo("This is a fault of edge-mri itself: please report it.", err=True)
             ctx.exit(BROKEN)
 
-    def _invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except EdgeMriError as error:
-            raise _Failure(error) from error
-        except ModuleNotFoundError as error:
-            raise _Failure(_missing(ctx.invoked_subcommand or "", error)) from error
+    def _end_interrupted(self, ctx: click.Context) -> NoReturn:
+        click.echo("Interrupted.", err=True)
+        ctx.exit(INTERRUPTED)
 
 
-def _let_go_of_stdout() -> None:
-    """Point stdout at nothing, or Python would complain of the closed pipe when it ends."""
-    nothing = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, sys.stdout.fileno())
-    os.close(nothing)
+def _missing(command: str, error: Exception) -> EdgeMriError | None:
+    """Say which extra brings a missing module, or what else is wrong beside edge-mri, if it is."""
+    if isinstance(error, ModuleNotFoundError) and error.name and "." not in error.name:
+        row = COMMANDS.get(command)
+        for extra in ([row.extra] if row and row.extra else []) + list(EXTRAS):
+            if error.name in EXTRAS[extra]:
+                return MissingExtraError(command, extra, error.name)
+    from edge_mri.causes import cause_of
 
-
-def _missing(command: str, error: ModuleNotFoundError) -> MissingExtraError:
-    """Say which extra brings a missing module; raises the error again if none does."""
-    module = (error.name or "").partition(".")[0]
-    row = COMMANDS.get(command)
-    candidates = ([row.extra] if row and row.extra else []) + list(EXTRAS)
-    for extra in candidates:
-        if module in EXTRAS[extra]:
-            return MissingExtraError(command, extra, module)
-    raise error
+    return cause_of(error)
 
 
 @click.group(

@@ -10,11 +10,12 @@ from typing import TextIO, cast
 
 from edge_mri.atomic import atomic_path
 from edge_mri.classifier import Classifier
-from edge_mri.errors import EdgeMriError, OptionError, OutputError
+from edge_mri.errors import OptionError, OutputError
 from edge_mri.output import WRITERS, Writer, csv_columns, jsonl_columns, write_csv
 from edge_mri.record_file import RecordFile
 from edge_mri.resume import FORMATS as RESUMABLE
 from edge_mri.resume import Done
+from edge_mri.standard_streams import for_data
 
 
 @dataclass(frozen=True)
@@ -75,15 +76,11 @@ class Destination:
             OutputError: It cannot be written.
         """
         if self.path is None:
-            try:
-                if hasattr(sys.stdout, "reconfigure"):
-                    sys.stdout.reconfigure(line_buffering=True)  # a kill loses no record
-                yield sys.stdout
-                sys.stdout.flush()
-            except (BrokenPipeError, EdgeMriError):  # a reader that left: cli ends quietly
-                raise
-            except OSError as error:
-                raise OutputError(Path("stdout"), error.strerror or str(error)) from error
+            stream = sys.stdout if self.format == "table" else for_data(sys.stdout)
+            if hasattr(stream, "reconfigure"):
+                stream.reconfigure(line_buffering=True)  # a kill loses no record
+            yield stream
+            stream.flush()
         elif self.can_go_on:
             with RecordFile(self.path, done.keep_bytes) as file:
                 yield cast(TextIO, file)

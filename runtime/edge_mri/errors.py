@@ -24,6 +24,8 @@ what was expected, what came, what to do next.
     ├── OutputError(OSError)              a result that cannot be written
     ├── DeviceError(RuntimeError)         a device that was asked for and is not there
     ├── RunError(RuntimeError)            onnxruntime failed while it ran a model
+    ├── SystemRefusalError(OSError)       the system refuses what a command needs
+    ├── PackageError(ImportError)         a dependency that is missing, too old or broken
     └── MissingExtraError(ImportError)    an optional dependency that is not installed
 
 `edge_mri_train`, `edge_mri_export` and `edge_mri_bench` add leaves of their own to the same tree.
@@ -93,13 +95,17 @@ class ImageMemoryError(ImageError, MemoryError):
 
 
 class ImageSupportError(ImageError, ImportError):
-    """The image's format needs an optional dependency that is not installed."""
+    """The image's format needs an optional dependency that is not installed, or broken."""
 
-    def __init__(self, extra: str, module: str) -> None:
-        super().__init__(
-            f"a file of this format needs {module}, which is not installed; "
-            f"type: pip install 'edge-mri[{extra}]' (in a checkout: pip install '.[{extra}]')"
-        )
+    def __init__(self, extra: str, module: str, found: str = "") -> None:
+        if found:
+            told = f"{module}: {found}; type: pip install --force-reinstall '{module}'"
+        else:
+            told = (
+                f"{module}, which is not installed; type: pip install 'edge-mri[{extra}]' "
+                f"(in a checkout: pip install '.[{extra}]')"
+            )
+        super().__init__(f"a file of this format needs {told}")
 
 
 class ModelError(EdgeMriError):
@@ -230,6 +236,20 @@ class RunError(EdgeMriError, RuntimeError):
             f"onnxruntime failed on {device} with {images} images at a time: {first}; "
             "where memory ran out, try a smaller --batch-size or --device cpu"
         )
+
+
+class SystemRefusalError(EdgeMriError, OSError):
+    """The system refuses what a command needs, such as one more open file."""
+
+    def __init__(self, reason: str, more: str = "") -> None:
+        super().__init__(f"the system says: {reason}" + (more and f"; {more}"))
+
+
+class PackageError(EdgeMriError, ImportError):
+    """A package that edge-mri cannot do without is missing, too old or broken."""
+
+    def __init__(self, distribution: str, found: str, command: str) -> None:
+        super().__init__(f"edge-mri needs {distribution}: {found}; type: {command}")
 
 
 class MissingExtraError(EdgeMriError, ImportError):

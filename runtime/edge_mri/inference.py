@@ -9,8 +9,6 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-import click
-
 from edge_mri.classifier import Classifier
 from edge_mri.destination import Destination
 from edge_mri.errors import NoImagesError, OptionError
@@ -20,9 +18,11 @@ from edge_mri.images.files import STDIN
 from edge_mri.images.quiet import native_stderr_silenced
 from edge_mri.output import format_for
 from edge_mri.prediction import Prediction
+from edge_mri.printable import show
 from edge_mri.progress import NoProgress, Progress, TerminalProgress
 from edge_mri.run_summary import SHOWN_VOLUMES, RunSummary, volume_lines, write_volumes
 from edge_mri.signals import Stop, stop_on_signals
+from edge_mri.standard_streams import stdin_bytes
 from edge_mri.volumes import VolumeSummaries
 from edge_mri.workers import available_threads
 
@@ -181,18 +181,18 @@ def infer(config: InferConfig) -> int:
             )
     seconds = time.perf_counter() - started
     lines = summary.lines(files, seconds, classifier, config.workers)
-    click.echo("\n".join([*lines, *volume_lines(summaries)]), err=True)
+    show([*lines, *volume_lines(summaries)], err=True)
     if config.volumes is not None:
         write_volumes(summaries, config.volumes)
     if stop.signal is not None:
         more = "; --resume goes on" if destination.can_go_on else ""
-        click.echo(f"Stopped by {stop.name}{more}.", err=True)
+        show([f"Stopped by {stop.name}{more}."], err=True)
         return stop.exit_code
     return SOME_FAILED if summary.errors else 0
 
 
 def _files(config: InferConfig) -> ImageFiles:
-    stdin = sys.stdin.buffer if STDIN in config.paths else None
+    stdin = stdin_bytes() if STDIN in config.paths else None
     return ImageFiles(config.paths, volumes=True, sort_up_to=SORTED_FOLDER, stdin=stdin)
 
 

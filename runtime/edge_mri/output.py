@@ -10,6 +10,7 @@ from typing import Any, TextIO
 from edge_mri.audit import Audit
 from edge_mri.labels import LabelSpace
 from edge_mri.prediction import Prediction
+from edge_mri.printable import printable
 
 _BOX = ("box_x", "box_y", "box_width", "box_height")
 
@@ -26,7 +27,8 @@ def write_table(records: Iterable[Prediction], stream: TextIO, labels: LabelSpac
     stream.write(f"{'status':<10}{'type':<18}{'plane':<16}path\n")
     for record in records:
         if record.status == "error":
-            stream.write(f"{record.status:<10}{_place(record)}: {record.error}\n")
+            reason = printable(record.error or "")
+            stream.write(f"{record.status:<10}{_place(record)}: {reason}\n")
             continue
         type_ = record.rejected or _cell(record.type, record.type_probabilities)
         plane = _cell(record.plane, record.plane_probabilities)
@@ -125,13 +127,9 @@ WRITERS: dict[str, Writer] = {
 def _cell(answer: str | None, probabilities: dict[str, float] | None) -> str:
     if answer is None or probabilities is None:
         return "-"
-    return f"{answer} {probabilities[answer]:.3f}"
+    return f"{printable(answer)} {probabilities[answer]:.3f}"
 
 
 def _place(record: Prediction) -> str:
     frame = "" if record.frame is None else f"#{record.frame}"
-    return _printable(record.path) + frame
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return printable(record.path) + frame

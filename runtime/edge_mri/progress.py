@@ -8,6 +8,8 @@ from typing import Protocol
 
 import click
 
+from edge_mri.standard_streams import unfiltered
+
 
 class Progress(Protocol):
     """What a run tells its progress to."""
@@ -29,7 +31,7 @@ class TerminalProgress:
     @contextmanager
     def bar(self, label: str, length: int) -> Iterator[Callable[[], None]]:
         """Draw a bar."""
-        stream = sys.stderr
+        stream = unfiltered(sys.stderr)
         if not stream.isatty():
             yield lambda: None
             return

@@ -130,7 +130,7 @@ def test_the_extra_is_one_that_brings_the_module(command, monkeypatch, name, mod
     monkeypatch.setitem(COMMANDS, name, row)
 
     def missing(_: str) -> None:
-        raise ModuleNotFoundError(f"No module named '{module}.nn'", name=f"{module}.nn")
+        raise ModuleNotFoundError(f"No module named '{module}'", name=module)
 
     monkeypatch.setattr(cli, "import_module", missing)
     assert command(name) == (
@@ -149,11 +149,21 @@ def test_an_extra_that_is_missed_while_a_command_runs_is_named(command, monkeypa
 
 
 @pytest.mark.parametrize("arguments", [["infer", "."], ["info"]])
-def test_a_module_of_no_extra_that_is_missing_is_not_disguised(process, arguments):
+def test_a_missing_package_of_the_base_install_is_one_line_with_what_to_type(process, arguments):
     ended = process("-c", WITHOUT, "onnxruntime", *arguments)
+    assert ended == (
+        2,
+        "",
+        "Error: edge-mri needs onnxruntime: it is not installed; "
+        "type: pip install 'onnxruntime>=1.20'\n",
+    )
+
+
+def test_a_missing_module_of_nobody_is_not_disguised(command, monkeypatch):
+    fail_with(monkeypatch, ModuleNotFoundError("No module named 'xyz'", name="xyz"))
+    ended = command("infer")
     assert ended.code == 70
-    assert ended.err.startswith("Traceback")
-    assert "ModuleNotFoundError: No module named 'onnxruntime'\n" in ended.err
+    assert "ModuleNotFoundError: No module named 'xyz'\n" in ended.err
 
 
 def test_the_extras_are_those_of_the_project():

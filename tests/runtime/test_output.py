@@ -134,7 +134,7 @@ def test_a_table_keeps_to_its_lines_whatever_the_file_names():
     ]
     lines = written("table", rows, LabelSpace()).split("\n")
     assert [line[44:] for line in lines[1:3]] == [
-        r"line\nbreak\x1b[2J.png",
+        r"line\nbreak\u001b[2J.png",
         r"Schädel-脑 \udcff.png",
     ]
     assert lines[3:] == [r"error     tab\t.png: the file is empty", ""]

@@ -7,6 +7,7 @@ import click
 
 from edge_mri.atomic import require_writable, write_json
 from edge_mri.commands.options import PATH, path_option
+from edge_mri.printable import show
 from edge_mri.progress import TerminalProgress
 from edge_mri_export.errors import ParityError
 from edge_mri_export.exported import Exported
@@ -128,6 +129,6 @@ def command(
 def _tell(exported: Sequence[Exported], json_file: Path | None) -> None:
     """Print and write what is to be said of files, written or refused."""
     for one in exported:
-        click.echo("\n".join(lines(one)))
+        show(lines(one))
     if json_file is not None:
         write_json([one.to_report() for one in exported], json_file)

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from edge_mri.commands.options import PATH, path_option
+from edge_mri.printable import show
 from edge_mri.progress import TerminalProgress
 from edge_mri_export.integrity import Check
 from edge_mri_export.parity import MAX_DROP
@@ -47,9 +48,7 @@ def command(
         click.echo(json.dumps(found.to_dict(), indent=2, ensure_ascii=False))
     else:
         for check in found.checks:
-            click.echo(f"{_word(check):<8} {check.name:<11} {check.detail}")
-            for line in check.lines:
-                click.echo(line)
+            show([f"{_word(check):<8} {check.name:<11} {check.detail}", *check.lines])
     if not found.passed:
         context.exit(1)
 

@@ -10,6 +10,7 @@ from edge_mri.classifier import Classifier
 from edge_mri.commands.options import MODEL, device_option
 from edge_mri.errors import OptionError
 from edge_mri.golden import read_golden, write_golden
+from edge_mri.printable import show
 
 FAILED = 1
 
@@ -35,20 +36,23 @@ def command(model: Path | None, device: str, as_json: bool, write: bool) -> None
         )
     classifier = Classifier.load(model, device=device)
     if write:
-        click.echo(f"golden values in {write_golden(classifier)}")
+        show([f"golden values in {write_golden(classifier)}"])
         return
     found = check(classifier, read_golden(classifier.path))
-    click.echo(json.dumps(found.to_dict(), indent=2) if as_json else _told(found, classifier))
+    if as_json:
+        click.echo(json.dumps(found.to_dict(), indent=2))
+    else:
+        show(_told(found, classifier))
     if not found.passed:
         raise SystemExit(FAILED)
 
 
-def _told(found: Checked, classifier: Classifier) -> str:
+def _told(found: Checked, classifier: Classifier) -> list[str]:
     cpu = found.cpu
     contract = classifier.contract
     speed = "not measured" if found.file_ms is None else f"{found.file_ms:.2f} ms"
     cores = f"{found.threads} of {cpu['cores']}"
-    lines = [
+    return [
         f"model       {contract.name} {contract.precision}, sha256 {found.model_sha256[:16]}…",
         f"cpu         {cpu['name']}, {cpu['architecture']}, {cores} cores",
         f"features    {' '.join(cpu['features']) or 'none that INT8 gains from'}",
@@ -59,4 +63,3 @@ def _told(found: Checked, classifier: Classifier) -> str:
         f"allowed {found.tolerance:g}",
         "PASS" if found.passed else f"FAIL: {found.reason}",
     ]
-    return "\n".join(lines)

@@ -9,6 +9,7 @@ import click
 from edge_mri.classifier import Classifier
 from edge_mri.commands.options import MODEL
 from edge_mri.contract import Contract
+from edge_mri.printable import show
 
 _LONG = 88  # characters; what is longer gets lines of its own
 
@@ -43,7 +44,7 @@ def command(model: Path | None, as_json: bool) -> None:
         f"intended use   {contract.intended_use}",
         f"written by     edge-mri {contract.toolkit_version}",
     ]
-    click.echo("\n".join(lines))
+    show(lines)
 
 
 def _section(title: str, values: dict[str, Any]) -> list[str]:

@@ -234,11 +234,13 @@ def _referenced(dicomdir: Path) -> Iterator[Path]:
     """Give the files that a DICOMDIR lists; itself where it cannot be read, to tell why."""
     try:
         from edge_mri.images.dicomdir import referenced_files
-
-        found = referenced_files(dicomdir)
-    except (EdgeMriError, ImportError):
-        found = [dicomdir]
-    yield from found
+    except Exception:  # whatever a package says that is missing or broken
+        yield dicomdir
+        return
+    try:
+        yield from referenced_files(dicomdir)
+    except EdgeMriError:
+        yield dicomdir
 
 
 def _require(path: Path) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_mri import memory
-from edge_mri.errors import ImageDecodeError, ImageSupportError
+from edge_mri.errors import ImageDecodeError
 from edge_mri.images.frame import Frame
 from edge_mri.images.headers import FIRST_BYTES, Format, format_of, picture_size
 from edge_mri.images.limits import Limits
@@ -136,8 +136,10 @@ def _reader(extra: Literal["dicom", "nifti"]) -> ModuleType:
     """Import the reader of an optional format; of an unusual file no ordinary run pays for it."""
     try:
         return import_module(f"edge_mri.images.{extra}")
-    except ModuleNotFoundError as error:
-        raise ImageSupportError(extra, error.name or "") from error
+    except Exception as error:  # whatever a package says that is broken, or not the one expected
+        from edge_mri.causes import unreadable
+
+        raise unreadable(extra, error) from error
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import click
 from edge_mri.atomic import write_json
 from edge_mri.commands.options import PATH, path_option
 from edge_mri.errors import OptionError
+from edge_mri.printable import show
 from edge_mri.progress import TerminalProgress
 from edge_mri_train.audit import FINDINGS, AuditConfig, audit, findings
 from edge_mri_train.audit_page import write_audit_page
@@ -71,14 +72,14 @@ def command(
         write_json(result.report, json_file)
     if html_file:
         write_audit_page(result, html_file)
-    click.echo(_text(result.report))
+    show(_lines(result.report))
     found = findings(result.report)
     if failed := [f"{name} ({found[name]})" for name in fail_on if found[name]]:
         click.echo(f"Failed on {', '.join(failed)}.", err=True)
         raise SystemExit(FOUND)
 
 
-def _text(report: dict[str, Any]) -> str:
+def _lines(report: dict[str, Any]) -> list[str]:
     parts = (
         (f"{report['images']} images of {', '.join(report['sets'])}",),
         (*_breakdown(report), *_imbalance(report["imbalance"])),
@@ -90,7 +91,7 @@ def _text(report: dict[str, Any]) -> str:
         ),
         (_leakage(report["leakage"]), *_conflicts(report), *_shortcut(report["shortcut"])),
     )
-    return "\n\n".join("\n".join(lines) for lines in parts)
+    return [line for lines in parts for line in (*lines, "")][:-1]
 
 
 def _imbalance(found: dict[str, Any] | None) -> list[str]:

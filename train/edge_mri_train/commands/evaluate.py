@@ -7,6 +7,7 @@ import click
 
 from edge_mri.atomic import write_json
 from edge_mri.commands.options import PATH, path_option
+from edge_mri.printable import show
 from edge_mri.progress import TerminalProgress
 from edge_mri_train.commands.options import data_option, layout_options
 from edge_mri_train.evaluation import READINGS, EvaluationConfig, evaluate
@@ -77,10 +78,10 @@ def command(
         from edge_mri_train.evaluation_page import write_evaluation_page
 
         write_evaluation_page(result, html_file)
-    click.echo(_text(result.report))
+    show(_lines(result.report))
 
 
-def _text(report: dict[str, Any]) -> str:
+def _lines(report: dict[str, Any]) -> list[str]:
     known = report["training_images"]
     lines = [
         f"{report['model']}: {report['asked']} images; training images known from "
@@ -99,8 +100,7 @@ def _text(report: dict[str, Any]) -> str:
         lines += ["", *_axis(axis, report[axis])]
     if "comparison" in report:
         lines += ["", *_comparison(report["comparison"])]
-    lines += ["", "For research use, not for diagnosis."]
-    return "\n".join(lines)
+    return [*lines, "", "For research use, not for diagnosis."]
 
 
 def _rejections(report: dict[str, Any]) -> str:

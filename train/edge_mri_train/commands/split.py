@@ -8,6 +8,7 @@ import click
 
 from edge_mri.commands.options import PATH, path_option, seed_option
 from edge_mri.errors import OptionError
+from edge_mri.printable import show
 from edge_mri.progress import TerminalProgress
 from edge_mri_train.commands.options import id_options, layout_options
 from edge_mri_train.errors import LeaveOutError
@@ -91,7 +92,7 @@ def command(
         rows, found = leave_out(rows, hashes, keep_test=keep_test)
         progress.say(_left_out(faults, found, keep_test=keep_test))
     write_manifest(rows, out)
-    click.echo(_text(rows, config))
+    show(_lines(rows, config))
 
 
 def _config(fractions: str | None, folds: int | None, keep_test: bool, seed: int) -> SplitConfig:
@@ -115,13 +116,13 @@ def _config(fractions: str | None, folds: int | None, keep_test: bool, seed: int
     return SplitConfig(named, seed, keep_test)
 
 
-def _text(rows: list[Row], config: SplitConfig) -> str:
+def _lines(rows: list[Row], config: SplitConfig) -> list[str]:
     images = Counter(row.sample.split or "" for row in rows)
     groups = Counter(side for side, _ in {(row.sample.split or "", row.group) for row in rows})
-    return "\n".join(
+    return [
         f"{side:<8} {images[side]:>7} images {groups[side]:>7} groups"
         for side in sorted({*config.fractions, *images})
-    )
+    ]
 
 
 def _left_out(faults: Path, found: Counter[str | None], *, keep_test: bool) -> str:
