@@ -97,7 +97,7 @@ def _broken(error: BaseException) -> PackageError | None:
     if module is None:
         return None
     distribution = _DISTRIBUTIONS.get(module, module)
-    if not _is_found(module):
+    if not _is_found(module) and not _version(module):
         return PackageError(distribution, "it is not installed", f"pip install '{_needed(module)}'")
     next_step = f"pip install --force-reinstall '{_needed(module)}'"
     if module == "cv2":
@@ -146,6 +146,7 @@ def _found(module: str, error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     originally = [line for line in lines if line.startswith("Original error was: ")]
     reason = (originally or lines or ["no reason given"])[0].removeprefix("Original error was: ")
+    reason = reason.replace(f" ({getattr(error, 'path', None)})", "")  # no place of this machine
     return f"{told} cannot be used ({type(error).__name__}: {reason[:_LONGEST_REASON]})"
 
 

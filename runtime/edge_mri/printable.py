@@ -5,9 +5,8 @@ all that a command prints through `printable`; what is made of lines goes throug
 no name adds a line either. Records for machines are not text for people: they stay as they are.
 """
 
+import sys
 from collections.abc import Iterable
-
-import click
 
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
@@ -30,7 +29,9 @@ def printable(text: str, keep: str = "") -> str:
 
 def show(lines: Iterable[str], *, err: bool = False) -> None:
     """Print lines on stdout or stderr, each as one line whatever it holds."""
-    click.echo("\n".join(map(printable, lines)), err=err)
+    stream = sys.stderr if err else sys.stdout
+    stream.write("".join(f"{printable(line)}\n" for line in lines))
+    stream.flush()
 
 
 def _spelt(character: str) -> str:

@@ -149,9 +149,27 @@ def test_an_extra_that_is_missed_while_a_command_runs_is_named(command, monkeypa
 
 
 @pytest.mark.parametrize("arguments", [["infer", "."], ["info"]])
-def test_a_missing_package_of_the_base_install_is_one_line_with_what_to_type(process, arguments):
+def test_a_package_that_is_installed_and_not_there_is_one_line(process, arguments):
     ended = process("-c", WITHOUT, "onnxruntime", *arguments)
-    assert ended == (
+    assert (ended.code, ended.out) == (2, "")
+    assert re.fullmatch(
+        r"Error: edge-mri needs onnxruntime: version \S+ cannot be used \(ModuleNotFoundError: "
+        r"No module named 'onnxruntime'\); "
+        r"type: pip install --force-reinstall 'onnxruntime>=[\d.]+'\n",
+        ended.err,
+    )
+
+
+def test_a_package_that_was_left_out_is_named(process):
+    gone = (
+        "from importlib import metadata\n"
+        "found = metadata.version\n"
+        "def version(name):\n"
+        "    if name == 'onnxruntime': raise metadata.PackageNotFoundError(name)\n"
+        "    return found(name)\n"
+        "metadata.version = version\n"
+    )
+    assert process("-c", gone + WITHOUT, "onnxruntime", "info") == (
         2,
         "",
         "Error: edge-mri needs onnxruntime: it is not installed; "

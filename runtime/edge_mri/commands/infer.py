@@ -114,11 +114,11 @@ _answer, _write, _work, _limit = (
 def command(providers: str | None, **options: Any) -> None:
     """Classify image files, and the images below folders.
 
-    A PATH is a file, a folder, a pattern in quotes such as '**/*.png', or - for a list of paths on
-    stdin, separated by newlines or null characters; one that is still being written is answered
-    path by path, but with --engine ray when it ends, or by 100,000 paths. JPEG, PNG, TIFF, BMP
-    and WebP; DICOM with the extra [dicom], NIfTI with [nifti]. Every page, frame and slice is a
-    record.
+    A PATH is a file, a folder, a pattern in quotes such as '**/*.png', or - for a list of files on
+    stdin, separated by newlines or null characters (find DIR -type f), in UTF-16 or UTF-32 behind a
+    byte-order mark; one that is still being written is answered path by path, but with --engine ray
+    when it ends, or by 100,000 paths. JPEG, PNG, TIFF, BMP and WebP; DICOM with the extra [dicom],
+    NIfTI with [nifti]. Every page, frame and slice is a record.
 
     Records go to stdout or to a file, progress and a summary to stderr. No image, and no input, is
     written over. A file that cannot be used becomes a record with status `error`, and the rest
