@@ -31,9 +31,14 @@ what was expected, what came, what to do next.
 `edge_mri_train`, `edge_mri_export` and `edge_mri_bench` add leaves of their own to the same tree.
 """
 
+from __future__ import annotations
+
 import errno
 from collections.abc import Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # `edge-mri --help` needs no paths, and their module takes its time
+    from pathlib import Path
 
 
 def listed(names: Sequence[object], most: int = 10, separator: str = ", ") -> str:
@@ -205,7 +210,7 @@ class OutputError(EdgeMriError, OSError):
         super().__init__(f"cannot write {path}: {reason}")
 
     @classmethod
-    def of(cls, path: Path, error: OSError) -> "OutputError":
+    def of(cls, path: Path, error: OSError) -> OutputError:
         """Return what a system's error means; what to do next, where the system's word is short."""
         reason = error.strerror or str(error)
         next_step = _AFTER_OUTPUT.get(error.errno or 0, "")

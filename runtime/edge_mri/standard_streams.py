@@ -10,7 +10,6 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from io import TextIOWrapper
-from pathlib import Path
 from typing import Any, BinaryIO, TextIO, TypeVar, cast
 
 from edge_mri.errors import OptionError, OutputError
@@ -68,6 +67,8 @@ class StandardStream:
             if not self.is_needed:
                 return None
             if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
+                from pathlib import Path
+
                 raise OutputError.of(Path("stdout"), error) from error
             raise
 
