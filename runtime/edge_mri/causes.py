@@ -56,7 +56,7 @@ def unreadable(extra: Literal["dicom", "nifti"], error: Exception) -> ImageSuppo
     missing = error.name or "" if isinstance(error, ModuleNotFoundError) else ""
     if missing and missing.partition(".")[0] != module:
         return ImageSupportError(extra, missing)
-    if missing == module or not _is_found(module):
+    if missing == module or not is_found(module):
         return ImageSupportError(extra, module)
     return ImageSupportError(extra, _needed(module), _found(module, error))
 
@@ -97,7 +97,7 @@ def _broken(error: BaseException) -> PackageError | None:
     if module is None:
         return None
     distribution = _DISTRIBUTIONS.get(module, module)
-    if not _is_found(module) and not _version(module):
+    if not is_found(module) and not _version(module):
         return PackageError(distribution, "it is not installed", f"pip install '{_needed(module)}'")
     next_step = f"pip install --force-reinstall '{_needed(module)}'"
     if module == "cv2":
@@ -187,7 +187,8 @@ def _installed(distribution: str) -> str | None:
         return None
 
 
-def _is_found(module: str) -> bool:
+def is_found(module: str) -> bool:
+    """Say whether Python finds a top-level module."""
     try:
         return find_spec(module) is not None
     except (ImportError, ValueError):  # ValueError: it is imported, and has no spec

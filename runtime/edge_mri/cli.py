@@ -137,13 +137,15 @@ class _TableGroup(click.Group):
 
 def _missing(command: str, error: Exception) -> EdgeMriError | None:
     """Say which extra brings a missing module, or what else is wrong beside edge-mri, if it is."""
-    if isinstance(error, ModuleNotFoundError) and error.name and "." not in error.name:
+    from edge_mri.causes import cause_of, is_found
+
+    name = (error.name or "") if isinstance(error, ModuleNotFoundError) else ""
+    module = name.partition(".")[0]
+    if module and (module == name or not is_found(module)):
         row = COMMANDS.get(command)
         for extra in ([row.extra] if row and row.extra else []) + list(EXTRAS):
-            if error.name in EXTRAS[extra]:
-                return MissingExtraError(command, extra, error.name)
-    from edge_mri.causes import cause_of
-
+            if module in EXTRAS[extra]:
+                return MissingExtraError(command, extra, module)
     return cause_of(error)
 
 
