@@ -1,7 +1,6 @@
 """Files that appear whole or not at all: write beside, then rename."""
 
 import errno
-import json
 import os
 import threading
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_mri.errors import EdgeMriError, OutputError
+from edge_mri.json_text import json_text
 
 _MASK = threading.Lock()
 
@@ -55,7 +55,7 @@ def require_writable(path: Path) -> None:
 def write_json(values: Any, path: Path, indent: int = 2) -> None:
     """Write values as a JSON file, whole or not at all."""
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(values, indent=indent) + "\n", encoding="utf-8")
+        temporary.write_text(json_text(values, indent=indent) + "\n", encoding="ascii")
 
 
 def _beside(path: Path) -> tuple[Path, Path]:

@@ -55,7 +55,8 @@ class Destination:
         columns = jsonl_columns(self.audit) if is_jsonl else csv_columns(labels, self.audit)
         done = Done.read(self.path, self.format, columns)
         if self.audit and done.first is not None:
-            begun_by = (done.first.get("audit") or done.first)["model_sha256"]
+            origin = done.first if self.format == "csv" else done.first["audit"]
+            begun_by = origin.get("model_sha256") if isinstance(origin, dict) else None
             if begun_by != classifier.model_sha256:
                 reason = "its records are by another model; write to another file"
                 raise OutputError(self.path, reason)
@@ -75,9 +76,13 @@ class Destination:
             OutputError: It cannot be written.
         """
         if self.path is None:
+            if sys.stdout is None:
+                raise OutputError(Path("stdout"), "it is closed; name a file with --output")
             try:
                 if hasattr(sys.stdout, "reconfigure"):
                     sys.stdout.reconfigure(line_buffering=True)  # a kill loses no record
+                    if self.format == "csv":  # no two names may become one
+                        sys.stdout.reconfigure(encoding="utf-8", errors="strict")
                 yield sys.stdout
                 sys.stdout.flush()
             except (BrokenPipeError, EdgeMriError):  # a reader that left: cli ends quietly

@@ -1,13 +1,14 @@
 """The rows of a report: records as JSON, waiting in temporary files until their page is written."""
 
 import base64
-import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from tempfile import TemporaryFile
 from typing import IO, Any
 
+from edge_mri.json_text import json_text
 from edge_mri.prediction import Prediction
+from edge_mri.spelling import spelled
 from edge_mri.thumbnails import Pictured
 
 
@@ -47,7 +48,7 @@ class Spool:
 
 def row_json(record: Prediction) -> str:
     """Return what the table says of a record."""
-    values: dict[str, Any] = {"path": record.path, "status": record.status}
+    values: dict[str, Any] = {"path": spelled(record.path), "status": record.status}
     if record.frame is not None:
         values["frame"] = record.frame
     if record.status == "error":
@@ -71,7 +72,7 @@ def pictures_json(record: Prediction) -> str:
     if not isinstance(record, Pictured) or record.thumbnail is None:
         return "null"
     heat = None if record.heat is None else base64.b64encode(record.heat).decode()
-    return json.dumps(
+    return json_text(
         {
             "size": record.size,
             "thumbnail": base64.b64encode(record.thumbnail).decode(),
@@ -82,4 +83,4 @@ def pictures_json(record: Prediction) -> str:
 
 def script_json(values: dict[str, Any]) -> str:
     """Return JSON that is safe inside a script element: ASCII, and no `<` to end it with."""
-    return json.dumps(values, separators=(",", ":")).replace("<", r"\u003c")
+    return json_text(values, separators=(",", ":")).replace("<", r"\u003c")

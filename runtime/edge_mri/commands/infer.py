@@ -62,7 +62,7 @@ _answer, _write, _work, _limit = (
     "--volumes",
     type=PATH,
     metavar="FILE",
-    help="A summary of each volume and series, as JSON lines.",
+    help="A summary of each volume and series; as JSON or CSV by the suffix, else JSON lines.",
 )
 @device_option(_work)
 @_work(
