@@ -9,6 +9,7 @@ finding where to go on is `edge_mri.resume`.
 
 import errno
 import os
+from contextlib import suppress
 from io import TextIOBase
 from pathlib import Path
 from stat import S_ISREG
@@ -51,7 +52,11 @@ class RecordFile(TextIOBase):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.close()
+        if kind is None:
+            self.close()
+        else:  # which is what there is to tell
+            with suppress(OutputError):
+                self.close()
 
     def write(self, text: str) -> int:
         """Append one record, whole; raises `OutputError` after which the file ends before it."""
