@@ -38,6 +38,8 @@ def claimed(path: Path) -> Iterator[None]:
         target = Path(os.path.realpath(path))
         lock = target.with_name(_lock_name(target.name))
         target.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):
+            target.lstat()  # tells whether it can have this name
         if fcntl is not None and (target.is_file() or not target.exists()):
             handle = _locked(lock, path)
     except OutputError:

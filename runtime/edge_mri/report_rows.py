@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from tempfile import TemporaryFile
 from typing import IO, Any
 
@@ -27,7 +27,8 @@ class Spool:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._close()
+        with suppress(OSError):  # a full disk; what was read of them has been read
+            self._close()
 
     def add(self, row: str, pictures: str) -> None:
         """Add a record's JSON, each in one line."""

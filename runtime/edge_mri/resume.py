@@ -146,7 +146,7 @@ class _Group:
 
 
 def _is_error(line: _Line) -> bool:
-    return line.values["status"] == "error"
+    return bool(line.values["status"] == "error")
 
 
 def _hash(path: str) -> np.uint64:
