@@ -76,8 +76,6 @@ class Destination:
             OutputError: It cannot be written.
         """
         if self.path is None:
-            if sys.stdout is None:
-                raise OutputError(Path("stdout"), "it is closed; name a file with --output")
             try:
                 if hasattr(sys.stdout, "reconfigure"):
                     sys.stdout.reconfigure(line_buffering=True)  # a kill loses no record

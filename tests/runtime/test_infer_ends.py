@@ -486,19 +486,6 @@ def test_a_document_that_the_disk_cannot_hold_leaves_the_old_one(
     assert sorted(tmp_path.glob(".*")) == []
 
 
-@posix
-@pytest.mark.parametrize("format_", ["table", "json", "jsonl", "csv"])
-def test_a_closed_stdout_is_one_line(process, picture, format_):
-    arguments = ["infer", picture, "--format", format_]
-    script = (
-        "import os, sys; os.close(1);"
-        "os.execv(sys.executable, [sys.executable, '-m', 'edge_mri', *sys.argv[1:]])"
-    )
-    ended = process("-c", script, *arguments)
-    reason = "it is closed; name a file with --output"
-    assert (ended.code, ended.err) == (2, f"Error: cannot write stdout: {reason}\n")
-
-
 NAMES = [b"\xff.png", rb"\xff.png", b"=1.png", b"'=1.png", b"a\rb.png", b"a\nb.png", b'"c".png']
 
 
