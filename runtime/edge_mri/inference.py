@@ -141,7 +141,6 @@ def _run(config: InferConfig, held: ExitStack) -> int:
     results = config.results
     if results is not None:
         results.refuse_read(files, config.model)
-        held.enter_context(results.claimed())
     found = iter(files)
     first = next(found, None)
     if first is None:
@@ -154,9 +153,10 @@ def _run(config: InferConfig, held: ExitStack) -> int:
         reject=config.reject,
     )
     destination = config.destination
-    done = destination.done(classifier)
     if results is not None:
+        held.enter_context(results.claimed())
         results.require_writable()
+    done = destination.done(classifier)
     stop = Stop()
     todo = (path for path in stop.awaited(chain((first,), found)) if not done.take(str(path)))
     finish, report = None, None
