@@ -1,9 +1,10 @@
 """A result that a run writes is its own until the run ends: another run that names it is refused.
 
-The claim is a lock of the system on an empty file beside the result, `.NAME.lock`. The system lets
-go of it when the process ends, however it ends: what a kill leaves behind is an empty file that
-claims nothing, and that the next run takes away. Where the system or the file system has no
-locks there is no claim; `edge_mri.record_file` still notices what others write.
+The claim is a file beside the result, `.NAME.lock`, with a lock of the system on it. The system
+lets go of it when the process ends, however it ends: what a kill leaves behind claims nothing, and
+the next run takes it away. Where the file system has no locks, the process that the file names
+counts, as long as it runs on this machine. Windows has no claims; there and across machines
+`edge_mri.record_file` still notices what others write.
 """
 
 import errno
@@ -21,6 +22,7 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 _LONGEST_NAME_BYTES = 200  # file systems hold 255
+_LONGEST_TEXT_BYTES = 1000
 _TAKEN = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
 
 
@@ -56,27 +58,62 @@ def claimed(path: Path) -> Iterator[None]:
 
 
 def _locked(lock: Path, path: Path) -> int | None:
-    """Return the lock's handle; None where there are no locks."""
+    """Return the handle of the claim; None where the folder takes no new file.
+
+    Raises:
+        OutputError: Another run has claimed it.
+    """
     while True:
         try:
             handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
-        except OSError:  # a folder that takes no new file may have one that can be written
+        except OSError:  # the result may be there already, and take what is written
             return None
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        if _is_taken(handle):
             os.close(handle)
-            if error.errno in _TAKEN:
-                raise OutputError(
-                    path,
-                    "another run writes to it; wait until that one has ended, or name another file",
-                ) from None
-            with suppress(OSError):
-                lock.unlink()
-            return None
+            raise OutputError(
+                path,
+                "another run writes to it; wait until that one has ended, or name another file",
+            )
         if os.fstat(handle).st_nlink:
+            with suppress(OSError):  # a full disk: the lock is enough
+                os.ftruncate(handle, 0)
+                os.pwrite(handle, _process(os.getpid()), 0)
             return handle
         os.close(handle)  # the run that had it has just ended and taken it away
+
+
+def _is_taken(handle: int) -> bool:
+    """Lock a file; say whether it cannot be, because another run has it."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno in _TAKEN or _names_a_process(os.pread(handle, _LONGEST_TEXT_BYTES, 0))
+    return False
+
+
+def _names_a_process(text: bytes) -> bool:
+    """Say whether the process that a claim names is running on this machine."""
+    number = text.partition(b" ")[0]
+    if not number.isdigit():
+        return False
+    with suppress(OSError, OverflowError):
+        return text == _process(int(number))
+    return False
+
+
+def _process(number: int) -> bytes:
+    """Return what tells a process from any other, also from a later one of its number.
+
+    Raises:
+        OSError: It is not running.
+    """
+    with suppress(PermissionError):  # another user's
+        os.kill(number, 0)
+    try:
+        began = Path(f"/proc/{number}/stat").read_bytes().rpartition(b")")[2].split()[19]
+    except (OSError, IndexError):  # no Linux
+        began = b"?"
+    return b"%d %s %s\n" % (number, os.fsencode(os.uname().nodename), began)
 
 
 def _lock_name(name: str) -> str:

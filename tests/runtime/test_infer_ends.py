@@ -134,7 +134,7 @@ def test_a_signal_finishes_a_document(picture, tmp_path, environment, end):
     output = tmp_path / "out.json"
     run = started(environment, *[picture] * 5000, "--format", "json", "-o", output)
     for _ in range(2000):  # until records are on their way
-        if any(path.stat().st_size for path in tmp_path.glob(".out.json.*")):
+        if any(path.stat().st_size for path in tmp_path.glob(".out.json.*.json")):
             break
         time.sleep(0.01)
     run.send_signal(end)
@@ -375,19 +375,48 @@ def test_a_killed_run_claims_nothing(command, waiting, picture, tmp_path):
     assert sorted(tmp_path.glob(".*")) == []
 
 
-@posix
-def test_without_locks_the_first_run_notices_the_second(
-    command, waiting, picture, tmp_path, monkeypatch
-):
-    """As on a network file system that has none: no record is lost without a word."""
+@pytest.fixture
+def no_locks(monkeypatch) -> None:
+    """As some network file systems have none."""
 
     def flock(*_: object) -> None:
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
+    monkeypatch.setattr(claim.fcntl, "flock", flock)
+
+
+@posix
+@pytest.mark.usefixtures("no_locks")
+def test_without_locks_a_running_process_has_its_claim(command, waiting, picture, tmp_path):
     output = tmp_path / "out.jsonl"
     run = waiting("-o", output)
     wait_for_records(output, 5)
-    monkeypatch.setattr(claim.fcntl, "flock", flock)
+    ended = command("infer", picture, "-o", output)
+    assert ended == (2, "", f"Error: cannot write {output}: {BUSY}\n")
+    run.kill()
+    run.wait()
+    assert command("infer", picture, "-o", output).code == 0
+    assert output.read_bytes().count(b"\n") == 1
+    assert sorted(tmp_path.glob(".*")) == []
+
+
+@posix
+@pytest.mark.usefixtures("no_locks")
+@pytest.mark.parametrize("text", [b"", b"\0\xff", b"1\n", b"-1 a b\n", b"9" * 400, b"%d other 1\n"])
+def test_a_claim_that_names_no_process_of_this_machine_is_none(command, picture, tmp_path, text):
+    output, lock = tmp_path / "out.jsonl", tmp_path / ".out.jsonl.lock"
+    lock.write_bytes(text.replace(b"%d", str(os.getpid()).encode()))
+    assert command("infer", picture, "-o", output).code == 0
+    assert not lock.exists()
+
+
+@posix
+def test_without_a_claim_the_first_run_notices_the_second(command, waiting, picture, tmp_path):
+    """As on two machines without locks between them: no record is lost without a word."""
+    output = tmp_path / "out.jsonl"
+    run = waiting("-o", output)
+    wait_for_records(output, 5)
+    (tmp_path / ".out.jsonl.lock").unlink()
     assert command("infer", *[picture] * 2, "-o", output).code == 0
     second = output.read_bytes()
     tell(run, picture, 3)
