@@ -38,7 +38,7 @@ def claimed(path: Path) -> Iterator[None]:
     handle = None
     try:
         target = Path(os.path.realpath(path))
-        lock = target.with_name(_lock_name(target.name))
+        lock = target.parent / _lock_name(target.name)
         target.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileNotFoundError):
             target.lstat()  # tells whether it can have this name
