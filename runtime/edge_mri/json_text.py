@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from edge_mri.spelling import valid
@@ -21,8 +21,9 @@ def json_text(values: Any, **options: Any) -> str:
     try:
         text = json.dumps(values, allow_nan=False, **options)
     except ValueError:
-        text = json.dumps(_clean(values), allow_nan=False, **options)
-    return json.dumps(_clean(values), **options) if _MAYBE_LONE.search(text) else text
+        values = _without_nan(values)
+        text = json.dumps(values, allow_nan=False, **options)
+    return json.dumps(each_text(values, valid), **options) if _MAYBE_LONE.search(text) else text
 
 
 def json_array(all_values: Iterable[Any]) -> Iterator[str]:
@@ -34,11 +35,18 @@ def json_array(all_values: Iterable[Any]) -> Iterator[str]:
     yield "[]\n" if separator == "[\n" else "\n]\n"
 
 
-def _clean(values: Any) -> Any:
+def each_text(values: Any, change: Callable[[str], str]) -> Any:
+    """Return values with each text in them changed, such as by `edge_mri.spelling.spelled`."""
     if isinstance(values, dict):
-        return {_clean(key): _clean(value) for key, value in values.items()}
+        return {each_text(key, change): each_text(value, change) for key, value in values.items()}
     if isinstance(values, list | tuple):
-        return [_clean(value) for value in values]
-    if isinstance(values, float) and not math.isfinite(values):
-        return None
-    return valid(values) if isinstance(values, str) else values
+        return [each_text(value, change) for value in values]
+    return change(values) if isinstance(values, str) else values
+
+
+def _without_nan(values: Any) -> Any:
+    if isinstance(values, dict):
+        return {key: _without_nan(value) for key, value in values.items()}
+    if isinstance(values, list | tuple):
+        return [_without_nan(value) for value in values]
+    return None if isinstance(values, float) and not math.isfinite(values) else values
