@@ -1,17 +1,18 @@
 """Files that appear whole or not at all: write beside, then rename."""
 
 import errno
-import json
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from edge_mri.errors import EdgeMriError, OutputError
+from edge_mri.json_text import json_text
 
 _MASK = threading.Lock()
+_LONGEST_NAME_BYTES = 200  # file systems hold 255
 
 
 @contextmanager
@@ -36,7 +37,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
         raise OutputError.of(path, error) from error
     finally:
         if temporary != target:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):  # its folder may have gone
+                temporary.unlink()
 
 
 def require_writable(path: Path) -> None:
@@ -55,7 +57,7 @@ def require_writable(path: Path) -> None:
 def write_json(values: Any, path: Path, indent: int = 2) -> None:
     """Write values as a JSON file, whole or not at all."""
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(values, indent=indent) + "\n", encoding="utf-8")
+        temporary.write_text(json_text(values, indent=indent) + "\n", encoding="ascii")
 
 
 def _beside(path: Path) -> tuple[Path, Path]:
@@ -68,9 +70,12 @@ def _beside(path: Path) -> tuple[Path, Path]:
 
     target = Path(os.path.realpath(path))
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(
-        prefix=f".{target.name}.", suffix=target.suffix, dir=target.parent
-    )
+    with suppress(FileNotFoundError):
+        target.lstat()  # tells whether it can have this name
+    prefix, suffix = f".{target.name}.", target.suffix
+    if len(os.fsencode(prefix + suffix)) > _LONGEST_NAME_BYTES:  # the name itself may still do
+        prefix, suffix = ".edge-mri.", ""
+    handle, name = tempfile.mkstemp(prefix=prefix, suffix=suffix, dir=target.parent)
     os.close(handle)
     return target, Path(name)
 

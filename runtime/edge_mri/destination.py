@@ -56,7 +56,8 @@ class Destination:
         columns = jsonl_columns(self.audit) if is_jsonl else csv_columns(labels, self.audit)
         done = Done.read(self.path, self.format, columns)
         if self.audit and done.first is not None:
-            begun_by = (done.first.get("audit") or done.first)["model_sha256"]
+            origin = done.first if self.format == "csv" else done.first["audit"]
+            begun_by = origin.get("model_sha256") if isinstance(origin, dict) else None
             if begun_by != classifier.model_sha256:
                 reason = "its records are by another model; write to another file"
                 raise OutputError(self.path, reason)
@@ -79,6 +80,8 @@ class Destination:
             stream = sys.stdout if self.format == "table" else for_data(sys.stdout)
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(line_buffering=True)  # a kill loses no record
+                if self.format == "csv":  # no two names may become one
+                    stream.reconfigure(encoding="utf-8", errors="strict")
             yield stream
             stream.flush()
         elif self.can_go_on:

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, nullcontext
+from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -129,6 +129,12 @@ def infer(config: InferConfig) -> int:
     Raises:
         EdgeMriError: It cannot begin, or cannot go on.
     """
+    with ExitStack() as held:
+        return _run(config, held)
+
+
+def _run(config: InferConfig, held: ExitStack) -> int:
+    """Do what `infer` says; `held` is let go of when it ends."""
     limits = Limits(config.max_pixels, config.max_bytes)
     limits.set_for_process()
     files = _files(config)
@@ -147,9 +153,10 @@ def infer(config: InferConfig) -> int:
         reject=config.reject,
     )
     destination = config.destination
-    done = destination.done(classifier)
     if results is not None:
+        held.enter_context(results.claimed())
         results.require_writable()
+    done = destination.done(classifier)
     stop = Stop()
     todo = (path for path in stop.awaited(chain((first,), found)) if not done.take(str(path)))
     finish, report = None, None
@@ -161,11 +168,11 @@ def infer(config: InferConfig) -> int:
     records = _records(config, classifier, todo, files.would_wait, finish)
     if report is not None:
         records = report.gathered(records)
-    summary = RunSummary()
+    summary = RunSummary(done)
     most = None if config.volumes else SHOWN_VOLUMES + 1
     if report is not None and most is not None:
         most = report.most_volumes
-    summaries = VolumeSummaries(classifier.contract.tumor_threshold, most)
+    summaries = VolumeSummaries(most)
     started = time.perf_counter()
     with native_stderr_silenced(), report or nullcontext(), stop_on_signals(stop):
         with destination.opened(done) as stream:

@@ -1,16 +1,21 @@
-"""How records are written: a table for people, JSON, JSON lines or CSV for machines."""
+"""How records are written: a table for people, JSON, JSON lines or CSV for machines.
 
-import csv
-import json
+How file names are spelled is `edge_mri.spelling`; cells that a spreadsheet would run are
+`edge_mri.csv_text`.
+"""
+
 from collections.abc import Callable, Iterable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TextIO
 
 from edge_mri.audit import Audit
+from edge_mri.csv_text import csv_line
+from edge_mri.json_text import json_array, json_text
 from edge_mri.labels import LabelSpace
 from edge_mri.prediction import Prediction
 from edge_mri.printable import printable
+from edge_mri.spelling import spelled, valid
 
 _BOX = ("box_x", "box_y", "box_width", "box_height")
 
@@ -37,17 +42,14 @@ def write_table(records: Iterable[Prediction], stream: TextIO, labels: LabelSpac
 
 def write_json(records: Iterable[Prediction], stream: TextIO, labels: LabelSpace) -> None:
     """Write one JSON array in ASCII, a record a line."""
-    separator = "[\n"
-    for record in records:
-        stream.write(separator + json.dumps(record.to_dict()))
-        separator = ",\n"
-    stream.write("[]\n" if separator == "[\n" else "\n]\n")
+    for text in json_array(record.to_dict() for record in records):
+        stream.write(text)
 
 
 def write_jsonl(records: Iterable[Prediction], stream: TextIO, labels: LabelSpace) -> None:
-    """Write one JSON object a line, in ASCII: file names need not be valid text."""
+    """Write one JSON object a line, in ASCII."""
     for record in records:
-        stream.write(json.dumps(record.to_dict()) + "\n")
+        stream.write(json_text(record.to_dict()) + "\n")
 
 
 def write_csv(
@@ -67,14 +69,14 @@ def write_csv(
         audit: Whether the records have an `audit`, which comes in columns of its own.
         header: False to go on with a file that has one.
     """
-    rows = csv.DictWriter(stream, csv_columns(labels, audit), restval="", lineterminator="\n")
+    columns = csv_columns(labels, audit)
     if header:
-        rows.writeheader()
+        stream.write(csv_line(columns))
     for record in records:
         probabilities = (record.type_probabilities or {}) | (record.plane_probabilities or {})
-        rows.writerow(
+        values: dict[str, Any] = (
             {
-                "path": record.path,
+                "path": spelled(record.path),
                 "status": record.status,
                 "type": record.type,
                 "plane": record.plane,
@@ -82,13 +84,14 @@ def write_csv(
                 "novelty": record.novelty,
                 "heatmap": record.heatmap,
                 "rejected": record.rejected,
-                "error": record.error,
+                "error": record.error and valid(record.error),
                 "frame": record.frame,
             }
             | dict(zip(_BOX, record.box or (), strict=False))
             | {f"p_{name}": value for name, value in probabilities.items()}
             | (_flat(record.audit) if audit and record.audit else {})
         )
+        stream.write(csv_line(values.get(name) for name in columns))
 
 
 def format_for(path: Path | None) -> str:
@@ -132,4 +135,4 @@ def _cell(answer: str | None, probabilities: dict[str, float] | None) -> str:
 
 def _place(record: Prediction) -> str:
     frame = "" if record.frame is None else f"#{record.frame}"
-    return printable(record.path) + frame
+    return printable(spelled(record.path)) + frame

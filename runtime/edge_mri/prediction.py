@@ -14,6 +14,7 @@ from edge_mri.decision import Answers, decide
 from edge_mri.labels import NO_TUMOR
 from edge_mri.location import Box, lesion_box
 from edge_mri.preprocess import Placement
+from edge_mri.spelling import spelled, valid
 
 Status = Literal["ok", "rejected", "error"]
 Reason = Literal["foreign", "undecided"]
@@ -71,9 +72,14 @@ class Prediction:
         return replace(self, frame=frame, plane=plane or self.plane, series=series)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the record as JSON values; without `series`, and `audit` where there is none."""
+        """Return the record as JSON values; without `series`, and `audit` where there is none.
+
+        The path is spelled as `edge_mri.spelling` does it.
+        """
         values = {one.name: getattr(self, one.name) for one in fields(Prediction)}
         del values["series"], values["audit"]
+        values["path"] = spelled(self.path)
+        values["error"] = self.error and valid(self.error)
         if self.audit is not None:
             values["audit"] = self.audit.to_dict()
         return values

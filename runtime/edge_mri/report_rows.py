@@ -1,13 +1,14 @@
 """The rows of a report: records as JSON, waiting in temporary files until their page is written."""
 
 import base64
-import json
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from tempfile import TemporaryFile
 from typing import IO, Any
 
+from edge_mri.json_text import json_text
 from edge_mri.prediction import Prediction
+from edge_mri.spelling import spelled
 from edge_mri.thumbnails import Pictured
 
 
@@ -26,7 +27,8 @@ class Spool:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._close()
+        with suppress(OSError):  # a full disk; what was read of them has been read
+            self._close()
 
     def add(self, row: str, pictures: str) -> None:
         """Add a record's JSON, each in one line."""
@@ -47,7 +49,7 @@ class Spool:
 
 def row_json(record: Prediction) -> str:
     """Return what the table says of a record."""
-    values: dict[str, Any] = {"path": record.path, "status": record.status}
+    values: dict[str, Any] = {"path": spelled(record.path), "status": record.status}
     if record.frame is not None:
         values["frame"] = record.frame
     if record.status == "error":
@@ -71,7 +73,7 @@ def pictures_json(record: Prediction) -> str:
     if not isinstance(record, Pictured) or record.thumbnail is None:
         return "null"
     heat = None if record.heat is None else base64.b64encode(record.heat).decode()
-    return json.dumps(
+    return json_text(
         {
             "size": record.size,
             "thumbnail": base64.b64encode(record.thumbnail).decode(),
@@ -82,4 +84,4 @@ def pictures_json(record: Prediction) -> str:
 
 def script_json(values: dict[str, Any]) -> str:
     """Return JSON that is safe inside a script element: ASCII, and no `<` to end it with."""
-    return json.dumps(values, separators=(",", ":")).replace("<", r"\u003c")
+    return json_text(values, separators=(",", ":")).replace("<", r"\u003c")

@@ -4,10 +4,13 @@ Asked before the first image is read, so that a slip of the hand costs neither a
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from itertools import combinations
 from pathlib import Path
 
 from edge_mri.atomic import require_writable
+from edge_mri.claim import claimed
 from edge_mri.errors import ImageReadError, OptionError, OutputError
 from edge_mri.images import SUFFIXES, VOLUME_SUFFIXES, ImageFiles
 from edge_mri.images.headers import FIRST_BYTES, format_of
@@ -45,6 +48,20 @@ class ResultFiles:
                     f"{one} and {other} are both {twin}: one would be written over the other; "
                     "name two files"
                 )
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Keep other runs from writing to the same files while this lasts.
+
+        Not so the folder of heatmaps: each picture appears whole, under a name of its image's own.
+
+        Raises:
+            OutputError: Another run is writing to one of them.
+        """
+        with ExitStack() as claims:
+            for path in self._by_example.values():
+                claims.enter_context(claimed(path))
+            yield
 
     def require_writable(self) -> None:
         """Raise `OutputError` where what is written after the run could not be.

@@ -6,7 +6,6 @@ are cut off and made again. A file is known by its path as it was given. In memo
 bytes a record, as a hash of the path.
 """
 
-import csv
 import hashlib
 import json
 from collections.abc import Callable, Iterator
@@ -15,17 +14,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from edge_mri.csv_text import csv_cells, unguarded
 from edge_mri.errors import OutputError
+from edge_mri.spelling import meant
 
 FORMATS = ("jsonl", "csv")
 
 
 class _Line(NamedTuple):
-    """One whole record and where it begins in the file."""
+    """One whole record, where it is in the file, and the name of its image."""
 
     start: int
     end: int
     values: dict[str, Any]
+    path: str
 
 
 class Done:
@@ -34,12 +36,14 @@ class Done:
     Attributes:
         keep_bytes: How much of the file stays.
         records: How many records that is.
+        errors: How many of them tell of a file that failed.
         first: The values of the first record; None where there is none.
     """
 
     def __init__(self) -> None:
         self.keep_bytes = 0
         self.records = 0
+        self.errors = 0
         self.first: dict[str, Any] | None = None
         self._hashes = np.empty(0, np.uint64)
         self._left = np.empty(0, np.int32)
@@ -90,9 +94,11 @@ class Done:
                 group.add(line)
             self.keep_bytes = line.end
             self.records += 1
+            self.errors += _is_error(line)
         if group.open:  # perhaps not all of its frames
             self.keep_bytes = group.start
             self.records -= group.records
+            self.errors -= group.errors
         else:
             hashes += group.hashes()
         if not self.records and format_ == "csv":
@@ -106,17 +112,18 @@ class _Group:
 
     def __init__(self, first: _Line | None = None) -> None:
         self.records = 0
+        self.errors = 0
         self.open = False
         self._times = 0
         if first is not None:
             self.start = first.start
-            self._path = first.values["path"]
+            self._path = first.path
             self._key = self._frame(first)
             self.add(first)
 
     def begins_with(self, line: _Line) -> bool:
         """Tell whether a record is the first of another group."""
-        return not self.records or line.values["path"] != self._path
+        return not self.records or line.path != self._path
 
     def add(self, line: _Line) -> None:
         """Count a record."""
@@ -126,6 +133,7 @@ class _Group:
             self._times += 1
         self.open = frame[0] is not None
         self.records += 1
+        self.errors += _is_error(line)
 
     def hashes(self) -> bytes:
         """Return the hash of the path, as often as the file was read."""
@@ -137,8 +145,12 @@ class _Group:
         return frame, line.values.get("plane") if frame else None
 
 
+def _is_error(line: _Line) -> bool:
+    return bool(line.values["status"] == "error")
+
+
 def _hash(path: str) -> np.uint64:
-    name = path.encode("utf-8", errors="backslashreplace")  # as CSV writes what is no valid text
+    name = path.encode("utf-8", errors="surrogatepass")
     return np.uint64(int.from_bytes(hashlib.blake2b(name, digest_size=8).digest()))
 
 
@@ -150,13 +162,14 @@ def _json_lines(path: Path, columns: list[str]) -> Iterator[_Line]:
                 return
             try:
                 values = json.loads(data)
-            except ValueError:
+            except (ValueError, RecursionError):
                 values = None
-            if not isinstance(values, dict) or list(values) != columns:
+            name = values.get("path") if isinstance(values, dict) else None
+            if not isinstance(name, str) or list(values) != columns:
                 if not file.peek(1):
                     return
                 raise _foreign(path, number)
-            yield _Line(start, start + len(data), values)
+            yield _Line(start, start + len(data), values, meant(name))
             start += len(data)
 
 
@@ -170,14 +183,15 @@ def _csv_lines(path: Path, columns: list[str]) -> Iterator[_Line]:
             if pending.count(b'"') % 2:  # a line break inside a quoted name
                 continue
             number += 1
-            cells = next(csv.reader([pending.decode("utf-8", "backslashreplace")]), [])
+            cells = csv_cells(pending.decode("utf-8", "backslashreplace")) or []
             if (number == 1 and cells != columns) or len(cells) != len(columns):
                 if number > 1 and not file.peek(1):
                     return
                 raise _foreign(path, number)
             if number > 1:
                 values = dict(zip(columns, cells, strict=True))
-                yield _Line(start, start + len(pending), values)
+                name = meant(unguarded(values["path"]))
+                yield _Line(start, start + len(pending), values, name)
             start, pending = start + len(pending), b""
 
 

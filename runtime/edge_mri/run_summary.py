@@ -1,30 +1,38 @@
 """What a run says to people when it ends: counts, speed, what was skipped, volumes."""
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import fields
 from itertools import islice
 from pathlib import Path
 
 from edge_mri.atomic import atomic_path
 from edge_mri.classifier import Classifier
+from edge_mri.csv_text import csv_line
 from edge_mri.images import ImageFiles
+from edge_mri.json_text import json_array, json_text
 from edge_mri.prediction import Prediction
-from edge_mri.volumes import VolumeSummaries
+from edge_mri.resume import Done
+from edge_mri.volumes import Volume, VolumeSummaries
 
 SHOWN_VOLUMES = 10
 
 
 class RunSummary:
-    """Counts records as they pass: status, why rejected, and the type where there is an answer."""
+    """Counts records as they pass: status, why rejected, and the type where there is an answer.
 
-    def __init__(self) -> None:
+    Args:
+        done: The records that were there before.
+    """
+
+    def __init__(self, done: Done) -> None:
         self._counts: Counter[str] = Counter()
+        self._done = done
 
     @property
     def errors(self) -> int:
-        """Files that could not be used."""
-        return self._counts["error"]
+        """Files that could not be used, in the run that this one goes on with too."""
+        return self._counts["error"] + self._done.errors
 
     def counted(
         self, records: Iterable[Prediction], step: Callable[[], None]
@@ -49,6 +57,10 @@ class RunSummary:
             f"ok {counts['ok']}, rejected {counts['rejected']} (foreign {counts['foreign']}, "
             f"undecided {counts['undecided']}), errors {counts['error']}",
         ]
+        if self._done.records:
+            lines.append(
+                f"went on after {self._done.records} records, {self._done.errors} of them errors"
+            )
         if files.skipped:
             lines.append(f"skipped {files.skipped} other files (not {' '.join(files.suffixes)})")
         return [*lines, "For research use, not for diagnosis."]
@@ -62,19 +74,28 @@ def volume_lines(summaries: VolumeSummaries) -> list[str]:
     volumes = list(islice(summaries.volumes(), SHOWN_VOLUMES + 1))
     lines = []
     for volume in volumes[:SHOWN_VOLUMES]:
-        answer = volume.type or "no answer"
-        if volume.tumor_probability is not None:
-            answer += f", P(tumour) {volume.tumor_probability:.3f}"
-        lines.append(f"volume {volume.path!r}: {volume.slices} slices, {answer}")
+        lines.append(f"volume {volume.path!r}: {volume.told()}")
     if len(volumes) > SHOWN_VOLUMES:
         lines.append("and more volumes: --volumes FILE lists them all")
     elif summaries.left_out:
-        lines.append("and perhaps more volumes: --volumes FILE lists them all")
+        first = "and perhaps more volumes" if lines else "perhaps there are volumes"
+        lines.append(f"{first}: --volumes FILE lists them all")
     return lines
 
 
 def write_volumes(summaries: VolumeSummaries, path: Path) -> None:
-    """Write all volumes as JSON lines."""
-    with atomic_path(path) as temporary, temporary.open("w", encoding="ascii") as file:
-        for volume in summaries.volumes():
-            file.write(json.dumps(volume.to_dict()) + "\n")
+    """Write all volumes: as JSON or CSV where the suffix says so, else as JSON lines."""
+    format_ = path.suffix.lower()
+    with (
+        atomic_path(path) as temporary,
+        temporary.open("w", encoding="utf-8", newline="") as file,
+    ):
+        found = (volume.to_dict() for volume in summaries.volumes())
+        if format_ == ".json":
+            file.writelines(json_array(found))
+        elif format_ == ".csv":
+            columns = [field.name for field in fields(Volume)]
+            file.write(csv_line(columns))
+            file.writelines(csv_line(volume[name] for name in columns) for volume in found)
+        else:
+            file.writelines(f"{json_text(volume)}\n" for volume in found)

@@ -1,4 +1,5 @@
 import errno
+import json
 import os
 import stat
 import threading
@@ -6,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_mri.atomic import atomic_path, require_writable
+from edge_mri.atomic import atomic_path, require_writable, write_json
 from edge_mri.errors import EdgeMriError, OptionError, OutputError
 
 
@@ -186,3 +187,11 @@ def test_what_cannot_be_written_is_said_before_and_nothing_is_left(tmp_path):
         with pytest.raises(OutputError, match=rf"^cannot write {path}: "):
             require_writable(path)
     assert names(tmp_path) == ["file", "folder"]
+
+
+def test_json_is_valid_for_any_reader(tmp_path):
+    values = {"loss": float("nan"), "best": [float("-inf"), 0.5], "data": "set-\udcff", "é": 1}
+    write_json(values, tmp_path / "new/out.json")
+    text = (tmp_path / "new/out.json").read_text(encoding="ascii")
+    read = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} in JSON"))
+    assert read == {"loss": None, "best": [None, 0.5], "data": r"set-\xff", "é": 1}

@@ -1,22 +1,34 @@
 """How a run of `edge-mri infer` ends early, what it leaves, and how another goes on from it."""
 
 import csv
+import errno
 import json
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
+from edge_mri import claim
 from edge_mri.errors import EdgeMriError, OutputError
 from edge_mri.images import ImageFiles
 from edge_mri.inference import InferConfig, infer
+
+SMALL_DISK = (
+    "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+    "resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000));"
+    "from edge_mri.cli import main; main(sys.argv[1:], prog_name='edge-mri')"
+)
+"""As `edge-mri` where no file may have more than 5,000 bytes."""
 
 
 def started(environment, *arguments, stdin=None) -> subprocess.Popen[str]:
@@ -71,7 +83,10 @@ def test_a_stopped_and_killed_run_goes_on_to_the_same_records(
             assert errors.endswith(f"Stopped by {end.name}; --resume goes on.\n")
     with output.open("ab") as file:
         file.write(b'{"path": "cut o' if format_ == "jsonl" else b'"cut, o')
-    assert command("infer", *many, *options).code in (0, 1)
+    had = output.read_bytes().count(b"\n") - (format_ == "csv")
+    ended = command("infer", *many, *options)
+    assert ended.code == 1  # of the file that an earlier part could not read
+    assert f"\nwent on after {had} records, 1 of them errors\n" in ended.err
     assert output.read_bytes() == whole.read_bytes()
 
 
@@ -119,7 +134,7 @@ def test_a_signal_finishes_a_document(picture, tmp_path, environment, end):
     output = tmp_path / "out.json"
     run = started(environment, *[picture] * 5000, "--format", "json", "-o", output)
     for _ in range(2000):  # until records are on their way
-        if any(path.stat().st_size for path in tmp_path.glob(".out.json.*")):
+        if any(path.stat().st_size for path in tmp_path.glob(".out.json.*.json")):
             break
         time.sleep(0.01)
     run.send_signal(end)
@@ -219,14 +234,8 @@ def test_a_run_that_breaks_leaves_the_old_file(command, picture, tmp_path, monke
 
 def test_a_full_disk_keeps_what_was_written_whole(process, phantoms, tmp_path):
     output = tmp_path / "out.jsonl"
-    script = (
-        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000));"
-        "from edge_mri.cli import main; main(sys.argv[1:], prog_name='edge-mri')"
-    )
-    (tmp_path / "empty").mkdir()
     arguments = ["infer", phantoms, "--format", "jsonl", "-o", output]
-    ended = process("-c", script, *arguments)
+    ended = process("-c", SMALL_DISK, *arguments)
     assert ended.code == 2
     assert ended.err == f"Error: cannot write {output}: File too large\n"
     lines = output.read_text().splitlines(keepends=True)
@@ -277,3 +286,260 @@ def test_a_model_that_fails_while_it_runs_ends_the_run_with_its_reason(
         "Error: onnxruntime failed on cpu with 1 images at a time: Failed to allocate memory; "
         "where memory ran out, try a smaller --batch-size or --device cpu"
     )
+
+
+BUSY = "another run writes to it; wait until that one has ended, or name another file"
+posix = pytest.mark.skipif(os.name != "posix", reason="locks of POSIX systems")
+
+
+@pytest.fixture
+def waiting(environment, picture) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start a run that has answered five pictures and waits for the name of a sixth."""
+    runs = []
+
+    def start(*options: object) -> subprocess.Popen[str]:
+        run = started(environment, "-", "--threads", "1", *options, stdin=subprocess.PIPE)
+        runs.append(run)
+        tell(run, picture, 5)
+        return run
+
+    yield start
+    for run in runs:
+        run.kill()
+        run.communicate()
+
+
+def tell(run: subprocess.Popen[str], picture: Path, times: int) -> None:
+    run.stdin.write(f"{picture}\n" * times)
+    run.stdin.flush()
+
+
+def wait_for_temporary(folder: Path) -> None:
+    for _ in range(2000):
+        if len(list(folder.glob(".*"))) == 2:  # its claim, and what is to become the document
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"nothing is being written in {folder}")
+
+
+@posix
+@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize("name", ["out.jsonl", "out.csv", "link.jsonl"])
+def test_a_second_run_does_not_write_to_the_same_file(
+    command, waiting, picture, tmp_path, name, resume
+):
+    output, given = tmp_path / f"out{Path(name).suffix}", tmp_path / name
+    if name.startswith("link"):
+        given.symlink_to(output)
+    header = name.endswith(".csv")
+    run = waiting("-o", output)
+    wait_for_records(output, 5 + header)
+    ended = command("infer", *[picture] * 50, "-o", given, *["--resume"] * resume)
+    assert ended == (2, "", f"Error: cannot write {given}: {BUSY}\n")
+    tell(run, picture, 3)
+    _, errors = run.communicate(timeout=60)
+    assert (run.returncode, errors[:9]) == (0, "8 images ")
+    assert output.read_bytes().count(b"\n") == 8 + header
+    assert sorted(tmp_path.glob(".*")) == []
+
+
+@posix
+@pytest.mark.parametrize(
+    ("option", "name"), [("-o", "a.json"), ("--volumes", "v.json"), ("--report", "r.html")]
+)
+def test_nor_to_the_same_document(command, waiting, picture, tmp_path, option, name):
+    path, output = tmp_path / name, tmp_path / "out.jsonl"
+    run = waiting(option, path, *(() if option == "-o" else ("-o", output)))
+    if option == "-o":
+        wait_for_temporary(tmp_path)
+    else:
+        wait_for_records(output, 5)
+    ended = command("infer", picture, option, path)
+    assert ended == (2, "", f"Error: cannot write {path}: {BUSY}\n")
+    assert run.communicate(timeout=60)
+    assert run.returncode == 0
+    assert command("infer", picture, option, path).code == 0
+    assert sorted(tmp_path.glob(".*")) == []
+
+
+@posix
+def test_a_killed_run_claims_nothing(command, waiting, picture, tmp_path):
+    output = tmp_path / "out.jsonl"
+    run = waiting("-o", output)
+    wait_for_records(output, 5)
+    run.kill()
+    run.wait()
+    assert [path.name for path in tmp_path.glob(".*")] == [".out.jsonl.lock"]
+    assert command("infer", *[picture] * 7, "-o", output, "--resume").code == 0
+    assert output.read_bytes().count(b"\n") == 7
+    assert sorted(tmp_path.glob(".*")) == []
+
+
+@pytest.fixture
+def no_locks(monkeypatch) -> None:
+    """As some network file systems have none."""
+
+    def flock(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(claim.fcntl, "flock", flock)
+
+
+@posix
+@pytest.mark.usefixtures("no_locks")
+def test_without_locks_a_running_process_has_its_claim(command, waiting, picture, tmp_path):
+    output = tmp_path / "out.jsonl"
+    run = waiting("-o", output)
+    wait_for_records(output, 5)
+    ended = command("infer", picture, "-o", output)
+    assert ended == (2, "", f"Error: cannot write {output}: {BUSY}\n")
+    run.kill()
+    run.wait()
+    assert command("infer", picture, "-o", output).code == 0
+    assert output.read_bytes().count(b"\n") == 1
+    assert sorted(tmp_path.glob(".*")) == []
+
+
+@posix
+@pytest.mark.usefixtures("no_locks")
+@pytest.mark.parametrize("text", [b"", b"\0\xff", b"1\n", b"-1 a b\n", b"9" * 400, b"%d other 1\n"])
+def test_a_claim_that_names_no_process_of_this_machine_is_none(command, picture, tmp_path, text):
+    output, lock = tmp_path / "out.jsonl", tmp_path / ".out.jsonl.lock"
+    lock.write_bytes(text.replace(b"%d", str(os.getpid()).encode()))
+    assert command("infer", picture, "-o", output).code == 0
+    assert not lock.exists()
+
+
+@posix
+def test_without_a_claim_the_first_run_notices_the_second(command, waiting, picture, tmp_path):
+    """As on two machines without locks between them: no record is lost without a word."""
+    output = tmp_path / "out.jsonl"
+    run = waiting("-o", output)
+    wait_for_records(output, 5)
+    (tmp_path / ".out.jsonl.lock").unlink()
+    assert command("infer", *[picture] * 2, "-o", output).code == 0
+    second = output.read_bytes()
+    tell(run, picture, 3)
+    _, errors = run.communicate(timeout=60)
+    assert run.returncode == 2
+    reason = "another process has changed it since this run began; write to another file"
+    assert errors == f"Error: cannot write {output}: {reason}\n"
+    assert output.read_bytes() == second
+    assert second.count(b"\n") == 2
+
+
+@posix
+@pytest.mark.parametrize("how", ["file", "folder", "moved"])
+def test_a_file_that_vanishes_ends_the_run(waiting, picture, tmp_path, how):
+    folder = tmp_path / "results"
+    output = folder / "out.jsonl"
+    run = waiting("-o", output)
+    wait_for_records(output, 5)
+    if how == "file":
+        output.unlink()
+    elif how == "folder":
+        shutil.rmtree(folder)
+    else:
+        folder.rename(tmp_path / "elsewhere")
+    tell(run, picture, 3)
+    _, errors = run.communicate(timeout=60)
+    reason = "it was taken away while this run wrote to it; write to another file"
+    assert (run.returncode, errors) == (2, f"Error: cannot write {output}: {reason}\n")
+    if how == "moved":
+        assert (tmp_path / "elsewhere/out.jsonl").read_bytes().count(b"\n") == 5
+
+
+@posix
+@pytest.mark.parametrize("name", ["out.json", "out.txt"])
+def test_a_document_whose_folder_vanishes_is_one_line(waiting, tmp_path, name):
+    folder = tmp_path / "results"
+    run = waiting("-o", folder / name)
+    wait_for_temporary(folder)
+    shutil.rmtree(folder)
+    _, errors = run.communicate(timeout=60)
+    assert run.returncode == 2
+    (line,) = errors.splitlines()
+    assert line.startswith(f"Error: cannot write {folder / name}: No such file or directory")
+
+
+@pytest.mark.parametrize("option", ["-o", "--volumes", "--report", "--heatmaps"])
+@pytest.mark.parametrize("suffix", ["", ".json", ".csv"])
+def test_a_name_that_is_too_long_is_one_line(command, picture, tmp_path, option, suffix):
+    path = tmp_path / ("n" * 300 + suffix)
+    ended = command("infer", picture, option, path)
+    reason = "File name too long; give it a shorter one"
+    assert ended == (2, "", f"Error: cannot write {path}: {reason}\n")
+    assert [one.name for one in tmp_path.iterdir()] == ["pictures"]
+
+
+@pytest.mark.parametrize("option", ["-o", "--volumes", "--report"])
+@pytest.mark.parametrize("folder", ["/", ".", "..", ""])
+def test_a_folder_in_place_of_a_file_is_one_line(command, picture, option, folder):
+    ended = command("infer", picture, option, folder)
+    reason = "Is a directory; expected the name of a file"
+    assert ended == (2, "", f"Error: cannot write {Path(folder)}: {reason}\n")
+
+
+@pytest.mark.parametrize("option", ["-o", "--volumes", "--report"])
+@pytest.mark.parametrize("suffix", [".jsonl", ".json", ".html"])
+def test_the_longest_name_will_do(command, picture, tmp_path, option, suffix):
+    path = tmp_path / ("n" * (255 - len(suffix)) + suffix)
+    assert command("infer", picture, option, path).code == 0
+    assert sorted(one.name for one in tmp_path.iterdir()) == [path.name, "pictures"]
+
+
+@pytest.mark.parametrize("format_", ["jsonl", "csv"])
+def test_after_a_full_disk_the_rest_can_follow(process, command, phantoms, tmp_path, format_):
+    whole, output = tmp_path / "whole", tmp_path / "out"
+    options = ["infer", phantoms, "--format", format_]
+    command(*options, "-o", whole)
+    for _ in range(2):  # the second time there is no room for a single record
+        ended = process("-c", SMALL_DISK, *options, "-o", output, "--resume")
+        assert (ended.code, ended.err) == (2, f"Error: cannot write {output}: File too large\n")
+        assert whole.read_bytes().startswith(output.read_bytes())
+        assert output.read_bytes().endswith(b"\n")
+    assert command(*options, "-o", output, "--resume").code == 0
+    assert output.read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.parametrize("option", ["-o", "--volumes", "--report"])
+def test_a_document_that_the_disk_cannot_hold_leaves_the_old_one(
+    process, phantoms, tmp_path, option
+):
+    path = tmp_path / "old.json"
+    path.write_text("old")
+    given = [*sorted(phantoms.rglob("*.png"))[:40], option, path]
+    if option == "--volumes":
+        data = cv2.imencodemulti(".tif", [np.full((64, 64), 20, np.uint8)] * 2)[1].tobytes()
+        pages = [tmp_path / f"{number}.tif" for number in range(40)]
+        for page in pages:
+            page.write_bytes(data)
+        given = [*pages, option, path]
+    ended = process("-c", SMALL_DISK, "infer", *given)
+    assert ended.code == 2
+    assert ended.err.splitlines()[-1] == f"Error: cannot write {path}: File too large"
+    assert "Traceback" not in ended.err
+    assert path.read_text() == "old"
+    assert sorted(tmp_path.glob(".*")) == []
+
+
+NAMES = [b"\xff.png", rb"\xff.png", b"=1.png", b"'=1.png", b"a\rb.png", b"a\nb.png", b'"c".png']
+
+
+@posix
+@pytest.mark.parametrize("format_", ["jsonl", "csv"])
+def test_files_of_any_name_are_gone_on_with(command, picture, tmp_path, monkeypatch, format_):
+    folder = tmp_path / "names"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    for name in NAMES:
+        Path(os.fsdecode(name)).write_bytes(picture.read_bytes())
+    names = [os.fsdecode(name) for name in sorted(NAMES)]
+    whole, output = tmp_path / "whole", tmp_path / "out"
+    options = ["--format", format_, "-o"]
+    assert command("infer", *names, *options, whole).code == 0
+    lines = whole.read_bytes().split(b"\n")
+    for kept in range(len(lines)):
+        output.write_bytes(b"\n".join(lines[:kept]) + b"\n" * bool(kept))
+        assert command("infer", *names, *options, output, "--resume").code == 0
+        assert output.read_bytes() == whole.read_bytes()

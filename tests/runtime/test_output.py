@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 
 from edge_mri.contract import Contract, Rejection
+from edge_mri.csv_text import unguarded
 from edge_mri.decision import Answers
 from edge_mri.labels import LabelSpace
 from edge_mri.output import WRITERS
 from edge_mri.prediction import Prediction, predictions
 from edge_mri.preprocess import PreprocessSpec
+from edge_mri.spelling import meant
 
 NAMES = [
     "a.png",
@@ -19,6 +21,8 @@ NAMES = [
     'quote".png',
     "line\nbreak.png",
     "Schädel-脑.png",
+    "carriage\rreturn.png",
+    "=1+1.png",
     "\udcff.png",
 ]
 
@@ -37,8 +41,8 @@ def records(labels: LabelSpace) -> list[Prediction]:
     """One record a name: the second has a box, the third is rejected; then an error."""
     count = len(labels.classes)
     rows = np.random.default_rng(0).dirichlet(np.ones(count), len(NAMES)).astype(np.float32)
-    answers = answered(NAMES, rows, labels, [0.5, 0.25, 1.5, 0, 0, 0])
-    assert [row.status for row in answers] == ["ok", "ok", "rejected", "ok", "ok", "ok"]
+    answers = answered(NAMES, rows, labels, [0.5, 0.25, 1.5, *[0] * 5])
+    assert [row.status for row in answers] == ["ok", "ok", "rejected", *["ok"] * 5]
     answers[1] = replace(answers[1], box=(10, 20, 30, 40))
     return [answers[0], Prediction.failed("bad.png", 'empty, "really"'), *answers[1:]]
 
@@ -90,7 +94,7 @@ def test_csv_has_a_column_a_probability_and_nothing_for_none(labels):
         *("heatmap", "rejected", "error", "frame"),
     ]
     for line, row in zip(read, rows, strict=True):
-        assert (line["path"], line["status"]) == (row.path, row.status)
+        assert (meant(unguarded(line["path"])), line["status"]) == (row.path, row.status)
         assert (line["type"], line["plane"]) == (row.type or "", row.plane or "")
         for name in ("heatmap", "rejected", "error"):
             assert line[name] == (getattr(row, name) or "")
@@ -135,7 +139,7 @@ def test_a_table_keeps_to_its_lines_whatever_the_file_names():
     lines = written("table", rows, LabelSpace()).split("\n")
     assert [line[44:] for line in lines[1:3]] == [
         r"line\nbreak\u001b[2J.png",
-        r"Schädel-脑 \udcff.png",
+        r"Schädel-脑 \xff.png",
     ]
     assert lines[3:] == [r"error     tab\t.png: the file is empty", ""]
 
@@ -164,3 +168,16 @@ def test_a_record_is_written_before_the_next_is_asked_for(format_):
 
     WRITERS[format_](watched(), stream, LabelSpace())
     assert lengths == sorted(set(lengths))
+
+
+def test_json_has_no_number_that_is_none():
+    labels = LabelSpace()
+    (row,) = answered(["a.png"], np.full((1, 12), 1 / 12, np.float32), labels)
+    odd = replace(row, novelty=float("nan"), tumor_probability=float("-inf"))
+    for format_ in ("json", "jsonl"):
+        text = written(format_, [odd], labels)
+        read = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} in JSON"))
+        read = read[0] if format_ == "json" else read
+        assert (read["novelty"], read["tumor_probability"]) == (None, None)
+    (line,) = csv.DictReader(io.StringIO(written("csv", [odd], labels)))
+    assert (line["novelty"], line["tumor_probability"]) == ("", "")

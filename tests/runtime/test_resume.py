@@ -27,6 +27,9 @@ NAMES = [
     "a\r\nb",
     "Schädel-脑",
     "\udcff.png",
+    r"\xff",
+    "=1+1",
+    "'=1+1",
     "v.nii",
 ]
 formats = pytest.mark.parametrize("format_", ["jsonl", "csv"])
@@ -63,6 +66,8 @@ def test_wherever_a_file_was_cut_the_rest_makes_it_whole(tmp_path_factory, forma
     path.write_bytes(whole[: round(cut * len(whole))])
     done = Done.read(path, format_, columns(format_))
     left = [name for name in names if not done.take(name)]
+    kept = Counter(names) - Counter(left)
+    assert done.errors == kept["v.nii"] + kept["\udcff.png"]
     with RecordFile(path, done.keep_bytes) as file:
         rest = written(left, format_).decode()
         if format_ == "csv" and done.keep_bytes:
@@ -98,6 +103,32 @@ def test_what_is_no_record_is_not_gone_on_with(tmp_path, format_, spoil):
         Done.read(path, format_, columns(format_))
 
 
+@pytest.mark.parametrize("path", ["3", "null", '["a.png"]', "[" * 100_000])
+def test_json_whose_path_is_no_text_is_no_record(tmp_path, path):
+    file = tmp_path / "records"
+    line = written(["a.png"], "jsonl").decode()
+    file.write_text(line.replace('"a.png"', path) + line)
+    with pytest.raises(OutputError, match="line 1 is no record such as this run would write"):
+        Done.read(file, "jsonl", columns("jsonl"))
+
+
+def test_csv_with_a_carriage_return_that_no_quote_holds_is_no_record(tmp_path):
+    file = tmp_path / "records"
+    line = written(["a.png", "b.png"], "csv")
+    file.write_bytes(line.replace(b"a.png", b"a\r.png"))
+    with pytest.raises(OutputError, match="line 2 is no record such as this run would write"):
+        Done.read(file, "csv", columns("csv"))
+
+
+@formats
+def test_names_that_are_no_text_as_earlier_versions_spelled_them_are_known(tmp_path, format_):
+    file = tmp_path / "records"
+    name = "a\udcff.png"
+    old = written(["NAME"], format_).decode().replace("NAME", r"a\udcff.png")
+    file.write_text(old)
+    assert Done.read(file, format_, columns(format_)).take(name)
+
+
 @formats
 def test_a_folder_is_no_file_of_records(tmp_path, format_):
     with pytest.raises(OutputError, match="Is a directory"):
@@ -120,6 +151,38 @@ def test_what_is_done_takes_little_memory(tmp_path):
     assert held < 20_000 * 20
     assert done.take("000007.png")
     assert not done.take("20000.png")
+
+
+def test_a_file_that_another_process_began_meanwhile_is_left_alone(tmp_path: Path):
+    path = tmp_path / "records"
+    path.write_text("old")
+    with RecordFile(path) as late:
+        path.write_text("of another run\n")
+        with pytest.raises(OutputError, match="another process has changed it since"):
+            late.write("new\n")
+    assert path.read_text() == "of another run\n"
+
+
+@pytest.mark.parametrize("text", ["", "1\n2\nof another run\n"])
+def test_nothing_of_what_another_process_wrote_is_cut_off(tmp_path: Path, text):
+    path = tmp_path / "records"
+    file = RecordFile(path)
+    for number in (1, 2):
+        file.write(f"{number}\n")
+    path.write_text(text)
+    for more in (lambda: file.write("3\n"), file.close):
+        with pytest.raises(OutputError, match="another process has changed it since"):
+            more()
+    assert path.read_text() == text
+
+
+def test_the_last_record_too_is_looked_after(tmp_path: Path):
+    path = tmp_path / "records"
+    file = RecordFile(path)
+    file.write("1\n")
+    path.unlink()
+    with pytest.raises(OutputError, match="it was taken away"):
+        file.close()
 
 
 def test_an_older_file_stays_until_the_first_record(tmp_path: Path):

@@ -15,6 +15,14 @@ def test_comes_back_as_it_was_written(tiny, tmp_path):
     assert TrainConfig.read(tmp_path / "config.json") == config
 
 
+def test_names_that_are_no_text_come_back(tiny, tmp_path):
+    names = ("sets/\udcff", r"sets/\xff", "sets/a\\b", r"sets/a\b\xe9")
+    config = tiny(data=names)
+    config.write(tmp_path / "config.json")
+    assert r"sets/\\xff" in (tmp_path / "config.json").read_text(encoding="ascii")
+    assert TrainConfig.read(tmp_path / "config.json") == config
+
+
 @pytest.mark.parametrize(
     ("name", "values", "expected"),
     [

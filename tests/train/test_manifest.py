@@ -85,9 +85,36 @@ def test_one_row_per_image_with_these_columns(tmp_path):
 def test_names_that_are_no_text_come_back(tmp_path):
     name = os.fsdecode(b"glioma/\xff\xe9.png")
     write_manifest(rows_of(tmp_path / "set", name), tmp_path / "m.csv")
+    assert r"glioma/\xff\xe9.png" in (tmp_path / "m.csv").read_text(encoding="utf-8")
     rows = read_manifest(tmp_path / "m.csv")
     assert rows[0].sample.path == Path(name)
     check_manifest(tmp_path / "m.csv", rows, NoProgress())
+
+
+def test_a_manifest_of_an_earlier_version_with_such_names_is_read(tmp_path):
+    (tmp_path / "m.csv").write_bytes(HEADER.encode() + b"set,glioma/\xff.png,00,glioma,,g,val\n")
+    (row,) = read_manifest(tmp_path / "m.csv")
+    assert row.sample.path == Path(os.fsdecode(b"glioma/\xff.png"))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such names")
+def test_no_cell_is_a_formula_and_names_come_back(tmp_path):
+    names = ["=1+1", "+a", "-b", "@c", "'=d", "'e", "\tf", "g\rh", r"\xff", r"i\j", "k;=2"]
+    rows = rows_of(tmp_path / "=set", *(f"glioma/{name}.png" for name in names))
+    rows = [
+        replace(row, sample=replace(row.sample, root=row.sample.root / "glioma", path=Path(name)))
+        for row, name in ((row, row.sample.path.name) for row in rows)
+    ]
+    rows = [replace(row, group=f"={row.group}") for row in rows]
+    write_manifest(rows, tmp_path / "m.csv")
+    with (tmp_path / "m.csv").open(newline="", encoding="utf-8") as file:
+        cells = [cell for line in csv.reader(file) for cell in line]
+    assert not [cell for cell in cells if cell[:1] in tuple("=+-@\t\r\n")]
+    back = read_manifest(tmp_path / "m.csv")
+    assert [(row.sample.path, row.group) for row in back] == [
+        (row.sample.path, row.group) for row in rows
+    ]
+    check_manifest(tmp_path / "m.csv", back, NoProgress())
 
 
 def test_folder_and_manifest_may_move_together(tmp_path):

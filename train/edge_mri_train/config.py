@@ -8,7 +8,9 @@ from typing import Any
 
 from edge_mri.atomic import write_json
 from edge_mri.errors import EdgeMriError, OptionError
+from edge_mri.json_text import each_text
 from edge_mri.labels import TASKS
+from edge_mri.spelling import meant, spelled
 from edge_mri_train.augmentation.pipeline import AugmentConfig
 from edge_mri_train.errors import RunFolderError
 from edge_mri_train.rules import (
@@ -200,8 +202,8 @@ class TrainConfig:
         )
 
     def write(self, path: Path) -> None:
-        """Write the configuration as JSON."""
-        write_json(asdict(self), path)
+        """Write the configuration as JSON; names are spelled as `edge_mri.spelling` does it."""
+        write_json(each_text(asdict(self), spelled), path)
 
     @classmethod
     def read(cls, path: Path) -> "TrainConfig":
@@ -213,6 +215,7 @@ class TrainConfig:
                 raise TypeError(f"expected an object, got {type(values).__name__}")
             if unknown := set(values) - known:
                 raise RunFolderError(f"{path}: unknown settings {', '.join(sorted(unknown))}")
+            values = each_text(values, meant)
             lists = {name: tuple(values[name]) for name in _LISTS if name in values}
             augment = AugmentConfig(**values.get("augment", {}))
             return cls(**values | lists | {"augment": augment})

@@ -2,10 +2,10 @@
 
 Columns: `set` (the set's folder, relative to the manifest's where possible), `path` (relative to
 the set), `sha256` of the file, `type`, `plane`, `group`, `split`. How images are divided is
-`edge_mri_train.split`.
+`edge_mri_train.split`; how names and cells are spelled, `edge_mri.spelling` and
+`edge_mri.csv_text`.
 """
 
-import csv
 import hashlib
 import os
 import re
@@ -15,9 +15,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge_mri.atomic import atomic_path
+from edge_mri.csv_text import csv_line, unguarded
 from edge_mri.errors import ImageReadError, listed
 from edge_mri.labels import PLANES, TYPES, Label
 from edge_mri.progress import Progress
+from edge_mri.spelling import meant, spelled
 from edge_mri.worker_pool import WorkerPool
 from edge_mri.workers import available_threads
 from edge_mri_train.csv_file import columns_of, open_csv
@@ -29,7 +31,7 @@ DROPPED = "dropped"
 """The split of an image that was left out: it repeats one of a kept test folder, or is faulty."""
 
 _SIDES = re.compile(rf"train|val|test|fold-\d+|{DROPPED}")
-_UNDECODED = "surrogateescape"  # file names that are no UTF-8 come back as they were
+_UNDECODED = "surrogateescape"  # so earlier versions wrote file names that are no UTF-8
 
 
 @dataclass(frozen=True)
@@ -63,22 +65,23 @@ def write_manifest(rows: Sequence[Row], path: Path) -> None:
     sets = {row.sample.root: _relative(row.sample.root, folder) for row in rows}
     with (
         atomic_path(path) as temporary,
-        temporary.open("w", newline="", encoding="utf-8", errors=_UNDECODED) as file,
+        temporary.open("w", newline="", encoding="utf-8") as file,
     ):
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
+        file.write(csv_line(COLUMNS))
         for row in rows:
             sample = row.sample
-            writer.writerow(
-                [
-                    sets[sample.root],
-                    sample.path.as_posix(),
-                    row.sha256,
-                    sample.label.type,
-                    sample.label.plane or "",
-                    row.group,
-                    sample.split,
-                ]
+            file.write(
+                csv_line(
+                    [
+                        spelled(sets[sample.root]),
+                        spelled(sample.path.as_posix()),
+                        row.sha256,
+                        sample.label.type,
+                        sample.label.plane,
+                        spelled(row.group),
+                        sample.split,
+                    ]
+                )
             )
 
 
@@ -164,9 +167,9 @@ def _row(path: Path, line: int, values: dict[str, str]) -> Row:
             f"line {line} has {came}; expected a type of {', '.join(TYPES)}, a plane of "
             f"{', '.join(PLANES)} or none, and train, val, test, fold-N or {DROPPED}",
         )
-    root = Path(os.path.normpath(path.parent / values["set"]))  # an absolute set stays as it is
-    sample = Sample(root, Path(values["path"]), label, values["split"], values["group"])
-    return Row(sample, values["sha256"], values["group"])
+    set_, name, group = (meant(unguarded(values[column])) for column in ("set", "path", "group"))
+    root = Path(os.path.normpath(path.parent / set_))  # an absolute set stays as it is
+    return Row(Sample(root, Path(name), label, values["split"], group), values["sha256"], group)
 
 
 def _relative(root: Path, folder: Path) -> str:

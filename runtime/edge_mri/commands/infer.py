@@ -62,7 +62,7 @@ _answer, _write, _work, _limit = (
     "--volumes",
     type=PATH,
     metavar="FILE",
-    help="A summary of each volume and series, as JSON lines.",
+    help="A summary of each volume and series; as JSON or CSV by the suffix, else JSON lines.",
 )
 @device_option(_work)
 @_work(
@@ -112,7 +112,7 @@ _answer, _write, _work, _limit = (
     help="Refuse a file of more bytes.",
 )
 def command(providers: str | None, **options: Any) -> None:
-    """Classify image files, and the images below folders.
+    r"""Classify image files, and the images below folders.
 
     A PATH is a file, a folder, a pattern in quotes such as '**/*.png', or - for a list of files on
     stdin, separated by newlines or null characters (find DIR -type f), in UTF-16 or UTF-32 behind a
@@ -127,6 +127,10 @@ def command(providers: str | None, **options: Any) -> None:
 
     JSON lines and CSV go into the --output file record by record, and --resume goes on where it
     ends; a table or JSON appears when it is complete. SIGINT and SIGTERM finish the record at hand.
+
+    A second run that is to write to the same file is refused. A byte of a file name that is no
+    UTF-8 is spelled as in \xff, and each backslash of that name doubled. In CSV, text that a
+    spreadsheet would run as a formula has an apostrophe in front.
 
     Exit code: 0; 1 when some files failed; 2 on wrong use; 130 or 143 when stopped by a signal. A
     rejected image is no failure.

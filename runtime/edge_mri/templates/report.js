@@ -151,11 +151,11 @@
   function volumes() {
     by("volumes").hidden = !about.volumes.length;
     for (const one of about.volumes) {
-      const slice = one.peak_path === null ? "\u2013" : one.peak_frame === null ? name(one.peak_path) : `slice ${one.peak_frame}`;
+      const slice = !one.answered ? "\u2013" : one.peak_frame === null ? name(one.peak_path) : `slice ${one.peak_frame}`;
       by("volumeRows").append(make("tr", {},
         make("td", {}, make("button", { type: "button", class: "link", onclick: () => showOnly(one.path) }, name(one.path) || one.path), make("span", { class: "folder" }, folder(one.path))),
-        make("td", {}, one.type === null ? "\u2013" : make("b", {}, words(one.type))), number(one.tumor_probability, 3),
-        ...[one.slices, one.tumor_slices, one.rejected, one.errors].map((count) => make("td", { class: "number" }, count.toLocaleString("en"))),
+        make("td", {}, one.type === null ? "\u2013" : make("b", {}, words(one.type))),
+        ...[one.slices, one.answered, one.tumor_slices, one.agreeing, one.rejected, one.errors].map((count) => make("td", { class: "number" }, count.toLocaleString("en"))),
         make("td", {}, slice)));
     }
   }
