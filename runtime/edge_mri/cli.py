@@ -15,6 +15,7 @@ import click
 
 from edge_mri import __version__
 from edge_mri.errors import EdgeMriError, MissingExtraError
+from edge_mri.signals import interrupted_once
 
 # What the process exits with, beside 0, 1 and 2 of the commands: as shells report a signal, and
 # what sysexits.h calls EX_SOFTWARE for what only a fault of the program explains.
@@ -96,7 +97,8 @@ class _TableGroup(click.Group):
         if isinstance(sys.stdout, TextIOWrapper):  # file names need not be valid text
             sys.stdout.reconfigure(errors="backslashreplace")
         try:
-            return self._invoke(ctx)
+            with interrupted_once():
+                return self._invoke(ctx)
         except KeyboardInterrupt:
             click.echo("Interrupted.", err=True)
             ctx.exit(INTERRUPTED)

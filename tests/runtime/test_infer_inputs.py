@@ -10,13 +10,13 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_mri.images.limits import BYTES_VARIABLE, PIXELS_VARIABLE
+from edge_mri.images.limits import VARIABLES
 
 
 @pytest.fixture(autouse=True)
 def _limits(monkeypatch):
     """The command sets these for its process; give them back."""
-    for name in (PIXELS_VARIABLE, BYTES_VARIABLE):
+    for name in VARIABLES.values():
         monkeypatch.setenv(name, "")
 
 
@@ -138,8 +138,8 @@ def test_limits_can_be_set_by_option_and_by_environment(command, picture, monkey
     assert records(ended)[0]["error"] == (
         "image too large: 90 x 70 pixels, the limit is 6,299 pixels (--max-pixels)"
     )
-    monkeypatch.setenv(PIXELS_VARIABLE, "")
-    monkeypatch.setenv(BYTES_VARIABLE, "100")
+    monkeypatch.setenv(VARIABLES["max_pixels"], "")
+    monkeypatch.setenv(VARIABLES["max_bytes"], "100")
     ended = command("infer", picture, "--format", "jsonl")
     assert "the limit is 100 bytes (--max-bytes)" in records(ended)[0]["error"]
     assert command("infer", picture, "--max-bytes", 10_000_000).code == 0
