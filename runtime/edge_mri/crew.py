@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 
-PARTS = 64  # of a task that wait to be taken: answers are small, and the next task gets ahead
+PARTS = 32  # of a task that wait to be taken: so the next task gets ahead where reading is slow
 _LISTEN_S = 0.1  # how long an answer is waited for before it is asked whether to stop
 
 

@@ -50,8 +50,7 @@ def stream_batches(
         raise OptionError(
             f"threads and batch size must be 1 or more, got {workers} and {batch_size}"
         )
-    crew: Crew[Answer]
-    with Crew(workers, stopped) as crew:
+    with Crew[Answer](workers, stopped) as crew:
         for batches in _rounds(iter(items), workers, batch_size, would_wait):
             if len(batches) == 1 and not crew.tasks:
                 parts = work(batches[0], crew.halted)

@@ -145,6 +145,20 @@ def test_limits_can_be_set_by_option_and_by_environment(command, picture, monkey
     assert command("infer", picture, "--max-bytes", 10_000_000).code == 0
 
 
+def test_a_file_of_many_images_is_left_off_after_the_good_ones(command, pages, picture):
+    options = ["--format", "jsonl", "--max-frames", 2]
+    ended = command("infer", pages, picture, *options)
+    assert ended.code == 1
+    found = records(ended)
+    assert [(one["frame"], one["error"]) for one in found] == [
+        (1, None),
+        (2, None),
+        (None, "image too large: more than 2 frames, the limit is 2 frames (--max-frames)"),
+        (None, None),
+    ]
+    assert command("infer", pages, *options[:2], "--max-frames", 3).code == 0
+
+
 def test_a_limit_can_be_raised_above_the_default(command, tmp_path):
     path = tmp_path / "large.png"
     large = np.zeros((10_001, 10_000), np.uint8)
