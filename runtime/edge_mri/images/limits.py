@@ -75,32 +75,37 @@ class Limits:
         Raises:
             ImageSizeError: There is another frame beyond what the limits allow.
         """
-        count = size = 0
-        spent = 0.0
+        first = next(frames, None)
+        if first is None:
+            return
+        yield first
+        if first.frame is None:  # the only one
+            yield from frames
+            return
+        count, size, spent = 1, first.pixels.size, 0.0
         while True:
             begun = time.thread_time()
             frame = next(frames, None)
             if frame is None:
                 return
-            if spent > self.max_seconds:
-                raise ImageSizeError(
-                    f"over {self.max_seconds:,} s to decode",
-                    f"{self.max_seconds:,} s (--max-seconds)",
-                )
-            spent += time.thread_time() - begun
             count += 1
             size += frame.pixels.size
+            if spent > self.max_seconds:
+                said, limit = "over {:,} s to decode", "{:,} s (--max-seconds)"
+                raise _beyond(self.max_seconds, said, limit)
             if count > self.max_frames:
-                raise ImageSizeError(
-                    f"more than {self.max_frames:,} frames",
-                    f"{self.max_frames:,} frames (--max-frames)",
+                raise _beyond(
+                    self.max_frames, "more than {:,} frames", "{:,} frames (--max-frames)"
                 )
-            if size > self.max_decoded_bytes and count > 1:
-                raise ImageSizeError(
-                    f"over {self.max_decoded_bytes:,} bytes of frames",
-                    f"{self.max_decoded_bytes:,} bytes (--max-decoded-bytes)",
-                )
+            if size > self.max_decoded_bytes:
+                said, limit = "over {:,} bytes of frames", "{:,} bytes (--max-decoded-bytes)"
+                raise _beyond(self.max_decoded_bytes, said, limit)
+            spent += time.thread_time() - begun
             yield frame
+
+
+def _beyond(limit: int, said: str, named: str) -> ImageSizeError:
+    return ImageSizeError(said.format(limit), named.format(limit))
 
 
 VARIABLES = {one.name: f"EDGE_MRI_{one.name.upper()}" for one in fields(Limits)}
