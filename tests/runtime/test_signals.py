@@ -68,7 +68,7 @@ def test_an_error_in_the_items_is_not_swallowed():
 
 STUCK = """
 import ctypes, os, signal, sys, threading, time
-from edge_mri.signals import hold_signals, interrupted_once, stop_on_signals
+from edge_mri.signals import hold_signals, stop_on_signals
 from edge_mri.worker_pool import WorkerPool
 
 for number in (signal.SIGINT, signal.SIGTERM):  # in the background the first is ignored
@@ -88,13 +88,20 @@ presser = threading.Thread(target=press, daemon=True)
 """
 WAITS = {
     "a wish to stop": "with stop_on_signals(): presser.start(); never_ends()",
-    "the interpreter": """
-with interrupted_once():
+    "a command": """
+import click
+from edge_mri import cli
+
+@click.command
+def stuck():
     try:
         presser.start()
         time.sleep(60)
     finally:
         never_ends()
+
+cli.main.get_command = lambda *given: stuck
+cli.main(["infer"])
 """,
     "a held signal": "presser.start()\nwith hold_signals(): time.sleep(60)",
     "a pool that ends": """
@@ -115,7 +122,7 @@ SIGINT, SIGTERM = signal.SIGINT, signal.SIGTERM
 @pytest.mark.parametrize("waits", WAITS)
 @pytest.mark.parametrize("pressed", [(SIGINT, SIGINT), (SIGTERM, SIGINT), (SIGTERM, SIGTERM)])
 def test_the_second_signal_ends_a_process_whatever_it_waits_for(process, waits, pressed):
-    if waits == "the interpreter" and pressed != (SIGINT, SIGINT):
+    if waits == "a command" and pressed != (SIGINT, SIGINT):
         pytest.skip("it is Ctrl-C alone that interrupts")
     started = time.monotonic()
     assert process("-c", STUCK + WAITS[waits], *map(int, pressed)).code == -pressed[1]
