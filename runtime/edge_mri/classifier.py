@@ -1,7 +1,7 @@
 """The classifier: a model file and its contract, asked about images.
 
 One image, a batch of network input, or a stream of files. Opening and running the model is
-`edge_mri.graph`, finding the files `edge_mri.images`, answering some of them together
+`edge_mri.graph`, finding the files `edge_mri.images`, reading some of them together
 `edge_mri.file_batch`, running batches side by side `edge_mri.stream`, writing the records
 `edge_mri.output`.
 """
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from edge_mri.decision import Answers
 from edge_mri.errors import ImageDecodeError, ImageError, ModelFormatError
-from edge_mri.file_batch import predict_files
+from edge_mri.file_batch import begin_files
 from edge_mri.finishing import Finish, finished
 from edge_mri.graph import Graph
 from edge_mri.images import Frame, Limits, decode_frames, grey_array, read_file
@@ -206,10 +206,12 @@ class Classifier:
         finish: Finish | None = None,
         audit: bool = False,
         would_wait: Callable[[], bool] | None = None,
+        stopped: Callable[[], bool] | None = None,
     ) -> Iterator[Prediction]:
         """Classify files as they come, in their order; a bad file becomes an `error` record.
 
-        While it runs, OpenCV uses one thread an image in the whole process.
+        A file of many images is read image by image, and all threads answer them. While it runs,
+        OpenCV uses one thread an image in the whole process.
 
         Args:
             paths: Image files.
@@ -224,15 +226,22 @@ class Classifier:
             would_wait: Says whether the next path is not there yet, such as `queue.empty`; then
                 the files that have come are answered first. None: paths never keep one waiting,
                 and many are taken before the first is answered.
+            stopped: Says whether to end before all is answered: asked between images, and while
+                an answer is waited for. None: never.
         """
         if threads is None:
             threads = 1 if self.config.low_power else available_threads()
-        work = partial(predict_files, self, finish=finish, audit=audit)
+        work = partial(begin_files, self, finish=finish, audit=audit)
         if batch_size is None:
             batch_size = self.batch_size
         with one_core_each():
             yield from stream_batches(
-                work, paths, workers=threads, batch_size=batch_size, would_wait=would_wait
+                work,
+                paths,
+                workers=threads,
+                batch_size=batch_size,
+                would_wait=would_wait,
+                stopped=stopped,
             )
 
     def _only_frame(self, source: Source) -> Frame:

@@ -1,21 +1,44 @@
-"""A batch of files, answered together: each file's frames become records, or its fault one."""
+"""A batch of files in parts: so many of their frames are read, then answered together.
 
-from collections.abc import Sequence
+Each frame becomes a record, and a file's fault one. What has been read but not yet answered is all
+that is held, however many frames a file has.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from os import PathLike
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol
 
 from edge_mri.audit import Audit
+from edge_mri.contract import Contract
 from edge_mri.errors import ImageError
+from edge_mri.finishing import Finish
 from edge_mri.images import Limits, decode_frames, read_file
 from edge_mri.prediction import Prediction
 from edge_mri.prepared import Prepared
 
-if TYPE_CHECKING:
-    from edge_mri.classifier import Classifier
-    from edge_mri.finishing import Finish
-
+_PART_PIXELS = 2**24  # of a part's frames, where a file has several: a page may be a large one
 _NO_ANSWER_YET = Prediction("", "error")
+
+
+class Answering(Protocol):
+    """What a classifier is to a batch of files; see `edge_mri.classifier.Classifier`."""
+
+    contract: Contract
+
+    @property
+    def model_sha256(self) -> str: ...  # noqa: D102
+
+    @property
+    def provider(self) -> str: ...  # noqa: D102
+
+    @property
+    def batch_size(self) -> int: ...  # noqa: D102
+
+    def records(  # noqa: D102
+        self, paths: Sequence[str], images: Sequence[Prepared], finish: Finish | None = None
+    ) -> list[Prediction]: ...
 
 
 class _Waiting(NamedTuple):
@@ -27,46 +50,67 @@ class _Waiting(NamedTuple):
     audit: Audit | None
 
 
-def predict_files(
-    classifier: "Classifier",
+class _Part:
+    """Frames that are answered together, and the records of files between them."""
+
+    def __init__(self) -> None:
+        self.records: list[Prediction] = []
+        self.waiting: list[_Waiting] = []
+        self.pixels = 0
+
+    def add(self, path: str, prepared: Prepared, audit: Audit | None) -> None:
+        self.waiting.append(_Waiting(len(self.records), path, prepared, audit))
+        self.records.append(_NO_ANSWER_YET)
+
+    def answer(self, classifier: Answering, finish: Finish | None) -> list[Prediction]:
+        names = [one.path for one in self.waiting]
+        answers = classifier.records(names, [one.prepared for one in self.waiting], finish)
+        for one, record in zip(self.waiting, answers, strict=True):
+            self.records[one.place] = (
+                record if one.audit is None else replace(record, audit=one.audit)
+            )
+        return self.records
+
+
+def begin_files(
+    classifier: Answering,
     paths: Sequence[str | PathLike[str]],
+    halted: Callable[[], bool] = lambda: False,
     *,
-    finish: "Finish | None" = None,
+    finish: Finish | None = None,
     audit: bool = False,
-) -> list[Prediction]:
-    """Classify files on this thread: a record a frame, an `error` record for a bad file.
+) -> Iterator[Callable[[], list[Prediction]]]:
+    """Read files, part by part; yield what answers each part, in any thread.
+
+    Their records are one a frame and an `error` record for a bad file, or for what is bad in it.
 
     Args:
         classifier: What answers.
         paths: Image files; their records follow one another in this order.
+        halted: Says whether to leave off; asked before each file and frame.
         finish: See `Classifier.stream`.
         audit: Let each record say where it comes from.
     """
     spec = classifier.contract.preprocess
     begun = Audit.begin(classifier.model_sha256, spec, classifier.provider) if audit else None
     limits = Limits.from_environment()
-    answers: list[Prediction] = []
-    waiting: list[_Waiting] = []
-
-    def answer_waiting() -> None:
-        names = [one.path for one in waiting]
-        records = classifier.records(names, [one.prepared for one in waiting], finish)
-        for one, record in zip(waiting, records, strict=True):
-            answers[one.place] = record if one.audit is None else replace(record, audit=one.audit)
-        waiting.clear()
-
+    part = _Part()
     for path in map(str, paths):
+        if halted():
+            return
         origin = begun and begun.of(None)
         try:
             data = read_file(path, limits)
             origin = begun and begun.of(data)
             for frame in decode_frames(data, limits, spec.reduce_to):
-                prepared = Prepared.of(frame, spec, keep=finish is not None)
-                waiting.append(_Waiting(len(answers), path, prepared, origin))
-                answers.append(_NO_ANSWER_YET)
-                if len(waiting) >= classifier.batch_size:
-                    answer_waiting()
+                part.add(path, Prepared.of(frame, spec, keep=finish is not None), origin)
+                part.pixels += frame.pixels.size if frame.frame is not None else 0
+                if len(part.waiting) >= classifier.batch_size or part.pixels >= _PART_PIXELS:
+                    yield partial(part.answer, classifier, finish)
+                    part = _Part()
+                if halted():
+                    return
         except ImageError as error:
-            answers.append(replace(Prediction.failed(path, str(error)), audit=origin))
-    answer_waiting()
-    return answers
+            part.records.append(replace(Prediction.failed(path, str(error)), audit=origin))
+    if part.records:
+        yield partial(part.answer, classifier, finish)

@@ -4,6 +4,7 @@ What the outputs mean is the classifier's matter (`edge_mri.classifier`); the se
 is `edge_mri.session`.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_mri.contract import Contract
-from edge_mri.errors import ContractError, RunError
+from edge_mri.errors import ContractError, ModelFormatError, RunError
 from edge_mri.onnx_file import OnnxFile
 from edge_mri.providers import CPU, CUDA, short_name
 from edge_mri.session import Run, SessionConfig, open_session, runner
@@ -21,9 +22,15 @@ from edge_mri.session import Run, SessionConfig, open_session, runner
 CPU_CALL = 4
 """Images per call on a CPU: docs/decisions/0023."""
 
+_LEFT_BEHIND: list[Run] = []  # sessions of the process that forked: to end one may wait for ever
+
 
 class Graph:
     """A model file, opened on a device. Safe to call from several threads at once.
+
+    A process that forks may have other threads in the middle of a call, whose locks nobody opens
+    in the child. So a child opens the file again with its first call, and refuses one that has
+    changed. CUDA does not work in such a child: it takes one that was spawned.
 
     Attributes:
         contract: What the model says about itself.
@@ -51,13 +58,18 @@ class Graph:
         self.outputs = frozenset(output.name for output in session.get_outputs())
         self.fixed_batch = _check_signature(session, self.contract)
         self._run = runner(session)
+        self._path, self._config = path, config
+        self._process = os.getpid()
 
     def run(self, names: Sequence[str], batch: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         """Return outputs by name for `(N, 1, S, S)` uint8 network input.
 
         Raises:
             RunError: onnxruntime fails, such as for want of memory.
+            ModelError: In a forked child: the file is gone, or another one.
         """
+        if self._process != os.getpid():
+            self._open_again()
         most = self.fixed_batch or (CPU_CALL if self.provider == CPU else len(batch))
         try:
             if len(batch) == most or (len(batch) < most and self.fixed_batch is None):
@@ -66,6 +78,15 @@ class Graph:
             return _in_calls(self._run, list(names), batch, most, fill=fill)
         except Exception as error:  # onnxruntime's exceptions share no public base class
             raise RunError(short_name(self.provider), len(batch), str(error)) from error
+
+    def _open_again(self) -> None:
+        again = Graph(self._path, self._config)
+        if again.model_sha256 != self.model_sha256:
+            raise ModelFormatError(
+                self._path, "the model that this process forked with", "it was written again since"
+            )
+        _LEFT_BEHIND.append(self._run)
+        self._run, self._process = again._run, again._process
 
 
 def _check_signature(session: Any, contract: Contract) -> int | None:

@@ -15,6 +15,7 @@ from edge_mri.errors import NoImagesError, OptionError
 from edge_mri.finishing import Finish
 from edge_mri.images import ImageFiles, Limits
 from edge_mri.images.files import STDIN
+from edge_mri.images.limits import VARIABLES
 from edge_mri.images.quiet import native_stderr_silenced
 from edge_mri.output import format_for
 from edge_mri.prediction import Prediction
@@ -59,6 +60,9 @@ class InferConfig:
         engine: One of `ENGINES`.
         max_pixels: Of one image or volume.
         max_bytes: Of one file.
+        max_frames: Of one file.
+        max_decoded_bytes: Of the frames of one file together.
+        max_seconds: Of decoding one file.
     """
 
     paths: tuple[Path, ...]
@@ -79,6 +83,9 @@ class InferConfig:
     engine: str = "local"
     max_pixels: int = Limits.max_pixels
     max_bytes: int = Limits.max_bytes
+    max_frames: int = Limits.max_frames
+    max_decoded_bytes: int = Limits.max_decoded_bytes
+    max_seconds: int = Limits.max_seconds
 
     def __post_init__(self) -> None:
         _ = self.destination  # refuses what does not go together
@@ -92,6 +99,11 @@ class InferConfig:
                 raise OptionError(
                     f"{option} is drawn here: it does not go with --engine {self.engine}"
                 )
+
+    @property
+    def limits(self) -> Limits:
+        """What an input may cost."""
+        return Limits(**{name: getattr(self, name) for name in VARIABLES})
 
     @property
     def destination(self) -> Destination:
@@ -135,8 +147,7 @@ def infer(config: InferConfig) -> int:
 
 def _run(config: InferConfig, held: ExitStack) -> int:
     """Do what `infer` says; `held` is let go of when it ends."""
-    limits = Limits(config.max_pixels, config.max_bytes)
-    limits.set_for_process()
+    config.limits.set_for_process()
     files = _files(config)
     results = config.results
     if results is not None:
@@ -165,7 +176,7 @@ def _run(config: InferConfig, held: ExitStack) -> int:
 
         views = Views.of(classifier, config.heatmaps, config.report)
         finish, report = views.finish, views.report
-    records = _records(config, classifier, todo, files.would_wait, finish)
+    records = _records(config, classifier, todo, files.would_wait, finish, stop)
     if report is not None:
         records = report.gathered(records)
     summary = RunSummary(done)
@@ -209,6 +220,7 @@ def _records(
     todo: Iterable[Path],
     would_wait: Callable[[], bool],
     finish: Finish | None,
+    stop: Stop,
 ) -> Iterator[Prediction]:
     if config.engine == "ray":
         from edge_mri.ray_engine import stream_on_ray
@@ -221,6 +233,7 @@ def _records(
         finish=finish,
         audit=config.audit,
         would_wait=would_wait if STDIN in config.paths else None,
+        stopped=lambda: stop.signal is not None,
     )
 
 

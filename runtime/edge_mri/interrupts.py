@@ -47,8 +47,8 @@ class Interrupts:
             signal.signal(signal.SIGINT, self._take)
 
     def _take(self, number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)  # the next one ends it, also in native code
         if self.came:
-            signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
         self.came = True
         raise KeyboardInterrupt

@@ -19,7 +19,7 @@ import ray
 import ray.data
 
 from edge_mri.classifier import Classifier
-from edge_mri.file_batch import predict_files
+from edge_mri.file_batch import begin_files
 from edge_mri.images import Limits
 from edge_mri.prediction import Prediction
 from edge_mri.workers import one_core_each
@@ -35,13 +35,13 @@ class Worker:
         limits.set_for_process()  # a worker's environment is the cluster's, not the caller's
         with suppress(OSError):  # a folder that is not here matters to relative paths alone
             os.chdir(folder)
-        self._answer = partial(predict_files, classifier, audit=audit)
+        self._begin = partial(begin_files, classifier, audit=audit)
 
-    def __call__(self, batch: dict[str, Any]) -> dict[str, list[bytes]]:
-        """Answer files whose names come encoded, as one row: Arrow takes no broken text."""
+    def __call__(self, batch: dict[str, Any]) -> Iterator[dict[str, list[bytes]]]:
+        """Answer files whose names come encoded, a row a part: Arrow takes no broken text."""
         with one_core_each():
-            records = self._answer([os.fsdecode(bytes(name)) for name in batch["path"]])
-        return {"records": [pickle.dumps(records)]}
+            for answer in self._begin([os.fsdecode(bytes(name)) for name in batch["path"]]):
+                yield {"records": [pickle.dumps(answer())]}
 
 
 def stream_on_ray(

@@ -1,4 +1,7 @@
-"""SIGINT and SIGTERM: taken as a wish to stop, or held while something must not be cut short."""
+"""SIGINT and SIGTERM: taken as a wish to stop, or held while something must not be cut short.
+
+Whatever the first one has to wait for, the second ends the process at once, by that signal.
+"""
 
 import signal
 from collections.abc import Generator, Iterable, Iterator
@@ -9,7 +12,6 @@ from typing import TypeVar
 Item = TypeVar("Item")
 
 _TAKEN = ("SIGINT", "SIGTERM")
-_PATIENCE = 3  # signals
 
 
 class _NoMoreWaitingError(Exception):
@@ -17,7 +19,7 @@ class _NoMoreWaitingError(Exception):
 
 
 class Stop:
-    """Whether a signal has come; a second one ends the process as it would have without us."""
+    """Whether a signal has come."""
 
     def __init__(self) -> None:
         self.signal: int | None = None
@@ -75,16 +77,16 @@ class Stop:
 
 @contextmanager
 def stop_on_signals(stop: Stop | None = None) -> Iterator[Stop]:
-    """Take the signals while this lasts; only on the main thread, elsewhere it does nothing."""
+    """Take the first signal while this lasts; only on the main thread, elsewhere it does nothing.
+
+    The second ends the process, by the system itself: whatever keeps Python busy.
+    """
     stop = stop or Stop()
     before: dict[int, object] = {}
 
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]  # as signal gave it
-
     def take(number: int, frame: FrameType | None) -> None:
-        restore()
+        for taken in before:
+            signal.signal(taken, signal.SIG_DFL)
         stop.take(number)
 
     try:
@@ -96,22 +98,24 @@ def stop_on_signals(stop: Stop | None = None) -> Iterator[Stop]:
     try:
         yield stop
     finally:
-        restore()
+        for number, handler in before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]  # as signal gave it
 
 
 @contextmanager
-def hold_signals() -> Iterator[None]:
-    """Let signals that Python code takes wait until this ends; only on the main thread, as above.
+def hold_signals(*, has_come: bool = False) -> Iterator[None]:
+    """Let a signal that Python code takes wait until this ends; only on the main thread, as above.
 
-    The third that comes meanwhile ends the process at once, by that signal.
+    Args:
+        has_come: One has come before, and this is what it waits for: the next is the second.
     """
     came: list[tuple[int, FrameType | None]] = []
 
     def hold(number: int, frame: FrameType | None) -> None:
-        came.append((number, frame))
-        if len(came) == _PATIENCE:
+        if came or has_come:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
+        came.append((number, frame))
 
     with ExitStack() as stack:
         stack.callback(_deliver, came)
@@ -126,15 +130,8 @@ def hold_signals() -> Iterator[None]:
 
 
 def _deliver(came: list[tuple[int, FrameType | None]]) -> None:
-    """Call the handler of each signal, the next also where one raises."""
-    with ExitStack() as stack:
-        for number, frame in reversed(came):
-            stack.callback(_handle, number, frame)
-
-
-def _handle(number: int, frame: FrameType | None) -> None:
-    handler = signal.getsignal(number)  # a first signal's may have changed the second's
-    if callable(handler):
-        handler(number, frame)
-    else:
-        signal.raise_signal(number)
+    """Call the handler of the signal that came, if one did."""
+    for number, frame in came:
+        handler = signal.getsignal(number)
+        if callable(handler):
+            handler(number, frame)

@@ -1,19 +1,15 @@
-"""Work that streams: batches go through a pool of threads and come back in order.
+"""Work that streams: batches are worked at by threads and come back in order.
 
 Both ends are bounded: no more than a few batches a worker are read ahead of the consumer, so that
-a million files take no more memory than a hundred.
+a million files take no more memory than a hundred. The threads are `edge_mri.crew`.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
 from itertools import accumulate, chain, islice, pairwise
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
+from edge_mri.crew import Crew
 from edge_mri.errors import OptionError
-
-if TYPE_CHECKING:
-    from concurrent.futures import Executor, Future
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -22,51 +18,58 @@ _AHEAD = 2  # batches a worker that wait, read but not yet asked for
 
 
 def stream_batches(
-    work: Callable[[list[Item]], list[Answer]],
+    work: Callable[[list[Item], Callable[[], bool]], Iterator[Callable[[], list[Answer]]]],
     items: Iterable[Item],
     *,
     workers: int,
     batch_size: int,
     would_wait: Callable[[], bool] | None = None,
+    stopped: Callable[[], bool] | None = None,
 ) -> Iterator[Answer]:
     """Yield the answers to all items, in their order.
 
     Batches are handed out in rounds, one of the same size for each worker: from 1 item to
     `batch_size`, so that the first answers come soon, and smaller again in the last round, so
-    that all workers end together. One worker, or an item that comes alone, is answered on the
-    calling thread itself.
+    that all workers end together. A batch may turn out to be much work, as a file of many images
+    is: so it is begun in parts, which several workers answer. One worker, or an item that comes
+    alone and is one part, is answered on the calling thread itself.
 
     Args:
-        work: Answers a batch; called from several threads at once. It may give an item several
-            answers or none.
+        work: Begins a batch: yields what answers a part of it, after reading that part. Asked by
+            one thread at a time, not always the same; the parts are answered by several. Its
+            second argument says whether to leave off reading. An item may have several answers
+            or none.
         items: Asked for one by one on the calling thread; an error in them ends the stream.
         workers: How many threads; 1 or more.
         batch_size: Most items a batch; 1 or more.
         would_wait: Says whether the next item is not there yet. Then those that have come are
             answered first. None where items never keep one waiting.
+        stopped: Says whether to end before all is answered, without waiting for the next answer.
     """
     if workers < 1 or batch_size < 1:
         raise OptionError(
             f"threads and batch size must be 1 or more, got {workers} and {batch_size}"
         )
-    pending: deque[Future[list[Answer]]] = deque()
-    with ExitStack() as stack:
-        pool: Executor | None = None
+    with Crew[Answer](workers, stopped) as crew:
         for batches in _rounds(iter(items), workers, batch_size, would_wait):
-            if len(batches) == 1 and not pending:
-                yield from work(batches[0])
-                continue
-            if pool is None:
-                pool = stack.enter_context(_pool(workers))
-                stack.callback(_cancel, pending)
-            for batch in batches:
-                pending.append(pool.submit(work, batch))
-                if len(pending) > _AHEAD * workers:
-                    yield from pending.popleft().result()
-            while pending and would_wait is not None and would_wait():
-                yield from pending.popleft().result()
-        while pending:
-            yield from pending.popleft().result()
+            if len(batches) == 1 and not crew.tasks:
+                parts = work(batches[0], crew.halted)
+                for answer in parts if workers == 1 else islice(parts, 1):
+                    yield from answer()
+                more = next(parts, None)
+                if more is not None:
+                    crew.add(chain((more,), parts))
+            else:
+                for batch in batches:
+                    crew.add(work(batch, crew.halted))
+                    if len(crew.tasks) > _AHEAD * workers:
+                        yield from crew.oldest()
+            while crew.tasks and would_wait is not None and would_wait():
+                yield from crew.oldest()
+            if crew.halted():
+                return
+        while crew.tasks:
+            yield from crew.oldest()
 
 
 def _rounds(
@@ -95,14 +98,3 @@ def _part(items: Iterator[Item], count: int, would_wait: Callable[[], bool] | No
             break
         part += more
     return part
-
-
-def _pool(workers: int) -> "Executor":
-    from edge_mri.worker_pool import WorkerPool  # it brings logging: not for one image
-
-    return WorkerPool(workers, thread_name_prefix="edge-mri")
-
-
-def _cancel(pending: Iterable["Future[list[Answer]]"]) -> None:
-    for future in pending:
-        future.cancel()

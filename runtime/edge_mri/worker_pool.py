@@ -17,8 +17,8 @@ class WorkerPool(ThreadPoolExecutor):
     Where KeyboardInterrupt comes while a thread starts or ends, Python's own no longer waits for
     that thread (before 3.13 the interpreter may not either); one that is at work in native code
     when the interpreter ends then aborts the process. Here a signal is taken before or after: it
-    waits for the work at hand. Work that has not begun when an exception leaves the `with` block is
-    dropped.
+    waits for the work at hand, and a second one does not (`edge_mri.signals`). Work that has not
+    begun when an exception leaves the `with` block is dropped.
     """
 
     def submit(
@@ -39,4 +39,5 @@ class WorkerPool(ThreadPoolExecutor):
         value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.shutdown(cancel_futures=kind is not None)
+        with hold_signals(has_come=kind is not None and issubclass(kind, KeyboardInterrupt)):
+            super().shutdown(cancel_futures=kind is not None)

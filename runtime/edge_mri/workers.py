@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _OWN = Path("/proc/self/cgroup")
@@ -23,15 +24,49 @@ def available_threads(cgroups: Path = _CGROUPS, own: Path = _OWN) -> int:
 
 @contextmanager
 def one_core_each() -> Iterator[None]:
-    """Keep OpenCV from spreading one image over all cores; the workers are the parallel part."""
-    import cv2
+    """Keep OpenCV from spreading one image over all cores; the workers are the parallel part.
 
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
+    Of several at a time, in whatever threads, the last to end gives OpenCV its threads back.
+    """
+    _OPENCV.hold()
     try:
         yield
     finally:
-        cv2.setNumThreads(before)
+        _OPENCV.let_go()
+
+
+class _OpenCvThreads:
+    """OpenCV's threads, which are the whole process's, and how many hold it to one."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._held = self._before = 0
+
+    def hold(self) -> None:
+        import cv2
+
+        with self._lock:
+            if not self._held:
+                self._before = cv2.getNumThreads()
+                cv2.setNumThreads(1)
+            self._held += 1
+
+    def let_go(self) -> None:
+        import cv2
+
+        with self._lock:
+            self._held -= 1
+            if not self._held:
+                cv2.setNumThreads(self._before)
+
+    def forked(self) -> None:
+        """Begin anew in a child: whoever held the lock, or OpenCV, may not be there."""
+        self._lock = Lock()
+
+
+_OPENCV = _OpenCvThreads()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_OPENCV.forked)
 
 
 def _quotas(cgroups: Path, own: Path) -> Iterator[int]:

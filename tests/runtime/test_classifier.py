@@ -391,3 +391,82 @@ def test_a_stream_does_not_wait_for_a_pipe(classifier, tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     (record,) = classifier.stream([tmp_path / "pipe.png"])
     assert record.error == "cannot read the file: it is not a regular file"
+
+
+FORKED = """
+import os, sys, time
+from edge_mri import Classifier
+from edge_mri.errors import ModelFormatError
+
+classifier = Classifier.load(sys.argv[1], device="cpu")
+expected = classifier.predict(sys.argv[2])
+
+def never_ends(*given):  # as a session whose lock a thread of the parent holds
+    time.sleep(300)
+
+classifier.graph._run = never_ends
+for changes, code in ((False, 0), (True, 4)):
+    if changes:
+        with open(sys.argv[1], "r+b") as file:
+            data = file.read().replace(b"Not a diagnostic", b"But a diagnostic")
+            file.seek(0)
+            file.write(data)
+    child = os.fork()
+    if not child:
+        try:
+            answers = [classifier.predict(sys.argv[2]), *classifier.stream(sys.argv[2:] * 9)]
+            os._exit(any(answer != expected for answer in answers))
+        except ModelFormatError as error:
+            print(error, file=sys.stderr, flush=True)
+            os._exit(4)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == code
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")
+def test_a_child_that_was_forked_in_the_middle_of_a_prediction_answers(
+    process, files, model, tmp_path
+):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model)
+    ended = process("-c", FORKED, path, files[0])
+    assert ended.code == 0, ended.err
+    assert ended.err == (
+        f"{path} is not the model that this process forked with: it was written again since\n"
+    )
+
+
+def test_the_frames_of_one_file_are_answered_by_all_threads(classifier, tmp_path):
+    pages = [np.full((64, 64), 20 + number, np.uint8) for number in range(40)]
+    path = tmp_path / "pages.tif"
+    cv2.imwritemulti(str(path), pages)
+    threads = {threading.current_thread()}
+    together = threading.Barrier(2)
+
+    def finish(record, image, cells):
+        if threading.current_thread() not in threads:
+            threads.add(threading.current_thread())
+            together.wait(timeout=60)
+        return record
+
+    records = list(classifier.stream([path], threads=2, finish=finish))
+    assert [record.frame for record in records] == list(range(1, 41))
+    assert len(threads) == 3
+    assert records == list(classifier.stream([path], threads=1))
+
+
+def test_large_pages_are_answered_a_few_at_a_time(classifier, tmp_path):
+    """Whoever finishes records wants their pixels: eight pages of 25 megapixels would be 200 MB."""
+    path = tmp_path / "pages.tif"
+    cv2.imwritemulti(str(path), [np.zeros((5000, 5000), np.uint8)] * 3)
+    together = []
+    answer = classifier.records
+
+    def records(paths, images, finish):
+        together.append(len(images))
+        return answer(paths, images, finish)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(classifier, "records", records)
+        assert len(list(classifier.stream([path], threads=1))) == 3
+    assert together == [1, 1, 1]

@@ -146,6 +146,24 @@ def test_a_signal_finishes_a_document(picture, tmp_path, environment, end):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_signal_ends_a_file_of_many_images(tmp_path, environment, threads):
+    pages, output = tmp_path / "pages.tif", tmp_path / "out.jsonl"
+    cv2.imwritemulti(str(pages), [np.full((64, 64), 40, np.uint8)] * 2000)
+    run = started(environment, *[pages] * 9, "--threads", threads, "-o", output)
+    wait_for_records(output, 8)
+    run.send_signal(signal.SIGTERM)
+    sent = time.monotonic()
+    _, errors = run.communicate(timeout=60)
+    assert run.returncode == 143
+    assert time.monotonic() - sent < 10
+    assert errors.endswith("Stopped by SIGTERM; --resume goes on.\n")
+    frames = [json.loads(line)["frame"] for line in output.read_text().splitlines()]
+    assert frames == list(range(1, len(frames) + 1))
+    assert len(frames) < 2000
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
 @pytest.mark.parametrize("waits", [False, True])
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_count_before_the_first_image(

@@ -10,13 +10,13 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_mri.images.limits import BYTES_VARIABLE, PIXELS_VARIABLE
+from edge_mri.images.limits import VARIABLES
 
 
 @pytest.fixture(autouse=True)
 def _limits(monkeypatch):
     """The command sets these for its process; give them back."""
-    for name in (PIXELS_VARIABLE, BYTES_VARIABLE):
+    for name in VARIABLES.values():
         monkeypatch.setenv(name, "")
 
 
@@ -177,11 +177,25 @@ def test_limits_can_be_set_by_option_and_by_environment(command, picture, monkey
     assert records(ended)[0]["error"] == (
         "image too large: 90 x 70 pixels, the limit is 6,299 pixels (--max-pixels)"
     )
-    monkeypatch.setenv(PIXELS_VARIABLE, "")
-    monkeypatch.setenv(BYTES_VARIABLE, "100")
+    monkeypatch.setenv(VARIABLES["max_pixels"], "")
+    monkeypatch.setenv(VARIABLES["max_bytes"], "100")
     ended = command("infer", picture, "--format", "jsonl")
     assert "the limit is 100 bytes (--max-bytes)" in records(ended)[0]["error"]
     assert command("infer", picture, "--max-bytes", 10_000_000).code == 0
+
+
+def test_a_file_of_many_images_is_left_off_after_the_good_ones(command, pages, picture):
+    options = ["--format", "jsonl", "--max-frames", 2]
+    ended = command("infer", pages, picture, *options)
+    assert ended.code == 1
+    found = records(ended)
+    assert [(one["frame"], one["error"]) for one in found] == [
+        (1, None),
+        (2, None),
+        (None, "image too large: more than 2 frames, the limit is 2 frames (--max-frames)"),
+        (None, None),
+    ]
+    assert command("infer", pages, *options[:2], "--max-frames", 3).code == 0
 
 
 def test_a_limit_can_be_raised_above_the_default(command, tmp_path):

@@ -30,7 +30,7 @@ main()
 """
 
 DEAF = """
-import os, signal, time, click
+import ctypes, os, signal, time, click
 from edge_mri import cli
 import edge_mri.commands.info
 @click.command("info")
@@ -38,7 +38,8 @@ def deaf():
     for _ in range(2):
         try:
             os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(5)
+            ctypes.CDLL(None).sleep(5)  # native code, which hears nothing
+            time.sleep(0)
         except KeyboardInterrupt:
             print("first", flush=True)
 edge_mri.commands.info.command = deaf

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_mri.images.limits import BYTES_VARIABLE, PIXELS_VARIABLE
+from edge_mri.images.limits import VARIABLES
 
 ray = pytest.importorskip("ray", reason="needs the extra [ray]")
 pytestmark = [
@@ -18,7 +18,7 @@ pytestmark = [
 @pytest.fixture(autouse=True)
 def _limits(monkeypatch):
     """The command sets these for its process; give them back."""
-    for name in (PIXELS_VARIABLE, BYTES_VARIABLE):
+    for name in VARIABLES.values():
         monkeypatch.setenv(name, "")
 
 

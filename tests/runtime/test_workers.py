@@ -58,3 +58,17 @@ def test_opencv_keeps_to_the_calling_thread_for_a_while():
     with one_core_each():
         assert cv2.getNumThreads() == 1
     assert cv2.getNumThreads() == before
+
+
+def test_of_overlapping_streams_the_last_gives_opencv_its_threads_back():
+    cv2.setNumThreads(3)
+    try:
+        first, second = one_core_each(), one_core_each()
+        first.__enter__()
+        second.__enter__()
+        first.__exit__(None, None, None)
+        assert cv2.getNumThreads() == 1
+        second.__exit__(None, None, None)
+        assert cv2.getNumThreads() == 3
+    finally:
+        cv2.setNumThreads(-1)

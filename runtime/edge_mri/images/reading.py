@@ -40,7 +40,7 @@ def read_frames(
     """Read every image of a file: pages, frames, slices; one for an ordinary picture.
 
     Frames are decoded as they are asked for; `frame` and `plane` are None for a file with one
-    image that does not say how it lies.
+    image that does not say how it lies. Where they cost more than `limits` allow, the rest is left.
 
     Raises:
         ImageError: With the reason; what was yielded before stays good.
@@ -80,7 +80,7 @@ def decode_frames(
     """Decode every image in a file's bytes; see `read_frames`."""
     allowed = limits or Limits.from_environment()
     try:
-        yield from _frames(data, allowed, reduce_to)
+        yield from allowed.within(_frames(data, allowed, reduce_to))
     except memory.ERRORS as error:
         raise memory.ran_out(error, "decode") from error
 
