@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from edge_mri.classifier import Classifier
+from edge_mri.content_hash import with_hash
 from edge_mri.contract import Contract
 from edge_mri_bench.outlined import RADII_PX
 from edge_mri_bench.pointing import Finding, findings
@@ -40,7 +41,7 @@ def shuffled(path: Path, seed: int, target: Path) -> None:
     stored = {one.key: one.value for one in model.metadata_props}
     contract = replace(Contract.from_metadata(stored), weights_sha256="", rejection=None)
     onnx.helper.set_model_props(model, contract.to_metadata())
-    onnx.save(model, target)
+    target.write_bytes(with_hash(model.SerializeToString()))
 
 
 def sanity(

@@ -9,6 +9,7 @@ import onnx
 
 from edge_mri.atomic import atomic_path
 from edge_mri.classifier import Classifier
+from edge_mri.content_hash import with_hash
 from edge_mri.contract import Contract
 from edge_mri.session import SessionConfig
 from edge_mri_export.answers import Answers, file_answers
@@ -125,4 +126,4 @@ def remove(path: Path) -> None:
 
 def _save(model: onnx.ModelProto, contract: Contract, path: Path) -> None:
     set_metadata(model, contract.to_metadata())
-    onnx.save(model, path)
+    path.write_bytes(with_hash(model.SerializeToString()))

@@ -55,12 +55,17 @@ def damage(path: Path) -> None:
     path.write_bytes(data)
 
 
+def keep(cache: SessionCache, optimised: bytes) -> None:
+    """Keep some bytes as the optimised form of a model."""
+    with cache.scratch() as scratch:
+        scratch.path.write_bytes(optimised)
+        cache.store(scratch)
+
+
 def swap(path: Path) -> None:
     """Put what was kept for another model in its place."""
     other = SessionCache("another model", onnxruntime.__version__)
-    scratch = other.scratch()
-    scratch.write_bytes(b"something else")
-    other.store(scratch)
+    keep(other, b"something else")
     other.path.replace(path)
 
 
@@ -95,9 +100,7 @@ def test_a_kept_model_that_does_not_load_is_made_again(folder, starts):
     expected = logits()
     (kept,) = folder.iterdir()
     cache = SessionCache(Classifier.load(device="cpu").model_sha256, onnxruntime.__version__)
-    scratch = cache.scratch()
-    scratch.write_bytes(b"well sealed, but no model")
-    cache.store(scratch)
+    keep(cache, b"well sealed, but no model")
     assert cache.path == kept
     starts.clear()
     np.testing.assert_array_equal(logits(), expected)
@@ -126,9 +129,7 @@ def test_another_model_and_another_onnxruntime_are_other_files(folder):
 def test_only_the_newest_are_kept(folder):
     for number in range(MAX_FILES + 3):
         cache = SessionCache(str(number), "")
-        scratch = cache.scratch()
-        scratch.write_bytes(b"model")
-        cache.store(scratch)
+        keep(cache, b"model")
         os.utime(cache.path, (number, number))
     assert len(list(folder.iterdir())) == MAX_FILES
     assert SessionCache(str(number), "").load() == b"model"
