@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from edge_mri.classifier import Classifier
-from edge_mri.content_hash import with_hash
 from edge_mri.contract import Contract
 from edge_mri_bench.outlined import RADII_PX
 from edge_mri_bench.pointing import Finding, findings
+from edge_mri_export.stored_contract import store_contract
 from edge_mri_train.metrics import ratio, wilson
 
 _SMALLEST_WEIGHT = 16  # elements; what is smaller is no layer's weight
@@ -40,8 +40,8 @@ def shuffled(path: Path, seed: int, target: Path) -> None:
             tensor.CopyFrom(onnx.numpy_helper.from_array(mixed, tensor.name))
     stored = {one.key: one.value for one in model.metadata_props}
     contract = replace(Contract.from_metadata(stored), weights_sha256="", rejection=None)
-    onnx.helper.set_model_props(model, contract.to_metadata())
-    target.write_bytes(with_hash(model.SerializeToString()))
+    store_contract(model, contract)
+    onnx.save(model, target)
 
 
 def sanity(

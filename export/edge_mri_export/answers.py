@@ -49,9 +49,9 @@ def checkpoint_answers(checkpoint: Checkpoint, pixels: NDArray[np.uint8]) -> Ans
     answers = _checkpoint_answers(checkpoint, pixels)
     for name, values in (("logits", answers.logits), ("lesion map", answers.lesion)):
         if values is not None:
-            usable = np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
-            if not usable.all():
-                raise AnswerError.of(name, int((~usable).sum()), len(usable))
+            wrong = sum(not np.isfinite(row).all() for row in values)
+            if wrong:
+                raise AnswerError.of(name, wrong, len(values))
     return answers
 
 

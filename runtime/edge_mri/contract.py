@@ -149,7 +149,9 @@ class Contract:
     def to_dict(self) -> dict[str, Any]:
         """Return the contract as JSON values, `schema_version` first; no value is NaN."""
         values = asdict(self)
-        return finite({"schema_version": values.pop("schema_version"), **values})
+        first = {"schema_version": values.pop("schema_version")}
+        strict: dict[str, Any] = finite(first | values)
+        return strict
 
     def to_metadata(self) -> dict[str, str]:
         """Return the contract as entries for an ONNX file's `metadata_props`."""

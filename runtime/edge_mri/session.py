@@ -169,7 +169,9 @@ def _on_cpu(model: OnnxFile, config: SessionConfig) -> ort.InferenceSession:
     model.check()
     with cache.scratch() if cache else nullcontext() as scratch:
         try:
-            session = _create(model.data, [CPU], config, keep=scratch and scratch.path)
+            session = _create(
+                model.data, [CPU], config, keep=None if scratch is None else scratch.path
+            )
         except Exception as error:
             if scratch is None:
                 raise _not_loadable(model, error) from error

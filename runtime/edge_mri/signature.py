@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_mri.content_hash import SIGNATURE_KEY, with_signature
+from edge_mri.content_hash import SIGNATURE_KEY, with_hash, with_signature
 from edge_mri.errors import MissingExtraError, OptionError, SignatureError
 from edge_mri.protobuf import BrokenError
 from edge_mri.regular_file import read_regular
@@ -93,7 +93,7 @@ def signer_of(metadata: Mapping[str, str]) -> str | None:
 
 
 def sign(model: "OnnxFile", key: Any) -> tuple[bytes, str]:
-    """Return a model file's bytes with a signature, and the fingerprint of the key.
+    """Return a model file's bytes with hash and signature, and the fingerprint of the key.
 
     Args:
         model: The file; what it states of itself must hold.
@@ -102,7 +102,7 @@ def sign(model: "OnnxFile", key: Any) -> tuple[bytes, str]:
     public: bytes = key.public_key().public_bytes_raw()
     signature: bytes = key.sign(_signed(model))
     entry = " ".join((_SCHEME, *(base64.b64encode(one).decode() for one in (public, signature))))
-    return with_signature(model.data, entry), fingerprint(public)
+    return with_signature(with_hash(model.data), entry), fingerprint(public)
 
 
 def fingerprint(public: bytes) -> str:

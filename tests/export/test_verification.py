@@ -10,12 +10,13 @@ from click.testing import CliRunner
 from onnx import numpy_helper
 
 from edge_mri.cli import main
-from edge_mri.content_hash import HASH_KEY, with_hash
+from edge_mri.content_hash import HASH_KEY
 from edge_mri.contract import METADATA_KEY, Contract, Rejection
 from edge_mri.phantom import PhantomConfig, write_phantoms
 from edge_mri.progress import NoProgress
 from edge_mri_export.graph import set_metadata
 from edge_mri_export.report import lines
+from edge_mri_export.stored_contract import store_contract
 from edge_mri_export.weights import weights_sha256
 from edge_mri_train.folders import read_folders
 from edge_mri_train.grouping import IdSource
@@ -48,8 +49,8 @@ def edited(source: Path, target: Path, edit) -> Path:
     if contract is None:
         onnx.save(model, target)
         return target
-    set_metadata(model, contract.to_metadata())
-    target.write_bytes(with_hash(model.SerializeToString()))
+    store_contract(model, contract)
+    onnx.save(model, target)
     return target
 
 

@@ -154,7 +154,7 @@ def test_check_and_evaluate_do_not_pass_such_a_model(
     folder = tmp_path / "set" / "glioma"
     folder.parent.mkdir()
     pictures.rename(folder)
-    ended = command("evaluate", model, folder.parent)
+    ended = command("evaluate", model, "--data", folder.parent)
     assert (ended.code, ended.out) == (2, "")
     assert ended.err.splitlines()[-1] == f"Error: 1 of 2 images have no answer: {SAID.format(name)}"
 
