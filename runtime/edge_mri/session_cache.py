@@ -12,8 +12,8 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from edge_mri.trusted_folder import is_own, open_trusted
 
@@ -29,8 +29,7 @@ _CPU_LINES = (b"model name", b"flags", b"Features", b"CPU implementer", b"CPU pa
 _OPENED = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
-@dataclass(frozen=True)
-class Scratch:
+class Scratch(NamedTuple):
     """A new file that onnxruntime may write the optimised model to.
 
     Attributes:

@@ -6,7 +6,7 @@ key and signature in Base64; the key there only tells whose it is, what counts i
 required. Signing is `edge-mri sign`.
 """
 
-import base64
+import binascii
 import hashlib
 import os
 from collections.abc import Mapping
@@ -101,13 +101,13 @@ def sign(model: "OnnxFile", key: Any) -> tuple[bytes, str]:
     """
     public: bytes = key.public_key().public_bytes_raw()
     signature: bytes = key.sign(_signed(model))
-    entry = " ".join((_SCHEME, *(base64.b64encode(one).decode() for one in (public, signature))))
+    entry = f"{_SCHEME} {_base64(public)} {_base64(signature)}"
     return with_signature(with_hash(model.data), entry), fingerprint(public)
 
 
 def fingerprint(public: bytes) -> str:
     """Return what tells a key from another: SHA-256 of its 32 bytes, in Base64."""
-    return f"SHA256:{base64.b64encode(hashlib.sha256(public).digest()).decode().rstrip('=')}"
+    return f"SHA256:{_base64(hashlib.sha256(public).digest()).rstrip('=')}"
 
 
 def _signed(model: "OnnxFile") -> bytes:
@@ -117,10 +117,14 @@ def _signed(model: "OnnxFile") -> bytes:
         raise SignatureError(f"{model.path} is damaged: it cannot be hashed") from error
 
 
+def _base64(data: bytes) -> str:
+    return binascii.b2a_base64(data, newline=False).decode()
+
+
 def _parts(entry: str) -> tuple[bytes, bytes] | None:
     scheme, _, rest = entry.partition(" ")
     try:
-        public, signature = (base64.b64decode(one, validate=True) for one in rest.split(" "))
+        public, signature = (binascii.a2b_base64(one, strict_mode=True) for one in rest.split(" "))
     except ValueError:  # not two, or no Base64
         return None
     right = (len(public), len(signature)) == (_KEY_BYTES, _SIGNATURE_BYTES)
