@@ -47,7 +47,7 @@ def checkpoint_answers(checkpoint: Checkpoint, pixels: NDArray[np.uint8]) -> Ans
         AnswerError: It gives what are no numbers: there is nothing to compare with.
     """
     answers = _checkpoint_answers(checkpoint, pixels)
-    for name, values in (("logits", answers.logits), ("lesion map", answers.lesion)):
+    for name, values in (("logits", answers.logits), ("lesion", answers.lesion)):
         if values is not None:
             wrong = sum(not np.isfinite(row).all() for row in values)
             if wrong:

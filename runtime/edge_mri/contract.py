@@ -18,6 +18,7 @@ from edge_mri.preprocess import PreprocessSpec
 METADATA_KEY = "edge_mri.contract"
 SCHEMA_VERSION = 2
 """What is written; from this version on a file states the hash of all that is in it."""
+MAX_CHARACTERS = 2**20  # of the document; the one of the model that ships has 8,000
 LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 1e-3, 1e3
 INTENDED_USE = "Research on brain MR slice classification. Not a diagnostic device."
 
@@ -163,7 +164,7 @@ class Contract:
         if METADATA_KEY not in metadata:
             raise ContractError(f"the file's metadata has no {METADATA_KEY!r}")
         try:
-            values = parse(metadata[METADATA_KEY])
+            values = parse(metadata[METADATA_KEY], MAX_CHARACTERS)
         except ValueError as error:  # also a number of thousands of digits
             raise ContractError(f"it is no JSON ({error})") from error
         if not isinstance(values, dict):

@@ -47,7 +47,7 @@ class Answers:
         usable = {"logits": (np.abs(sums - 1) <= _ROUNDING) & (self.probabilities.min(axis=1) >= 0)}
         if self.novelty is not None:
             usable["novelty"] = self.novelty > -np.inf
-        for name, values in (("lesion map", self.lesion), ("activation map", self.cam)):
+        for name, values in (("lesion", self.lesion), ("cam", self.cam)):
             if values is not None:
                 usable[name] = np.isfinite(values).all(axis=(1, 2, 3))
         return {

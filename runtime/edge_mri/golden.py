@@ -85,7 +85,7 @@ def read_golden(model: Path) -> Golden:
     """
     path = golden_path(model)
     try:
-        return _golden(parse(read_regular(path, _MAX_BYTES).decode()))
+        return _golden(parse(read_regular(path, _MAX_BYTES).decode(), _MAX_BYTES))
     except OSError as error:
         raise GoldenValuesError(path, error.strerror or str(error)) from error
     except ValueError as error:

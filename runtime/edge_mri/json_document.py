@@ -7,20 +7,19 @@ import json
 import math
 from typing import Any
 
-MAX_CHARACTERS = 64 * 2**20
 MAX_DEPTH = 32
 _SHOWN_CHARACTERS = 120
 
 
-def parse(text: str) -> Any:
-    """Read a document.
+def parse(text: str, most_characters: int) -> Any:
+    """Read a document of at most so many characters.
 
     Raises:
         ValueError: It is no JSON, too large or nested too deeply to be one of ours, or holds text
             that no file can hold (half of a surrogate pair).
     """
-    if len(text) > MAX_CHARACTERS:
-        raise ValueError(f"it has {len(text):,} characters, the limit is {MAX_CHARACTERS:,}")
+    if len(text) > most_characters:
+        raise ValueError(f"it has {len(text):,} characters, the limit is {most_characters:,}")
     try:
         values = json.loads(text)
     except RecursionError as error:

@@ -58,7 +58,7 @@ def test_a_network_that_gives_no_numbers_is_not_exported(changed, phantoms, tmp_
     )
     assert ended.exit_code == 2
     assert ended.stderr.splitlines()[-1] == (
-        "Error: 48 of 48 images have no answer: the model's logits holds values that are no "
+        "Error: 48 of 48 images have no answer: the model's output logits holds values that are no "
         "numbers (NaN, infinity, an overflow); export it again, in FP32 where it is FP16"
     )
     assert list((tmp_path / "out").glob("*")) == []
@@ -100,7 +100,9 @@ def test_verify_fails_a_file_that_gives_no_numbers(small, tmp_path):
     assert (ended.exit_code, found["passed"]) == (1, False)
     (failed,) = (check for check in found["checks"] if check["passed"] is False)
     assert failed["name"] == "runtime"
-    assert failed["detail"].startswith("4 of 4 images have no answer: the model's logits holds")
+    assert failed["detail"].startswith(
+        "4 of 4 images have no answer: the model's output logits holds"
+    )
 
 
 @pytest.mark.parametrize("value", [NAN, INF, -INF])
@@ -123,5 +125,7 @@ def test_no_gate_is_fitted_to_a_novelty_of_no_numbers(value):
     novelty = np.linspace(0, 1, 200, dtype=np.float32)
     novelty[7] = value
     logits = np.random.default_rng(0).normal(size=(200, 4)).astype(np.float32)
-    with pytest.raises(AnswerError, match="1 of 200 images have no answer: the model's novelty"):
+    with pytest.raises(
+        AnswerError, match="1 of 200 images have no answer: the model's output novelty"
+    ):
         choose_rejection(novelty, logits, CONTRACT)

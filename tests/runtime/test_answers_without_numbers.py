@@ -19,7 +19,7 @@ from edge_mri.prediction import softmax
 onnx = pytest.importorskip("onnx", reason="makes models with onnx")
 
 SAID = (
-    "the model's {} holds values that are no numbers (NaN, infinity, an overflow); "
+    "the model's output {} holds values that are no numbers (NaN, infinity, an overflow); "
     "export it again, in FP32 where it is FP16"
 )
 NAN, INF = float("nan"), float("inf")
@@ -71,8 +71,8 @@ CASES = [
     ("logits", -INF, "logits"),
     ("novelty", NAN, "novelty"),
     ("novelty", -INF, "novelty"),
-    ("lesion", NAN, "lesion map"),
-    ("lesion", INF, "lesion map"),
+    ("lesion", NAN, "lesion"),
+    ("lesion", INF, "lesion"),
 ]
 
 
@@ -118,7 +118,7 @@ def test_a_class_activation_map_of_no_numbers_is_no_picture(
     )
     assert ended.code == 1
     bright, dark = map(json.loads, ended.out.splitlines())
-    assert bright["error"] == SAID.format("activation map")
+    assert bright["error"] == SAID.format("cam")
     assert dark["status"] == "ok"
 
 

@@ -76,6 +76,12 @@ def test_a_whole_number_is_a_temperature():
     assert Contract.from_metadata(changed(temperature=2)).temperature == 2
 
 
+def test_a_document_that_is_far_too_long_is_refused():
+    reason = refused(changed(licence="x" * 2**20))
+    assert reason.startswith("it is no JSON (it has 1,049,")
+    assert reason.endswith(" characters, the limit is 1,048,576)")
+
+
 @pytest.mark.parametrize("document", ["[" * 100_000, '{"a":' * 100_000, "1" * 5000])
 def test_json_that_no_parser_takes_is_refused(document):
     assert refused({METADATA_KEY: document}).startswith("it is no JSON (")
