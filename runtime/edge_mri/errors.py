@@ -161,8 +161,8 @@ class AnswerError(ModelError, ValueError):
     def reason(output: str) -> str:
         """Return what is wrong with an output, and what to do."""
         return (
-            f"the model's output {output} holds values that are no numbers (NaN, infinity, an overflow); "
-            "export it again, in FP32 where it is FP16"
+            f"the model's output {output} holds values that are no numbers "
+            "(NaN, infinity, an overflow); export it again, in FP32 where it is FP16"
         )
 
 
