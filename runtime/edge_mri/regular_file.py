@@ -16,8 +16,8 @@ def read_regular(path: Path, limit_bytes: int) -> bytes:
     """Read a file.
 
     Raises:
-        OSError: It cannot be read, is no regular file, has more bytes than the limit, or than there
-            is memory for; `strerror` says which.
+        OSError: It cannot be read, is no regular file, has more bytes than the limit or than there
+            is memory for, or changes while it is read; `strerror` says which.
     """
     try:
         _refuse(path.stat(), limit_bytes)  # some devices act when they are opened
@@ -25,13 +25,14 @@ def read_regular(path: Path, limit_bytes: int) -> bytes:
     except ValueError as error:  # a name with a null character
         raise OSError(errno.EINVAL, str(error)) from error
     with os.fdopen(descriptor, "rb") as file:
-        _refuse(os.fstat(descriptor), limit_bytes)
+        status = os.fstat(descriptor)
+        _refuse(status, limit_bytes)
         try:
-            data = file.read(limit_bytes + 1)
+            data = file.read(status.st_size + 1)  # not the limit: as much memory would be taken
         except MemoryError as error:
             raise OSError(errno.ENOMEM, "there is not enough memory for it") from error
-    if len(data) > limit_bytes:
-        raise _too_large(len(data), limit_bytes)
+    if len(data) != status.st_size:
+        raise OSError(errno.EBUSY, "it changed while it was read")
     return data
 
 
@@ -41,8 +42,5 @@ def _refuse(status: os.stat_result, limit_bytes: int) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise OSError(errno.EINVAL, "it is a device or a pipe, no regular file")
     if status.st_size > limit_bytes:
-        raise _too_large(status.st_size, limit_bytes)
-
-
-def _too_large(size: int, limit_bytes: int) -> OSError:
-    return OSError(errno.EFBIG, f"it has {size:,} bytes, the limit is {limit_bytes:,}")
+        reason = f"it has {status.st_size:,} bytes, the limit is {limit_bytes:,}"
+        raise OSError(errno.EFBIG, reason)

@@ -76,7 +76,7 @@ class SessionCache:
             if not is_own(status, stat.S_IFREG) or status.st_size > self.limit_bytes:
                 return None
             with os.fdopen(handle, "rb", closefd=False) as file:
-                digest, optimised = file.read(_DIGEST_BYTES), file.read(self.limit_bytes)
+                digest, optimised = file.read(_DIGEST_BYTES), file.read(status.st_size)
         except (OSError, MemoryError):
             return None
         finally:
