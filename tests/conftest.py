@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from edge_mri.content_hash import with_hash
 from edge_mri.contract import Contract
 from edge_mri.labels import LabelSpace
 from edge_mri.phantom import PhantomConfig, write_phantoms
@@ -90,7 +91,7 @@ def mapped(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         model = onnx.helper.make_model(graph, opset_imports=[opset], ir_version=9)
         onnx.helper.set_model_props(model, contract.to_metadata())
         path = tmp_path_factory.mktemp("bright") / "bright.onnx"
-        onnx.save(model, path)
+        path.write_bytes(with_hash(model.SerializeToString()))
         return path
 
     return write

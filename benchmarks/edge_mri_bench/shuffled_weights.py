@@ -19,6 +19,7 @@ from edge_mri.classifier import Classifier
 from edge_mri.contract import Contract
 from edge_mri_bench.outlined import RADII_PX
 from edge_mri_bench.pointing import Finding, findings
+from edge_mri_export.stored_contract import store_contract
 from edge_mri_train.metrics import ratio, wilson
 
 _SMALLEST_WEIGHT = 16  # elements; what is smaller is no layer's weight
@@ -39,7 +40,7 @@ def shuffled(path: Path, seed: int, target: Path) -> None:
             tensor.CopyFrom(onnx.numpy_helper.from_array(mixed, tensor.name))
     stored = {one.key: one.value for one in model.metadata_props}
     contract = replace(Contract.from_metadata(stored), weights_sha256="", rejection=None)
-    onnx.helper.set_model_props(model, contract.to_metadata())
+    store_contract(model, contract)
     onnx.save(model, target)
 
 

@@ -13,6 +13,7 @@ import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
 
+from edge_mri.errors import AnswerError
 from edge_mri.onnx_file import OnnxFile
 from edge_mri.session import SessionConfig, compute_as_written, open_session
 from edge_mri_export.errors import QuantizationError
@@ -40,7 +41,21 @@ class Answers:
 
 @torch.inference_mode()
 def checkpoint_answers(checkpoint: Checkpoint, pixels: NDArray[np.uint8]) -> Answers:
-    """Ask a checkpoint's network about `(N, 1, S, S)` uint8 network input, on the CPU."""
+    """Ask a checkpoint's network about `(N, 1, S, S)` uint8 network input, on the CPU.
+
+    Raises:
+        AnswerError: It gives what are no numbers: there is nothing to compare with.
+    """
+    answers = _checkpoint_answers(checkpoint, pixels)
+    for name, values in (("logits", answers.logits), ("lesion", answers.lesion)):
+        if values is not None:
+            wrong = sum(not np.isfinite(row).all() for row in values)
+            if wrong:
+                raise AnswerError.of(name, wrong, len(values))
+    return answers
+
+
+def _checkpoint_answers(checkpoint: Checkpoint, pixels: NDArray[np.uint8]) -> Answers:
     outputs = getattr(checkpoint.network, "outputs", None)
     if outputs is None:
         return Answers(checkpoint.logits(pixels))

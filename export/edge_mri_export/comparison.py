@@ -34,26 +34,34 @@ class _Said:
         columns: By axis, `type` and `plane`, `(N,)` columns of its names.
         sure: By axis, `(N, C)` probabilities.
         tumor: `(N,)` whether the image is called tumour.
+        none: `(N,)` whether there is no answer, as the logits are no numbers.
     """
 
     columns: dict[str, NDArray[np.int64]]
     sure: dict[str, NDArray[np.float32]]
     tumor: NDArray[np.bool_]
+    none: NDArray[np.bool_]
 
     @classmethod
     def of(cls, logits: Logits, contract: Contract) -> "_Said":
         """Decide as the runtime does, at the contract's temperature and operating point."""
-        probabilities = softmax(logits, contract.temperature)
-        decisions = decide(Given(probabilities), contract.labels, contract.tumor_threshold)
+        given = Given(softmax(logits, contract.temperature))
+        none = np.zeros(len(logits), bool)
+        none[list(faults := given.faults())] = True
+        given = given.without(faults)
+        probabilities = given.probabilities
+        decisions = decide(given, contract.labels, contract.tumor_threshold)
         columns, sure = {"type": decisions.types}, {"type": decisions.by_type}
         by_plane = contract.labels.plane_probabilities(probabilities)
         if by_plane is not None:
             sure["plane"], columns["plane"] = by_plane, by_plane.argmax(axis=1)
         called = decisions.tumor >= np.float32(contract.tumor_threshold)
-        return cls(columns, sure, called)
+        return cls(columns, sure, called, none)
 
     def name(self, row: int, labels: LabelSpace) -> str:
         """Return what is said of an image."""
+        if self.none[row]:
+            return "none"
         plane = labels.planes[self.columns["plane"][row]] if "plane" in self.columns else None
         return str(Label(labels.types[self.columns["type"][row]], plane))
 
@@ -77,10 +85,12 @@ def compare(
         paths: Name of each image, for the list of flips; empty for numbers.
         contract: Classes, temperature and operating point of both.
     """
-    difference = np.abs(reference.logits - other.logits)
+    with np.errstate(invalid="ignore"):
+        difference = np.abs(reference.logits - other.logits)
     finite = bool(np.isfinite(difference).all())
     first, second = (_Said.of(one.logits, contract) for one in (reference, other))
     changed = np.any([one != second.columns[axis] for axis, one in first.columns.items()], axis=0)
+    changed |= first.none | second.none
     moved, lower = _moved_peaks(reference, other, first.tumor)
     return Parity(
         n=len(reference.logits),
@@ -147,7 +157,8 @@ def _map_difference(reference: Answers, other: Answers) -> float | None:
     """Return the largest difference of the lesion maps; infinite where only one has a map."""
     if reference.lesion is None or other.lesion is None:
         return None if reference.lesion is other.lesion else float("inf")
-    return float(np.abs(reference.lesion - other.lesion).max())
+    with np.errstate(invalid="ignore"):
+        return float(np.abs(reference.lesion - other.lesion).max())
 
 
 def _moved_peaks(
@@ -166,5 +177,6 @@ def _moved_peaks(
     distance = np.abs(places[0] - places[1]).max(axis=0)
     moved = (distance > _MOVED_CELLS) & tumor
     rows = np.arange(len(moved))
-    lower = maps[0][rows, peaks[0]] - maps[0][rows, peaks[1]] > _TIED
+    with np.errstate(invalid="ignore"):
+        lower = maps[0][rows, peaks[0]] - maps[0][rows, peaks[1]] > _TIED
     return int(moved.sum()), int((moved & lower).sum())

@@ -16,8 +16,8 @@ from edge_mri_export.calibration import CheckImages
 from edge_mri_export.comparison import compare
 from edge_mri_export.errors import ParityError
 from edge_mri_export.finishing import Finish
-from edge_mri_export.graph import set_metadata
 from edge_mri_export.parity import Parity
+from edge_mri_export.stored_contract import store_contract
 from edge_mri_train.predictor import SEEN_SUFFIX
 
 
@@ -124,5 +124,5 @@ def remove(path: Path) -> None:
 
 
 def _save(model: onnx.ModelProto, contract: Contract, path: Path) -> None:
-    set_metadata(model, contract.to_metadata())
+    store_contract(model, contract)
     onnx.save(model, path)

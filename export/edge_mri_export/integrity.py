@@ -8,11 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 
 from edge_mri.classifier import Classifier
-from edge_mri.contract import SCHEMA_VERSION, Contract
-from edge_mri.errors import EdgeMriError, ModelFormatError, ModelNotFoundError
+from edge_mri.content_hash import HASH_KEY
+from edge_mri.contract import Contract
+from edge_mri.errors import AnswerError, ContentError, EdgeMriError, ModelFormatError
+from edge_mri.labels import TYPES, Label
+from edge_mri.onnx_file import OnnxFile
+from edge_mri.phantom import draw_phantom
+from edge_mri.preprocess import preprocess
+from edge_mri.signature import OPTION, require_signature, signer_of
 from edge_mri_export.editing import only
 from edge_mri_export.graph import LESION, LOGITS
 from edge_mri_export.layers import count_quantized
@@ -32,7 +39,8 @@ class Check:
     """One thing that was checked.
 
     Attributes:
-        name: `contract`, `weights`, `graph`, `runtime`, `rejection`, `checkpoint` or `parity`.
+        name: `contract`, `content`, `signature`, `weights`, `graph`, `runtime`, `rejection`,
+            `checkpoint` or `parity`.
         passed: None where it could not be checked.
         detail: What was found, for people.
         figures: What was measured and what the contract says of it, as JSON values.
@@ -53,10 +61,9 @@ def read_model(path: Path) -> onnx.ModelProto:
         ModelNotFoundError: There is no such file.
         ModelFormatError: It is no ONNX model.
     """
-    if not path.is_file():
-        raise ModelNotFoundError(path)
+    data = OnnxFile.read(path).data
     try:
-        model = onnx.load(path)
+        model = onnx.load_from_string(data)
     except Exception as error:  # protobuf's errors are not public
         raise ModelFormatError(path, "an ONNX model", first_line(error)) from error
     if not model.graph.node:
@@ -72,7 +79,7 @@ def contract_check(contract: Contract) -> Check:
     return Check(
         "contract",
         True,
-        f"{contract.name} {contract.precision}, schema {SCHEMA_VERSION}, "
+        f"{contract.name} {contract.precision}, schema {contract.schema_version}, "
         f"written by edge-mri {contract.toolkit_version or 'unknown'}",
     )
 
@@ -113,6 +120,33 @@ _QUANTIZATION: dict[str, _Expected] = {
         lambda value: isinstance(value, list) and len(value) == 2 and all(map(_is_whole, value)),
     ),
 }
+
+
+def content_check(file: OnnxFile, contract: Contract) -> Check:
+    """Check all that is in the file against the hash that it states."""
+    try:
+        file.expecting(contract).check_content()
+    except ContentError as error:
+        return Check("content", False, str(error))
+    if HASH_KEY not in file.metadata:
+        detail = f"a file of schema {contract.schema_version} states no hash of all that is in it"
+        return Check("content", None, detail)
+    return Check("content", True, f"sha256 {file.content_sha256[:12]}… as at the export")
+
+
+def signature_check(file: OnnxFile, key: Path | None) -> Check:
+    """Check whose model it is.
+
+    Raises:
+        SignatureError: It is not signed with the private half of `key`, where one is given.
+    """
+    signer = signer_of(file.metadata)
+    if key is not None:
+        require_signature(file, key)
+        return Check("signature", True, f"by {signer} ({key})")
+    if signer is None:
+        return Check("signature", None, "the file is not signed")
+    return Check("signature", None, f"says {signer}; {OPTION} KEY.pub checks it")
 
 
 def weights_check(model: onnx.ModelProto, contract: Contract) -> Check:
@@ -185,4 +219,15 @@ def runtime_check(path: Path) -> Check:
         classifier = Classifier.load(path, device="cpu")
     except EdgeMriError as error:
         return Check("runtime", False, str(error))
-    return Check("runtime", True, f"opens on {classifier.device}")
+    spec = classifier.contract.preprocess
+    heads = [draw_phantom(Label(one, "axial"), size_px=256) for one in TYPES]
+    try:
+        answers = classifier.answers(
+            np.stack([preprocess(one, spec) for one in heads]), lesion=True
+        )
+    except EdgeMriError as error:
+        return Check("runtime", False, str(error))
+    if faults := answers.faults():
+        wrong = AnswerError.of(" and ".join(sorted(set(faults.values()))), len(faults), len(heads))
+        return Check("runtime", False, str(wrong))
+    return Check("runtime", True, f"opens on {classifier.device}, answers")

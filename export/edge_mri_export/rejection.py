@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from edge_mri.contract import Contract, Rejection
 from edge_mri.decision import Answers, decide
+from edge_mri.errors import AnswerError
 from edge_mri.labels import NO_TUMOR
 from edge_mri.prediction import softmax
 from edge_mri_export.answers import in_batches, memory_session
@@ -50,6 +51,8 @@ def with_rejection(
     """
     extended = add_novelty(model, training, contract.name)
     logits, novelty = measure(extended, validation)
+    if not np.isfinite(logits).all():
+        return extended, contract  # the guard refuses such a file, and says more of it
     return extended, replace(contract, rejection=choose_rejection(novelty, logits, contract))
 
 
@@ -68,7 +71,13 @@ def choose_rejection(
 
     `max_novelty` keeps 99 % of the images. `undecided` is the widest interval, symmetric around
     the operating point in logits and from 1:9 to 9:1 at most, with which 98.5 % are answered.
+
+    Raises:
+        AnswerError: The novelty of some images is no number.
     """
+    wrong = int((~np.isfinite(novelty)).sum())
+    if wrong:
+        raise AnswerError.of("novelty", wrong, len(novelty))
     limit = float(np.quantile(novelty, KEPT_BY_NOVELTY, method="higher"))
     interval = _undecided(logits[novelty <= limit], int(np.ceil(KEPT * len(novelty))), contract)
     gate = Rejection(limit, interval, 1.0, len(novelty))

@@ -16,8 +16,10 @@ import onnx
 from numpy.typing import NDArray
 
 from edge_mri.contract import Contract
-from edge_mri.errors import ContractError, OptionError
+from edge_mri.errors import AnswerError, ContractError, OptionError
+from edge_mri.onnx_file import OnnxFile
 from edge_mri.progress import Progress
+from edge_mri.signature import required_signature
 from edge_mri_export.answers import checkpoint_answers, file_answers
 from edge_mri_export.calibration import CheckImages, load_check_images
 from edge_mri_export.comparison import compare
@@ -25,10 +27,12 @@ from edge_mri_export.errors import ParityError
 from edge_mri_export.exported import Exported
 from edge_mri_export.integrity import (
     Check,
+    content_check,
     contract_check,
     graph_check,
     read_model,
     runtime_check,
+    signature_check,
     weights_check,
 )
 from edge_mri_export.parity import MAX_DROP, Parity
@@ -49,12 +53,15 @@ class VerifyConfig:
         checkpoint: What it was exported from; None leaves the comparison with PyTorch out.
         data: Class folders to compare on; None for the validation images of the checkpoint's run.
         max_drop: What the guard allows a quantised file, as at the export, in percent; None: 0.5.
+        require_signature: The public key that the file must be signed for, see
+            `edge_mri.classifier.Classifier.load`.
     """
 
     model: Path
     checkpoint: Path | None = None
     data: Path | None = None
     max_drop: float | None = None
+    require_signature: Path | None = None
 
     def __post_init__(self) -> None:
         if self.max_drop is None:
@@ -102,8 +109,11 @@ def verify(config: VerifyConfig, progress: Progress) -> Verification:
         CheckpointError: The checkpoint cannot be used.
         DataError: The images cannot be used.
         OptionError: An option has no effect on this file.
+        SignatureError: It is not signed as required.
     """
     model = read_model(config.model)
+    file = OnnxFile.read(config.model)
+    signed = signature_check(file, required_signature(config.require_signature))
     try:
         contract = Contract.from_metadata({one.key: one.value for one in model.metadata_props})
     except ContractError as error:
@@ -118,6 +128,8 @@ def verify(config: VerifyConfig, progress: Progress) -> Verification:
         )
     checks = [
         stated,
+        content_check(file, contract),
+        signed,
         weights_check(model, contract),
         graph_check(model, contract),
         runtime_check(config.model),
@@ -155,8 +167,11 @@ def _rejection(
     gate = contract.rejection
     if gate is None:
         return Check("rejection", None, "the model answers every image")
-    logits, novelty = measure(model, pixels)
-    kept = float(answered(novelty, logits, contract, gate).mean())
+    try:
+        logits, novelty = measure(model, pixels)
+        kept = float(answered(novelty, logits, contract, gate).mean())
+    except AnswerError as error:
+        return Check("rejection", False, str(error))
     figures = {"n": len(pixels), "kept": kept, "stored": {"n": gate.n, "kept": gate.kept}}
     detail = (
         f"answers {100 * kept:.2f} % of {len(pixels)} images, at the export "

@@ -3,6 +3,7 @@
 The images and what was said to them are `edge_mri.golden`.
 """
 
+import math
 import os
 import platform
 import statistics
@@ -13,7 +14,7 @@ from typing import Any
 
 from edge_mri.audit import versions
 from edge_mri.classifier import Classifier
-from edge_mri.errors import EdgeMriError, ImageError
+from edge_mri.errors import EdgeMriError
 from edge_mri.golden import Golden, GoldenImage, answers_by_name
 from edge_mri.workers import available_threads
 
@@ -21,6 +22,7 @@ from edge_mri.workers import available_threads
 # 0.05, a probability then by a quarter of that at most; decoders differ by a grey level.
 TOLERANCE = 0.03
 
+_WHOLLY = 1.0  # how far an answer is off that is none
 _SPEED_ROUNDS = 20
 _FEATURES = (
     *("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8"),
@@ -33,10 +35,11 @@ class Checked:
     """What a check found.
 
     Attributes:
-        passed: Whether the model file is the one of the golden values, and no probability is off by
-            more than `tolerance`.
+        passed: Whether the model file is the one of the golden values, there are golden images, and
+            every probability is there and within `tolerance`.
         reason: Why not; "" where it passed.
-        largest_difference: Of any probability from its golden value.
+        largest_difference: Of any probability from its golden value; 1 where one of them is no
+            number, or there is no answer.
         tolerance: What it may be.
         n: How many golden images.
         file_ms: Milliseconds from a file's bytes to its record, median, on one thread; None where
@@ -67,17 +70,20 @@ class Checked:
 
 def check(classifier: Classifier, golden: Golden) -> Checked:
     """Ask the golden images again and compare; an answer that fails counts as wholly different."""
-    differences = {image.name: _difference(classifier, image) for image in golden.images}
-    worst = max(differences, key=differences.__getitem__)
+    differences = [_difference(classifier, image) for image in golden.images]
+    worst = max(range(len(differences)), key=differences.__getitem__, default=0)
+    largest = differences[worst] if differences else _WHOLLY
     reason = ""
     if golden.model_sha256 != classifier.model_sha256:
         reason = "the model file is not the one that the golden values were made with"
-    elif differences[worst] > TOLERANCE:
-        reason = f"the answer to {worst} is off by {differences[worst]:.3f}"
+    elif not golden.images:
+        reason = "there are no golden images"
+    elif not largest <= TOLERANCE:
+        reason = f"the answer to {golden.images[worst].name} is off by {largest:.3f}"
     return Checked(
         passed=not reason,
         reason=reason,
-        largest_difference=round(differences[worst], 6),
+        largest_difference=round(largest, 6),
         tolerance=TOLERANCE,
         n=len(golden.images),
         file_ms=_file_ms(classifier, golden),
@@ -93,19 +99,22 @@ def _difference(classifier: Classifier, image: GoldenImage) -> float:
     try:
         found = answers_by_name(classifier, image.data)
     except EdgeMriError:  # a decoder that is missing, say
-        return 1.0
-    if found.keys() != image.probabilities.keys():
-        return 1.0
-    return max(abs(found[name] - value) for name, value in image.probabilities.items())
+        return _WHOLLY
+    if not found or found.keys() != image.probabilities.keys():
+        return _WHOLLY
+    differences = [abs(found[name] - value) for name, value in image.probabilities.items()]
+    return max(one if math.isfinite(one) else _WHOLLY for one in differences)
 
 
 def _file_ms(classifier: Classifier, golden: Golden) -> float | None:
     taken = []
+    if not golden.images:
+        return None
     for _ in range(_SPEED_ROUNDS):
         started = time.perf_counter()
         try:
             classifier.predict(golden.images[0].data)
-        except ImageError:
+        except EdgeMriError:
             return None
         taken.append(time.perf_counter() - started)
     return round(statistics.median(taken) * 1000, 3)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_mri.decision import Answers
-from edge_mri.errors import ImageDecodeError, ImageError, ModelFormatError
+from edge_mri.errors import AnswerError, ImageDecodeError, ImageError, ModelFormatError
 from edge_mri.file_batch import begin_files
 from edge_mri.finishing import Finish, finished
 from edge_mri.graph import Graph
@@ -26,6 +26,7 @@ from edge_mri.prediction import Prediction, predictions, softmax
 from edge_mri.prepared import Prepared
 from edge_mri.providers import CPU
 from edge_mri.session import SessionConfig
+from edge_mri.signature import required_signature
 from edge_mri.stream import stream_batches
 from edge_mri.workers import available_threads, one_core_each
 
@@ -73,6 +74,7 @@ class Classifier:
         providers: Sequence[str] = (),
         low_power: bool = False,
         reject: bool = True,
+        require_signature: str | PathLike[str] | None = None,
     ) -> "Classifier":
         """Open a model.
 
@@ -83,12 +85,20 @@ class Classifier:
                 `openvino`, the first preferred.
             low_power: Keep the device cool and free rather than answer fast.
             reject: False: answer every image, also those the model's contract would reject.
+            require_signature: A public key, PEM: refuse a model that was not signed with its
+                private half; None: the one that EDGE_MRI_REQUIRE_SIGNATURE names, if any.
 
         Raises:
-            ModelError: No such file, no model, or no contract that this version understands.
+            ModelError: No such file, no model, no contract that this version understands, not what
+                was exported, or not signed as required.
             DeviceError: What was asked for cannot be used.
         """
-        config = SessionConfig(device=device, providers=tuple(providers), low_power=low_power)
+        config = SessionConfig(
+            device=device,
+            providers=tuple(providers),
+            low_power=low_power,
+            require_signature=required_signature(require_signature),
+        )
         return cls(SHIPPED_MODEL if path is None else Path(path), config, reject=reject)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -127,6 +137,7 @@ class Classifier:
 
         Raises:
             ImageError: The image cannot be used; the message is the path, if any, and the reason.
+            AnswerError: What the model gives for it are no numbers.
         """
         path = str(source) if isinstance(source, str | PathLike) else ""
         try:
@@ -135,12 +146,17 @@ class Classifier:
             error.path = path or None
             raise
         image = Prepared.of(frame, self.contract.preprocess, keep=True)
-        return self.records([path], [image])[0]
+        (record,) = self.records([path], [image])
+        if record.error is not None:
+            raise AnswerError(record.error)
+        return record
 
     def records(
         self, paths: Sequence[str], images: Sequence[Prepared], finish: Finish | None = None
     ) -> list[Prediction]:
         """Classify prepared images together: a record each, under the path of its position.
+
+        Where the model gives no numbers it is an `error` record.
 
         A lesion map is fetched in any case, for the box: it costs nothing.
 
@@ -165,12 +181,17 @@ class Classifier:
         ]
         if finish is None:
             return records
-        located = maps(answers, self.contract.labels)
+        located = maps(answers.without(answers.faults()), self.contract.labels)
         cells = [None] * len(images) if located is None else list(located)
-        return [finished(finish, *one) for one in zip(records, images, cells, strict=True)]
+        return [
+            record if record.error is not None else finished(finish, record, image, map_)
+            for record, image, map_ in zip(records, images, cells, strict=True)
+        ]
 
     def answers(self, batch: NDArray[np.uint8], *, lesion: bool = False) -> Answers:
         """Return what the graph gives for `(N, 1, S, S)` uint8 network input.
+
+        Rows may hold what are no numbers: `Answers.faults` says which, `decide` refuses them.
 
         Args:
             batch: The network input.
@@ -190,11 +211,14 @@ class Classifier:
         )
 
     def probabilities(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return `(N, K)` class probabilities of `(N, 1, S, S)` uint8 network input."""
+        """Return `(N, K)` class probabilities of `(N, 1, S, S)` uint8 network input.
+
+        A row sums to 1, or is NaN where one of its logits is no finite number.
+        """
         return softmax(self.logits(batch), self.contract.temperature)
 
     def logits(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return `(N, K)` logits of `(N, 1, S, S)` uint8 network input."""
+        """Return `(N, K)` logits of `(N, 1, S, S)` uint8 network input, as the graph gives them."""
         return self.graph.run(["logits"], batch)[0]
 
     def stream(

@@ -12,7 +12,7 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from edge_mri.contract import SCHEMA_VERSION, Contract
+from edge_mri.contract import HIGHEST_TEMPERATURE, KINDS, LOWEST_TEMPERATURE, Contract
 from edge_mri.preprocess import DECODES
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -23,7 +23,7 @@ _KINDS: dict[Any, dict[str, Any]] = {
     float: {"type": "number"},
 }
 _BOUNDS: dict[str, dict[str, Any]] = {
-    "Contract.temperature": {"exclusiveMinimum": 0},
+    "Contract.temperature": {"minimum": LOWEST_TEMPERATURE, "maximum": HIGHEST_TEMPERATURE},
     "Contract.tumor_threshold": {"minimum": 0, "maximum": 1},
     "Contract.precision": {"pattern": "^[a-z0-9-]+$"},
     "Contract.weights_sha256": {"pattern": "^([0-9a-f]{64})?$"},
@@ -42,6 +42,7 @@ _BOUNDS: dict[str, dict[str, Any]] = {
 def contract_schema() -> dict[str, Any]:
     """Return the schema of what `Contract.to_dict` gives and `Contract.from_dict` reads."""
     schema = _object(Contract)
+    version = schema["properties"].pop("schema_version")
     return {
         "$schema": DIALECT,
         "title": "The contract in an edge-mri ONNX file, metadata key edge_mri.contract",
@@ -49,8 +50,8 @@ def contract_schema() -> dict[str, Any]:
         "type": schema.pop("type"),
         "properties": {
             "schema_version": {
-                "const": SCHEMA_VERSION,
-                "description": "Version of this document; another one is refused.",
+                "enum": list(KINDS),
+                "description": f"{version['description']} Another version is refused.",
             },
             **schema.pop("properties"),
         },

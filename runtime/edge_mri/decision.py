@@ -4,14 +4,17 @@ One rule for records and for evaluation, so that measured figures are those of t
 users get. The thresholds come from the model's contract.
 """
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_mri.contract import Rejection
+from edge_mri.errors import AnswerError
 from edge_mri.labels import NO_TUMOR, LabelSpace
 
+_ROUNDING = 1e-3  # what float32 probabilities may sum to beside 1
 TUMOR_THRESHOLD = 0.5
 """P(any tumour) at which a model without a threshold of its own says tumour."""
 
@@ -34,6 +37,35 @@ class Answers:
     novelty: NDArray[np.float32] | None = None
     lesion: NDArray[np.float32] | None = None
     cam: NDArray[np.float32] | None = None
+
+    def faults(self) -> dict[int, str]:
+        """Return which of the N images have no answer: the output that holds no numbers, by row.
+
+        A novelty of plus infinity is one: as unlike the training images as can be.
+        """
+        sums = self.probabilities.sum(axis=1)
+        usable = {"logits": (np.abs(sums - 1) <= _ROUNDING) & (self.probabilities.min(axis=1) >= 0)}
+        if self.novelty is not None:
+            usable["novelty"] = self.novelty > -np.inf
+        for name, values in (("lesion", self.lesion), ("cam", self.cam)):
+            if values is not None:
+                usable[name] = np.isfinite(values).all(axis=(1, 2, 3))
+        return {
+            row: name
+            for name, rows in reversed(usable.items())
+            for row in np.flatnonzero(~rows).tolist()
+        }
+
+    def without(self, rows: Collection[int]) -> "Answers":
+        """Return it with numbers in some rows, so that the others can be decided."""
+        if not rows:
+            return self
+        chosen = list(rows)
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        there = {name: array.copy() for name, array in values.items() if array is not None}
+        for name, array in there.items():
+            array[chosen] = 1 / array.shape[1] if name == "probabilities" else 0
+        return Answers(**there)
 
 
 @dataclass(frozen=True)
@@ -87,7 +119,13 @@ def decide(
         tumor_threshold: P(any tumour) that is called tumour, 0 to 1.
         rejection: When not to answer; None: always answer. Where the model measures no novelty,
             no image counts as foreign.
+
+    Raises:
+        AnswerError: Some of what the graph gave are no numbers.
     """
+    if faults := answers.faults():
+        names = " and ".join(sorted(set(faults.values())))
+        raise AnswerError.of(names, len(faults), len(answers.probabilities))
     by_type = labels.type_probabilities(answers.probabilities)
     if NO_TUMOR in labels.types:
         healthy = labels.types.index(NO_TUMOR)
@@ -101,7 +139,7 @@ def decide(
     if rejection is not None:
         low, high = rejection.undecided
         if answers.novelty is not None:
-            foreign = ~(answers.novelty <= rejection.max_novelty)  # also what is no number
+            foreign = answers.novelty > rejection.max_novelty
         if low < high:
             undecided = (tumor >= np.float32(low)) & (tumor <= np.float32(high)) & ~foreign
     return Decisions(said, by_type, tumor, foreign, undecided)

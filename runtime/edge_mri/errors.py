@@ -14,6 +14,9 @@ what was expected, what came, what to do next.
     │   ├── ModelNotFoundError(FileNotFoundError)
     │   ├── ModelFormatError(ValueError)
     │   ├── WeightsError(ValueError)
+    │   ├── ContentError(ValueError)
+    │   ├── SignatureError(ValueError)
+    │   ├── AnswerError(ValueError)
     │   ├── ContractError(ValueError)
     │   └── GoldenValuesError(ValueError)
     ├── DataError                         a folder of images
@@ -39,6 +42,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # `edge-mri --help` needs no paths, and their module takes its time
     from pathlib import Path
+
+_LONGEST = 400  # characters of a reason that quotes a file
 
 
 def listed(names: Sequence[object], most: int = 10, separator: str = ", ") -> str:
@@ -141,10 +146,44 @@ class WeightsError(ModelError, ValueError):
         )
 
 
+class ContentError(ModelError, ValueError):
+    """What is in a model file is not what was written."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(
+            f"{path} was edited or damaged after its export: {reason}; "
+            "copy the file anew, or export it again"
+        )
+
+
+class SignatureError(ModelError, ValueError):
+    """A model is not signed by the key that is required, or a key cannot be used."""
+
+
+class AnswerError(ModelError, ValueError):
+    """What a model gives are no numbers, such as after an overflow of FP16."""
+
+    @classmethod
+    def of(cls, output: str, rows: int, images: int) -> AnswerError:
+        """Return that of some of the images to which one output gives no numbers."""
+        return cls(f"{rows} of {images} images have no answer: {cls.reason(output)}")
+
+    @staticmethod
+    def reason(output: str) -> str:
+        """Return what is wrong with an output, and what to do."""
+        return (
+            f"the model's output {output} holds values that are no numbers "
+            "(NaN, infinity, an overflow); export it again, in FP32 where it is FP16"
+        )
+
+
 class ContractError(ModelError, ValueError):
     """The model carries no contract, or one that this version does not understand."""
 
     def __init__(self, reason: str) -> None:
+        reason = " ".join(reason.split())
+        if len(reason) > _LONGEST:
+            reason = f"{reason[:_LONGEST]}…"
         super().__init__(
             f"the model's contract cannot be used: {reason}; "
             "write the model again with `edge-mri export`"

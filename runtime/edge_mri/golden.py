@@ -6,18 +6,22 @@ wrote them: `model.golden.json` for `model.onnx`.
 """
 
 import base64
-import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 
 from edge_mri.atomic import write_json
 from edge_mri.classifier import Classifier
 from edge_mri.errors import GoldenValuesError
+from edge_mri.json_document import is_number, parse, shown
 from edge_mri.labels import LabelSpace
 from edge_mri.phantom import draw_phantom
+from edge_mri.regular_file import read_regular
 
+_NOTICE = "Drawings, not patients; probabilities by the model with this hash."
+_MAX_BYTES = 64 * 2**20
 _SIZES_PX = {".jpg": 512, ".png": 96}
 
 
@@ -58,21 +62,19 @@ def write_golden(classifier: Classifier) -> Path:
         quality = [cv2.IMWRITE_JPEG_QUALITY, 40] if suffix == ".jpg" else []
         data = cv2.imencode(suffix, pixels, quality)[1].tobytes()
         images.append(GoldenImage(f"{label}{suffix}", data, answers_by_name(classifier, data)))
-    values = {
-        "notice": "Drawings, not patients; probabilities by the model with this hash.",
-        "model_sha256": classifier.model_sha256,
-        "images": [
-            {
-                "name": image.name,
-                "probabilities": image.probabilities,
-                "data": base64.b64encode(image.data).decode(),
-            }
-            for image in images
-        ],
-    }
     path = golden_path(classifier.path)
-    write_json(values, path, indent=1)
+    _write(Golden(classifier.model_sha256, tuple(images)), path)
     return path
+
+
+def rename_golden(model: Path, before: str, after: str) -> None:
+    """Let the golden values beside a model file be those of the same model under another hash."""
+    try:
+        golden = read_golden(model)
+    except GoldenValuesError:
+        return
+    if golden.model_sha256 == before:
+        _write(replace(golden, model_sha256=after), golden_path(model))
 
 
 def read_golden(model: Path) -> Golden:
@@ -83,19 +85,66 @@ def read_golden(model: Path) -> Golden:
     """
     path = golden_path(model)
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        images = tuple(
-            GoldenImage(image["name"], base64.b64decode(image["data"]), image["probabilities"])
-            for image in values["images"]
-        )
-        return Golden(values["model_sha256"], images)
+        return _golden(parse(read_regular(path, _MAX_BYTES).decode(), _MAX_BYTES))
     except OSError as error:
         raise GoldenValuesError(path, error.strerror or str(error)) from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise GoldenValuesError(path, f"they are something else ({error!r})") from error
+    except ValueError as error:
+        raise GoldenValuesError(path, f"they are something else ({error})") from error
 
 
 def answers_by_name(classifier: Classifier, data: bytes) -> dict[str, float]:
     """Return the probabilities of types, then of planes, that a model gives an encoded image."""
     record = classifier.predict(data)
     return (record.type_probabilities or {}) | (record.plane_probabilities or {})
+
+
+def _write(golden: Golden, path: Path) -> None:
+    values = {
+        "notice": _NOTICE,
+        "model_sha256": golden.model_sha256,
+        "images": [
+            {
+                "name": image.name,
+                "probabilities": image.probabilities,
+                "data": base64.b64encode(image.data).decode(),
+            }
+            for image in golden.images
+        ],
+    }
+    write_json(values, path, indent=1)
+
+
+def _golden(values: Any) -> Golden:
+    """Read golden values from JSON values; raises `ValueError` saying what is wrong."""
+    _require_keys(values, {"notice", "model_sha256", "images"}, "the file")
+    sha256, images = values["model_sha256"], values["images"]
+    if not isinstance(sha256, str):
+        raise ValueError(f"model_sha256 is {shown(sha256)}, expected text")
+    if not isinstance(images, list) or not images:
+        raise ValueError(f"images is {shown(images)}, expected a list of one or more")
+    golden = Golden(sha256, tuple(map(_image, images)))
+    names = [image.name for image in golden.images]
+    if len(set(names)) < len(names):
+        raise ValueError(f"images of one name: {shown(max(names, key=names.count))}")
+    return golden
+
+
+def _image(values: Any) -> GoldenImage:
+    _require_keys(values, {"name", "probabilities", "data"}, "an image")
+    name, probabilities, data = (values[key] for key in ("name", "probabilities", "data"))
+    if not isinstance(name, str) or not isinstance(data, str):
+        raise ValueError(f"an image has the name {shown(name)} and {type(data).__name__} as data")
+    if not isinstance(probabilities, dict) or not probabilities:
+        raise ValueError(f"probabilities of {shown(name)} is {shown(probabilities)}")
+    for label, value in probabilities.items():
+        if not is_number(value) or not 0 <= value <= 1:
+            raise ValueError(
+                f"P({shown(label)}) of {shown(name)} is {shown(value)}, expected 0 to 1"
+            )
+    return GoldenImage(name, base64.b64decode(data, validate=True), probabilities)
+
+
+def _require_keys(values: Any, keys: set[str], where: str) -> None:
+    if not isinstance(values, dict) or set(values) != keys:
+        found = shown(list(values)) if isinstance(values, dict) else type(values).__name__
+        raise ValueError(f"{where} has {found}, expected {', '.join(sorted(keys))}")

@@ -6,7 +6,6 @@ is `edge_mri.session`.
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from edge_mri.errors import ContractError, ModelFormatError, RunError
 from edge_mri.onnx_file import OnnxFile
 from edge_mri.providers import CPU, CUDA, short_name
 from edge_mri.session import Run, SessionConfig, open_session, runner
+from edge_mri.signature import require_signature
 
 CPU_CALL = 4
 """Images per call on a CPU: docs/decisions/0023."""
@@ -50,7 +50,9 @@ class Graph:
         """
         model = OnnxFile.read(path)
         self.contract = Contract.from_metadata(model.metadata)  # before the graph is looked at
-        model = replace(model, weights_sha256=self.contract.weights_sha256)
+        model = model.expecting(self.contract)
+        if config.require_signature is not None:
+            require_signature(model, config.require_signature)
         self.model_sha256 = model.sha256
         session = open_session(model, config)
         self.provider = str(session.get_providers()[0])

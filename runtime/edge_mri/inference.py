@@ -44,6 +44,7 @@ class InferConfig:
         paths: Files, folders, patterns, or `-` for a list of paths on stdin.
         model: An ONNX file; None for the one that ships.
         reject: Whether images are rejected as the contract says.
+        require_signature: The public key that the model must be signed for, see `Classifier.load`.
         format: Of the records, one of `edge_mri.output.WRITERS`; None for what the suffix of
             `output` says, else a table.
         output: Where they go; None or `-` for stdout.
@@ -68,6 +69,7 @@ class InferConfig:
     paths: tuple[Path, ...]
     model: Path | None = None
     reject: bool = True
+    require_signature: Path | None = None
     format: str | None = None
     output: Path | None = None
     resume: bool = False
@@ -162,6 +164,7 @@ def _run(config: InferConfig, held: ExitStack) -> int:
         providers=config.providers,
         low_power=config.low_power,
         reject=config.reject,
+        require_signature=config.require_signature,
     )
     destination = config.destination
     if results is not None:

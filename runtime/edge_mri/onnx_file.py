@@ -9,21 +9,33 @@ does not have. Whether the graph makes sense is onnxruntime's to say, what it me
 Field numbers: onnx.proto3 of the ONNX project, IR version 10.
 """
 
+import errno
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from edge_mri.errors import ModelFormatError, ModelNotFoundError, WeightsError
+from edge_mri.content_hash import HASH_KEY, METADATA, content_sha256
+from edge_mri.errors import ContentError, ModelFormatError, ModelNotFoundError, WeightsError
 from edge_mri.onnx_weights import weights_sha256
 from edge_mri.protobuf import BrokenError, fields, message
+from edge_mri.regular_file import read_regular
+
+if TYPE_CHECKING:
+    from edge_mri.contract import Contract
 
 # What onnxruntime's own builds run; a domain that is not here needs code from somewhere else.
 DOMAINS = frozenset(("", "ai.onnx", "ai.onnx.ml", "com.microsoft"))
 
 _AN_ONNX_MODEL = "an ONNX model"
-_MODEL_IR_VERSION, _MODEL_GRAPH, _MODEL_OPSET, _MODEL_METADATA, _MODEL_FUNCTION = 1, 7, 8, 14, 25
+# A name that is too long, a folder that may not be searched: there is no such file.
+_NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP}
+_NOT_READABLE = {errno.EACCES, errno.EPERM, errno.EIO}
+MAX_BYTES = 2**31 - 1
+"""What a protobuf message may have, and so a model in one file."""
+_MODEL_IR_VERSION, _MODEL_GRAPH, _MODEL_OPSET, _MODEL_FUNCTION = 1, 7, 8, 25
 _FUNCTION_OPSET = 9
 _TENSOR_EXTERNAL_DATA, _TENSOR_DATA_LOCATION = 13, 14
 # Which fields of which message hold messages in which a tensor may lie.
@@ -48,11 +60,13 @@ class OnnxFile:
         path: Where they come from.
         data: All of them.
         weights_sha256: What its initialisers must hash to; "" where nobody said.
+        is_hashed: Whether it must state the hash of all that is in it.
     """
 
     path: Path
     data: bytes
     weights_sha256: str = ""
+    is_hashed: bool = False
 
     @classmethod
     def read(cls, path: Path) -> "OnnxFile":
@@ -63,15 +77,12 @@ class OnnxFile:
             ModelFormatError: It cannot be read, or is of another kind.
         """
         try:
-            found = path.is_file()
-        except OSError:  # a name that is too long, a folder that may not be searched
-            found = False
-        if not found:
-            raise ModelNotFoundError(path)
-        try:
-            data = path.read_bytes()
+            data = read_regular(path, MAX_BYTES)
         except OSError as error:
-            raise ModelFormatError(path, "readable", error.strerror or str(error)) from error
+            if error.errno in _NOT_THERE:
+                raise ModelNotFoundError(path) from error
+            expected = "readable" if error.errno in _NOT_READABLE else _AN_ONNX_MODEL
+            raise ModelFormatError(path, expected, error.strerror or str(error)) from error
         if not data:
             raise ModelFormatError(path, _AN_ONNX_MODEL, "it is empty")
         if data.startswith(b"PK\x03\x04"):
@@ -85,6 +96,11 @@ class OnnxFile:
         return hashlib.sha256(self.data).hexdigest()
 
     @cached_property
+    def content_sha256(self) -> str:
+        """The hash of what is in it but for hash and signature (`edge_mri.content_hash`)."""
+        return content_sha256(self.data)
+
+    @cached_property
     def metadata(self) -> dict[str, str]:
         """Its `metadata_props`; raises `ModelFormatError` for what is no ONNX model."""
         entries: dict[str, str] = {}
@@ -92,14 +108,21 @@ class OnnxFile:
         try:
             for number, value in fields(memoryview(self.data)):
                 kinds.add(number)
-                if number == _MODEL_METADATA:
+                if number == METADATA:
                     entry = {key: bytes(message(text)) for key, text in fields(message(value))}
-                    entries[entry[1].decode()] = entry.get(2, b"").decode()
+                    key = entry[1].decode()
+                    if key in entries:  # which of the two holds is not said
+                        raise BrokenError
+                    entries[key] = entry.get(2, b"").decode()
         except (BrokenError, KeyError, UnicodeDecodeError) as error:
             raise self._refused("it is damaged, truncated or of another kind") from error
         if not {_MODEL_IR_VERSION, _MODEL_GRAPH} <= kinds:
             raise self._refused("it holds no graph")
         return entries
+
+    def expecting(self, contract: "Contract") -> "OnnxFile":
+        """Return it as a file of which its contract says what it must hash to."""
+        return replace(self, weights_sha256=contract.weights_sha256, is_hashed=contract.is_hashed)
 
     def check(self) -> None:
         """Refuse what must not run.
@@ -107,16 +130,32 @@ class OnnxFile:
         Raises:
             ModelFormatError: The file is damaged, keeps weights elsewhere, or needs operators that
                 onnxruntime alone does not have.
-            WeightsError: Its weights are not those that it was exported with.
+            ContentError: It is not what was exported; of files older than that hash
+            WeightsError: its weights are not.
         """
         try:
             for kind, part in _messages(memoryview(self.data), "model", 0):
                 self._check(kind, part)
-            found = weights_sha256(self.initialisers()) if self.weights_sha256 else None
+            self.check_content()
+            if HASH_KEY in self.metadata or not self.weights_sha256:
+                return
+            found = weights_sha256(self.initialisers())
         except (BrokenError, UnicodeDecodeError) as error:
             raise self._refused("it is damaged or truncated") from error
         if found is not None and found != self.weights_sha256:
             raise WeightsError(self.path, self.weights_sha256, found)
+
+    def check_content(self) -> None:
+        """Compare what is in it with the hash that it states; raises `ContentError`."""
+        stated = self.metadata.get(HASH_KEY)
+        if stated is None and not self.is_hashed:
+            return
+        if stated is None:
+            raise ContentError(self.path, f"its metadata has no {HASH_KEY!r}")
+        found = self.content_sha256
+        if found != stated:
+            reason = f"contract, graph and weights hash to {found[:12]}…, it says {stated[:12]}…"
+            raise ContentError(self.path, reason)
 
     def initialisers(self) -> Iterator[memoryview]:
         """Yield the graph's initialisers, each the bytes of a TensorProto message."""

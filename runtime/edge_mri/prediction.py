@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from edge_mri.audit import Audit
 from edge_mri.contract import Contract
 from edge_mri.decision import Answers, decide
+from edge_mri.errors import AnswerError
 from edge_mri.labels import NO_TUMOR
 from edge_mri.location import Box, lesion_box
 from edge_mri.preprocess import Placement
@@ -69,6 +70,8 @@ class Prediction:
         """Return the record as that of a frame; a plane that the file itself tells goes first."""
         if frame is None and plane is None and series is None:
             return self
+        if self.status == "error":
+            return replace(self, frame=frame, series=series)
         return replace(self, frame=frame, plane=plane or self.plane, series=series)
 
     def to_dict(self) -> dict[str, Any]:
@@ -91,11 +94,16 @@ class Prediction:
 
 
 def softmax(logits: NDArray[np.float32], temperature: float = 1.0) -> NDArray[np.float32]:
-    """Turn `(N, K)` logits into probabilities; a temperature above 1 makes them less sure."""
-    scaled: NDArray[np.float32] = logits / np.float32(temperature)
-    scaled -= scaled.max(axis=1, keepdims=True)
-    np.exp(scaled, out=scaled)
-    scaled /= scaled.sum(axis=1, keepdims=True)
+    """Turn `(N, K)` logits into probabilities; a temperature above 1 makes them less sure.
+
+    A row of logits that holds NaN or an infinity becomes one of NaN.
+    """
+    with np.errstate(invalid="ignore", over="ignore"):
+        scaled: NDArray[np.float32] = logits / np.float32(temperature)
+        scaled[~np.isfinite(scaled).all(axis=1)] = np.nan
+        scaled -= scaled.max(axis=1, keepdims=True)
+        np.exp(scaled, out=scaled)
+        scaled /= scaled.sum(axis=1, keepdims=True)
     return scaled
 
 
@@ -107,7 +115,7 @@ def predictions(
     *,
     reject: bool = True,
 ) -> list[Prediction]:
-    """Turn a graph's answers into records.
+    """Turn a graph's answers into records; `error` ones where it gives no numbers.
 
     Args:
         paths: N files, or "".
@@ -117,6 +125,8 @@ def predictions(
         reject: False: answer every image, whatever the contract's rejection says.
     """
     labels = contract.labels
+    faults = answers.faults()
+    answers = answers.without(faults)
     decisions = decide(
         answers, labels, contract.tumor_threshold, contract.rejection if reject else None
     )
@@ -129,6 +139,9 @@ def predictions(
     novelty = None if answers.novelty is None else answers.novelty.tolist()
     records = []
     for row, path in enumerate(paths):
+        if row in faults:
+            records.append(Prediction.failed(path, AnswerError.reason(faults[row])))
+            continue
         rejected: Reason | None = None
         if not accepted[row]:
             rejected = "foreign" if foreign[row] else "undecided"

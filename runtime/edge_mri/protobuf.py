@@ -18,15 +18,22 @@ def message(value: Value) -> memoryview:
 
 def fields(data: memoryview) -> Iterator[tuple[int, Value]]:
     """Yield number and value of each field: whole numbers, or the bytes of anything else."""
+    for number, value, _, _ in spans(data):
+        yield number, value
+
+
+def spans(data: memoryview) -> Iterator[tuple[int, Value, int, int]]:
+    """Yield each field as `fields` does, and where in the bytes it begins and ends."""
     position, end = 0, len(data)
     while position < end:
+        start = position
         key, position = _varint(data, position)
         number, wire = key >> 3, key & 7
         if number == 0:
             raise BrokenError
         if wire == 0:
             value, position = _varint(data, position)
-            yield number, value
+            yield number, value, start, position
             continue
         if wire == 2:
             length, position = _varint(data, position)
@@ -36,8 +43,13 @@ def fields(data: memoryview) -> Iterator[tuple[int, Value]]:
             raise BrokenError
         if position + length > end:
             raise BrokenError
-        yield number, data[position : position + length]
+        yield number, data[position : position + length], start, position + length
         position += length
+
+
+def encoded(number: int, content: bytes) -> bytes:
+    """Return a field that holds bytes."""
+    return _encoded_varint(number << 3 | 2) + _encoded_varint(len(content)) + content
 
 
 def integers(value: Value) -> Iterator[int]:
@@ -63,3 +75,11 @@ def _varint(data: memoryview, position: int) -> tuple[int, int]:
             return value, position
         shift += 7
     raise BrokenError
+
+
+def _encoded_varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes((*out, value))

@@ -1,7 +1,7 @@
 """ONNX Runtime sessions: a model file, and what is to run it."""
 
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +33,9 @@ LAYERS_IN_FLOAT = ("optimization.disable_specified_optimizers", "WeightBiasQuant
 scale for all channels, wherever its input and output are integers
 (`docs/decisions/0011-repairs.md`)."""
 
+_MOST_GROWN = 8
+"""How many times a model's bytes its optimised form may have: shared weights are written apart."""
+
 
 @dataclass(frozen=True)
 class SessionConfig:
@@ -44,12 +47,15 @@ class SessionConfig:
             error where one is not offered or does not start. Not together with a device.
         low_power: Keep the device cool and free: no spinning thread, no memory held in reserve.
         cache: Keep the optimised model for the next start (`edge_mri.session_cache`).
+        require_signature: A public key, PEM: a model that was not signed with the private one is
+            refused (`edge_mri.signature`). None: any model runs.
     """
 
     device: str = "auto"
     providers: tuple[str, ...] = ()
     low_power: bool = False
     cache: bool = True
+    require_signature: Path | None = None
 
     def __post_init__(self) -> None:
         if self.providers and self.device != "auto":
@@ -153,26 +159,28 @@ def _on_cuda(model: OnnxFile, config: SessionConfig) -> ort.InferenceSession | N
 
 
 def _on_cpu(model: OnnxFile, config: SessionConfig) -> ort.InferenceSession:
-    cache = SessionCache(model.sha256, ort.__version__) if config.cache else None
+    cache = None
+    if config.cache:
+        cache = SessionCache(model.sha256, ort.__version__, _MOST_GROWN * len(model.data) + 2**20)
     if cache and (optimised := cache.load()) is not None:
         # Only what passed `check` was ever kept under this model's hash.
         with suppress(Exception):
             return _create(optimised, [CPU], config, optimised=True)
     model.check()
-    scratch = cache.scratch() if cache else None
-    try:
-        session = _create(model.data, [CPU], config, keep=scratch)
-    except Exception as error:
-        if scratch is None:
-            raise _not_loadable(model, error) from error
-        scratch.unlink(missing_ok=True)
-        scratch = None
-        try:  # keeping it may be what failed
-            session = _create(model.data, [CPU], config)
-        except Exception as second:
-            raise _not_loadable(model, second) from second
-    if cache and scratch:
-        cache.store(scratch)
+    with cache.scratch() if cache else nullcontext() as scratch:
+        try:
+            session = _create(
+                model.data, [CPU], config, keep=None if scratch is None else scratch.path
+            )
+        except Exception as error:
+            if scratch is None:
+                raise _not_loadable(model, error) from error
+            try:  # keeping it may be what failed
+                return _create(model.data, [CPU], config)
+            except Exception as second:
+                raise _not_loadable(model, second) from second
+        if cache and scratch:
+            cache.store(scratch)
     return session
 
 

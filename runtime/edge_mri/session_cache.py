@@ -1,23 +1,46 @@
 """Models as onnxruntime leaves them after optimising, kept so that the next start need not.
 
 One file a model, onnxruntime version and CPU, in the user's cache folder
-(`$XDG_CACHE_HOME/edge-mri/sessions`, or `~/.cache/...`). Only this user may read or write it; each
-file begins with a hash over what it is for and what it holds. Whatever is wrong with a file or the
-folder, the model is simply optimised again. `EDGE_MRI_CACHE=off` keeps nothing.
+(`$XDG_CACHE_HOME/edge-mri/sessions`, or `~/.cache/...`). Only this user may read or write it, and
+nobody else any folder above it (`edge_mri.trusted_folder`); each file begins with a hash over what
+it is for and what it holds, and what was hashed is what is loaded. Whatever is wrong with a file or
+the folder, the model is simply optimised again. `EDGE_MRI_CACHE=off` keeps nothing.
 """
 
 import hashlib
 import os
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
+
+from edge_mri.trusted_folder import is_own, open_trusted
 
 FORMAT = 3
 MAX_FILES = 8
+MAX_BYTES = 2**31
+"""What a file may have; more than a model has in one file."""
 
 _SUFFIX = ".session"
+_SCRATCH_SUFFIXES = (".onnx", ".tmp")
 _DIGEST_BYTES = 32
 _CPU_LINES = (b"model name", b"flags", b"Features", b"CPU implementer", b"CPU part", b"isa")
+_OPENED = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
+
+
+class Scratch(NamedTuple):
+    """A new file that onnxruntime may write the optimised model to.
+
+    Attributes:
+        folder: Descriptor of the folder.
+        file: Descriptor of the file, locked for as long as this process lives.
+        path: Where onnxruntime finds it.
+    """
+
+    folder: int
+    file: int
+    path: Path
 
 
 class SessionCache:
@@ -25,61 +48,88 @@ class SessionCache:
 
     Attributes:
         path: Where it is kept; None where nothing may be kept.
+        limit_bytes: What it may have; a larger file is not this model's.
     """
 
-    def __init__(self, model_sha256: str, onnxruntime_version: str) -> None:
+    def __init__(
+        self, model_sha256: str, onnxruntime_version: str, limit_bytes: int = MAX_BYTES
+    ) -> None:
         identity = f"{FORMAT} {model_sha256} {onnxruntime_version}".encode() + _cpu()
         self._key = hashlib.sha256(identity).digest()
         folder = _folder()
         self.path = folder / f"{self._key.hex()[:32]}{_SUFFIX}" if folder else None
+        self.limit_bytes = limit_bytes
 
     def load(self) -> bytes | None:
         """Return the optimised model; None where there is none that can be trusted."""
-        if self.path is None or not _private(self.path.parent, stat.S_ISDIR):
+        folder = None if self.path is None else open_trusted(self.path.parent)
+        if self.path is None or folder is None:
             return None
         try:
-            handle = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            handle = os.open(self.path.name, os.O_RDONLY | _OPENED, dir_fd=folder)
         except OSError:
             return None
-        with os.fdopen(handle, "rb") as file:
-            if not _ours(os.fstat(handle), stat.S_ISREG):
+        finally:
+            os.close(folder)
+        try:
+            status = os.fstat(handle)
+            if not is_own(status, stat.S_IFREG) or status.st_size > self.limit_bytes:
                 return None
-            try:
-                digest, optimised = file.read(_DIGEST_BYTES), file.read()
-            except OSError:
-                return None
+            with os.fdopen(handle, "rb", closefd=False) as file:
+                digest, optimised = file.read(_DIGEST_BYTES), file.read(status.st_size)
+        except (OSError, MemoryError):
+            return None
+        finally:
+            os.close(handle)
         return optimised if optimised and digest == self._digest(optimised) else None
 
-    def scratch(self) -> Path | None:
-        """Return where onnxruntime may write the optimised model; None where nothing is kept."""
-        if self.path is None:
-            return None
+    @contextmanager
+    def scratch(self) -> Iterator[Scratch | None]:
+        """Give a file for the optimised model, gone afterwards; None where nothing is kept."""
+        folder = None if self.path is None else open_trusted(self.path.parent, create=True)
+        if self.path is None or folder is None:
+            yield None
+            return
+        name = f"{self.path.stem}.{os.getpid()}-{os.urandom(4).hex()}"
+        handle = None
         try:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError:
-            return None
-        if not _private(self.path.parent, stat.S_ISDIR):
-            return None
-        return self.path.with_suffix(f".{os.getpid()}-{os.urandom(4).hex()}.onnx")
+            _remove_abandoned(folder)
+            handle = _locked(f"{name}.onnx", folder)
+            if handle is None:
+                yield None
+                return
+            yield Scratch(folder, handle, _by_descriptor(folder, self.path.parent) / f"{name}.onnx")
+        finally:
+            with suppress(OSError):
+                os.unlink(f"{name}.onnx", dir_fd=folder)
+            if handle is not None:
+                os.close(handle)
+            os.close(folder)
 
-    def store(self, scratch: Path) -> None:
-        """Keep what onnxruntime wrote to `scratch`, which is gone afterwards."""
-        sealed = scratch.with_suffix(".tmp")
+    def store(self, scratch: Scratch) -> None:
+        """Keep what onnxruntime wrote to `scratch`."""
+        if self.path is None:
+            return
+        sealed = f"{scratch.path.stem}.tmp"
+        handle = None
         try:
-            optimised = scratch.read_bytes()
-            handle = os.open(sealed, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            with os.fdopen(handle, "wb") as file:
+            with os.fdopen(scratch.file, "rb", closefd=False) as file:
+                optimised = file.read()
+            handle = _locked(sealed, scratch.folder)
+            if handle is None or not optimised:
+                return
+            with os.fdopen(handle, "wb", closefd=False) as file:
                 file.write(self._digest(optimised))
                 file.write(optimised)
-            if self.path is not None:
-                sealed.replace(self.path)
-                _prune(self.path.parent)
+            os.replace(sealed, self.path.name, src_dir_fd=scratch.folder, dst_dir_fd=scratch.folder)
+            _prune(scratch.folder)
         except OSError:  # a full disk, say: the next start is slower, no more
             pass
         finally:
-            for path in (scratch, sealed):
+            if handle is not None:
                 with suppress(OSError):
-                    path.unlink()
+                    os.unlink(sealed, dir_fd=scratch.folder)
+                os.close(handle)
 
     def _digest(self, optimised: bytes) -> bytes:
         digest = hashlib.sha256(self._key)
@@ -98,23 +148,57 @@ def _folder() -> Path | None:
     return home / "edge-mri" / "sessions"
 
 
-def _private(path: Path, kind: object) -> bool:
+def _by_descriptor(folder: int, path: Path) -> Path:
+    """Return a path of the folder that still means it when something on the way is renamed."""
+    held = Path(f"/proc/self/fd/{folder}")
+    return held if held.is_dir() else path
+
+
+def _locked(name: str, folder: int) -> int | None:
+    """Make a file and lock it, so that nobody takes it for one of a start that was killed."""
+    import fcntl  # POSIX alone, as all that is kept
+
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | _OPENED
     try:
-        return _ours(path.lstat(), kind)
+        handle = os.open(name, flags, 0o600, dir_fd=folder)
     except OSError:
-        return False
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        return None
+    return handle
 
 
-def _ours(status: os.stat_result, kind: object) -> bool:
-    right = callable(kind) and kind(status.st_mode)
-    return bool(right and status.st_uid == os.geteuid() and not status.st_mode & 0o077)
+def _remove_abandoned(folder: int) -> None:
+    """Remove what starts that were killed have left: scratch files that nobody holds a lock on."""
+    import fcntl
+
+    for name in os.listdir(folder):
+        if not name.endswith(_SCRATCH_SUFFIXES):
+            continue
+        with suppress(OSError):
+            handle = os.open(name, os.O_RDWR | _OPENED, dir_fd=folder)
+            try:
+                if is_own(os.fstat(handle), stat.S_IFREG):
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    os.unlink(name, dir_fd=folder)
+            finally:
+                os.close(handle)
 
 
-def _prune(folder: Path) -> None:
+def _prune(folder: int) -> None:
     """Leave the newest files."""
-    files = sorted(folder.glob(f"*{_SUFFIX}"), key=lambda file: file.stat().st_mtime)
-    for file in files[:-MAX_FILES]:
-        file.unlink(missing_ok=True)
+    ages: list[tuple[int, str]] = []
+    for name in os.listdir(folder):
+        with suppress(OSError):
+            status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+            if name.endswith(_SUFFIX) and stat.S_ISREG(status.st_mode):
+                ages.append((status.st_mtime_ns, name))
+    for _, name in sorted(ages)[:-MAX_FILES]:
+        with suppress(OSError):
+            os.unlink(name, dir_fd=folder)
 
 
 def _cpu() -> bytes:

@@ -63,7 +63,7 @@ def test_a_file_names_neither_the_machine_nor_its_folders(each, kind):
 def test_a_file_is_a_valid_model_with_nothing_but_the_contract_in_it(each, kind):
     model = onnx.load(getattr(each, kind))
     onnx.checker.check_model(model, full_check=True)
-    assert [entry.key for entry in model.metadata_props] == ["edge_mri.contract"]
+    assert [entry.key for entry in model.metadata_props] == ["edge_mri.contract", "edge_mri.sha256"]
     assert not model.functions
     assert {opset.domain for opset in model.opset_import} == {""}
 

@@ -10,11 +10,13 @@ from click.testing import CliRunner
 from onnx import numpy_helper
 
 from edge_mri.cli import main
+from edge_mri.content_hash import HASH_KEY
 from edge_mri.contract import METADATA_KEY, Contract, Rejection
 from edge_mri.phantom import PhantomConfig, write_phantoms
 from edge_mri.progress import NoProgress
 from edge_mri_export.graph import set_metadata
 from edge_mri_export.report import lines
+from edge_mri_export.stored_contract import store_contract
 from edge_mri_export.weights import weights_sha256
 from edge_mri_train.folders import read_folders
 from edge_mri_train.grouping import IdSource
@@ -38,11 +40,16 @@ def contract_of(model: onnx.ModelProto) -> Contract:
 
 
 def edited(source: Path, target: Path, edit) -> Path:
-    """Save what an edit makes of a file; it returns the contract to write, or None."""
+    """Save what an edit makes of a file; it returns the contract to write, or None.
+
+    With a contract the file also gets the hash that a careful edit would bring.
+    """
     model = onnx.load(source)
     contract = edit(model)
-    if contract is not None:
-        set_metadata(model, contract.to_metadata())
+    if contract is None:
+        onnx.save(model, target)
+        return target
+    store_contract(model, contract)
     onnx.save(model, target)
     return target
 
@@ -62,9 +69,9 @@ def test_an_exported_file_passes_against_its_checkpoint(small, phantoms, kind):
     result = run(model, "--checkpoint", small.path, "--data", phantoms, *options)
     assert result.exit_code == 0, result.output
     assert words(result.stdout) == dict.fromkeys(
-        ["contract", "weights", "graph", "runtime", "checkpoint", "parity"], "ok"
-    )
-    parity, *more = result.stdout.splitlines()[5:]
+        ["contract", "content", "weights", "graph", "runtime", "checkpoint", "parity"], "ok"
+    ) | {"signature": "skipped"}
+    parity, *more = result.stdout.splitlines()[7:]
     assert " of 48 images, logits differ by at most " in parity
     assert "; at the export " in parity
     written = small.exported[["fp32", "int8"].index(kind)]
@@ -109,7 +116,7 @@ def test_max_drop_is_refused_where_it_has_no_effect(small, phantoms, kind, check
         ),
         (
             {"parity": {"agreement": float("nan"), "n": None}},
-            "its parity says agreement is nan, expected 0 to 1; "
+            "its parity says agreement is None, expected 0 to 1; "
             "its parity says n is None, expected a whole number above 0",
         ),
         (
@@ -158,7 +165,7 @@ def test_one_changed_weight_is_noticed(small, tmp_path, kind):
     path = edited(getattr(small, kind), tmp_path / "edited.onnx", nudge)
     result = run(path)
     assert result.exit_code == 1
-    assert words(result.stdout)["weights"] == "FAILED"
+    assert words(result.stdout)["weights"] == words(result.stdout)["content"] == "FAILED"
     assert "edited after the export: sha256 " in result.stdout
 
 
@@ -255,7 +262,7 @@ def test_json_names_the_images_whose_answer_changed(small, phantoms):
     [
         ("missing.onnx", None, "Error: model file not found: "),
         ("text.onnx", b"no model at all", "is not an ONNX model: "),
-        ("empty.onnx", b"", "is not an ONNX model: it has no nodes"),
+        ("empty.onnx", b"", "is not an ONNX model: it is empty"),
     ],
 )
 def test_what_is_no_model_is_wrong_use(tmp_path, name, content, said):
@@ -273,7 +280,8 @@ def test_the_contract_survives_quantisation_but_for_what_quantisation_changes(sm
     changed = {name for name in fp32 if fp32[name] != int8[name]}
     assert changed == {"precision", "quantization", "parity", "weights_sha256"}
     for path in (small.fp32, small.int8):
-        assert [one.key for one in onnx.load(path).metadata_props] == [METADATA_KEY]
+        keys = [one.key for one in onnx.load(path).metadata_props]
+        assert keys == [METADATA_KEY, HASH_KEY]
 
 
 def test_the_hash_does_not_depend_on_order_or_storage(small, tmp_path):

@@ -69,8 +69,9 @@ def test_the_contract_of_the_shipped_model_is_valid(classifier):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"schema_version": 2},
+        {"schema_version": 3},
         {"temperature": 0},
+        {"temperature": 1e-300},
         {"tumor_threshold": 1.5},
         {"unknown": 1},
         {"name": 3},

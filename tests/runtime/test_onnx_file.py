@@ -1,3 +1,4 @@
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -74,6 +75,39 @@ def test_a_file_of_another_kind_is_refused(refused, data, reason):
     assert refused(data) == reason
 
 
+@pytest.mark.skipif(os.name != "posix", reason="there are no such files elsewhere")
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (os.mkfifo, "it is a device or a pipe, no regular file"),
+        (lambda path: path.symlink_to("/dev/zero"), "it is a device or a pipe, no regular file"),
+        (lambda path: path.symlink_to("/dev/null"), "it is a device or a pipe, no regular file"),
+        (
+            lambda path: (path.touch(), os.truncate(path, 60 * 10**9)),
+            "it has 60,000,000,000 bytes, the limit is 2,147,483,647",
+        ),
+    ],
+    ids=["pipe", "endless", "empty device", "60 GB"],
+)
+@pytest.mark.parametrize("name", ["infer", "info", "check", "verify", "evaluate"])
+def test_what_is_no_file_or_far_too_large_is_refused_unread(
+    command, picture, tmp_path, make, said, name
+):
+    path = tmp_path / "m.onnx"
+    make(path)
+    arguments = {
+        "infer": (picture, "--model", path),
+        "evaluate": (path, "--data", picture.parent),
+    }.get(name, (path,))
+    if name == "verify":
+        pytest.importorskip("onnxscript", reason="verify needs the extra export")
+    if name == "evaluate":
+        pytest.importorskip("sklearn", reason="evaluate needs the extra data")
+    ended = command(name, *arguments)
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err == f"Error: {path} is not an ONNX model: {said}\n"
+
+
 EXTERNAL = field(13, field(1, b"location") + field(2, b"../../etc/passwd")) + field(14, 1)
 IN_A_NODE = field(1, field(5, field(5, EXTERNAL)))
 IN_A_BRANCH = field(1, field(5, field(6, field(5, EXTERNAL))))
@@ -95,6 +129,31 @@ def test_weights_in_another_file_are_refused_wherever_they_hide(refused, graph):
 )
 def test_custom_operators_are_refused(refused, entry):
     assert refused(SHIPPED_MODEL.read_bytes() + entry) == "it needs custom operators of my.ops"
+
+
+@pytest.mark.parametrize("depth", [40, 500, 20_000])
+@pytest.mark.parametrize(
+    "place", [lambda one: field(5, field(6, one)), lambda one: field(5, field(11, one))]
+)
+def test_graphs_within_graphs_end_in_time(refused, depth, place):
+    nested = b""
+    for _ in range(depth):
+        nested = field(1, place(nested))
+    assert refused(SHIPPED_MODEL.read_bytes() + field(7, nested)) == "it is damaged or truncated"
+
+
+@pytest.mark.parametrize("number", [11, 13])
+def test_types_within_types_are_refused_by_onnxruntime(tmp_path, number):
+    nested = b""
+    for _ in range(3000):  # sequences of sequences
+        nested = field(4, field(1, nested))
+    graph = field(number, field(1, b"x") + field(2, nested))
+    path = tmp_path / "model.onnx"
+    path.write_bytes(SHIPPED_MODEL.read_bytes() + field(7, graph))
+    with pytest.raises(ModelFormatError) as refusal:
+        Classifier.load(path, device="cpu")
+    assert str(refusal.value).startswith(f"{path} is not a model that onnxruntime can load: ")
+    assert len(str(refusal.value).splitlines()) == 1
 
 
 def test_graphs_within_graphs_end_somewhere(refused):

@@ -138,7 +138,6 @@ GATE = Rejection(max_novelty=2, undecided=(0.25, 0.75), kept=0.99, n=1000)
         (0.125, 2.0, None),
         (0.125, 2.001, "foreign"),
         (0.5, 2.001, "foreign"),
-        (0.125, float("nan"), "foreign"),
         (0.125, float("inf"), "foreign"),
         (0.25, 1.0, "undecided"),
         (0.75, 1.0, "undecided"),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from edge_mri.commands.options import PATH, path_option
+from edge_mri.commands.options import PATH, path_option, signature_option
 from edge_mri.printable import show
 from edge_mri.progress import TerminalProgress
 from edge_mri_export.integrity import Check
@@ -29,6 +29,7 @@ _WORDS = {True: "ok", False: "FAILED"}
     metavar="PERCENT",
     help=f"What the comparison allows a quantised file.  [default: {MAX_DROP}]",
 )
+@signature_option()
 @click.option("--json", "as_json", is_flag=True, help="Print everything that was measured as JSON.")
 @click.pass_context
 def command(
@@ -37,13 +38,16 @@ def command(
     checkpoint: Path | None,
     data: Path | None,
     max_drop: float | None,
+    require_signature: Path | None,
     as_json: bool,
 ) -> None:
-    """Check MODEL: its contract, whether its weights were edited, its graph, its answers.
+    """Check MODEL: its contract, whether it was edited, whose it is, its graph, its answers.
 
     Exit code: 0; 1 when a check fails; 2 on wrong use.
     """
-    found = verify(VerifyConfig(model, checkpoint, data, max_drop), TerminalProgress())
+    found = verify(
+        VerifyConfig(model, checkpoint, data, max_drop, require_signature), TerminalProgress()
+    )
     if as_json:
         click.echo(json.dumps(found.to_dict(), indent=2, ensure_ascii=False))
     else:

@@ -7,7 +7,7 @@ import click
 
 from edge_mri.check import Checked, check
 from edge_mri.classifier import Classifier
-from edge_mri.commands.options import MODEL, device_option
+from edge_mri.commands.options import MODEL, device_option, signature_option
 from edge_mri.errors import OptionError
 from edge_mri.golden import read_golden, write_golden
 from edge_mri.printable import show
@@ -18,13 +18,16 @@ FAILED = 1
 @click.command("check")
 @click.argument("model", required=False, type=MODEL)
 @device_option()
+@signature_option()
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
 @click.option(
     "--write",
     is_flag=True,
     help="Write golden values beside MODEL, which must be named; compare with none.",
 )
-def command(model: Path | None, device: str, as_json: bool, write: bool) -> None:
+def command(
+    model: Path | None, device: str, require_signature: Path | None, as_json: bool, write: bool
+) -> None:
     """Ask MODEL golden images and compare with golden values; without MODEL, the one that ships.
 
     Exit code: 0 when it passes; 1 when it fails; 2 when it cannot be tried.
@@ -34,7 +37,7 @@ def command(model: Path | None, device: str, as_json: bool, write: bool) -> None
             "--write needs MODEL: the golden values of the one that ships come with it; "
             "name the file beside which new ones are to lie"
         )
-    classifier = Classifier.load(model, device=device)
+    classifier = Classifier.load(model, device=device, require_signature=require_signature)
     if write:
         show([f"golden values in {write_golden(classifier)}"])
         return

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from edge_mri.commands.option_groups import GroupedCommand, grouped
-from edge_mri.commands.options import MODEL, PATH, device_option
+from edge_mri.commands.options import MODEL, PATH, device_option, signature_option
 from edge_mri.images import Limits
 from edge_mri.images.limits import VARIABLES
 from edge_mri.inference import ENGINES, InferConfig, infer
@@ -26,6 +26,7 @@ _answer, _write, _work, _limit = (
     default=True,
     help="Answer every image, also those the model would rather not.",
 )
+@signature_option(_answer)
 @_write(
     "--format",
     type=click.Choice(list(WRITERS)),

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from edge_mri.classifier import Classifier
-from edge_mri.commands.options import MODEL
+from edge_mri.commands.options import MODEL, signature_option
 from edge_mri.contract import Contract
 from edge_mri.printable import show
 
@@ -16,10 +16,11 @@ _LONG = 88  # characters; what is longer gets lines of its own
 
 @click.command("info")
 @click.argument("model", required=False, type=MODEL)
+@signature_option()
 @click.option("--json", "as_json", is_flag=True, help="Print the contract as JSON.")
-def command(model: Path | None, as_json: bool) -> None:
+def command(model: Path | None, require_signature: Path | None, as_json: bool) -> None:
     """Show what MODEL says about itself; without MODEL, the one that ships."""
-    classifier = Classifier.load(model, device="cpu")
+    classifier = Classifier.load(model, device="cpu", require_signature=require_signature)
     contract = classifier.contract
     if as_json:
         click.echo(json.dumps(contract.to_dict(), indent=2, ensure_ascii=False))

@@ -10,6 +10,7 @@ import click
 
 from edge_mri.errors import ModelNotFoundError
 from edge_mri.providers import DEVICES
+from edge_mri.signature import OPTION, VARIABLE
 
 PATH = click.Path(path_type=Path)
 
@@ -48,6 +49,16 @@ def device_option(declare: Callable[..., Decorator] = click.option) -> Decorator
         default="auto",
         show_default=True,
         help="auto: CUDA where it works.",
+    )
+
+
+def signature_option(declare: Callable[..., Decorator] = click.option) -> Decorator:
+    """Declare `--require-signature`; its variable is read wherever a model is opened."""
+    return declare(
+        OPTION,
+        type=PATH,
+        metavar="KEY.pub",
+        help=f"Refuse a model that is not signed with this key's private half.  [env: {VARIABLE}]",
     )
 
 
