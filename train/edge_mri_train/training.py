@@ -17,6 +17,7 @@ and resumed computes what it would have computed without. What an epoch does is
 `edge_mri_train.trainer`.
 """
 
+import os
 import random
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -57,11 +58,10 @@ def train(config: TrainConfig, out: Path, progress: Progress) -> Path:
     Returns:
         The path of the best checkpoint.
     """
+    _require_free(out)
     with joined(config.device) as ranks, _claimed(out, ranks):
-        if ranks.is_first and (out / CONFIG).exists():
-            raise RunFolderError(
-                f"{out} holds a run already; continue it with --resume, or choose another"
-            )
+        if ranks.is_first:
+            _require_free(out)  # nobody was between
         progress = _of_first(ranks, progress)
         check_config(config, ranks)
         parts = divided(config, progress)
@@ -113,6 +113,13 @@ def show_augmentation(config: TrainConfig, path: Path, progress: Progress) -> No
     shown = [*order[: _SHEET_IMAGES // 2], *order[-(_SHEET_IMAGES // 2) :]]
     views = [slices.view(one) for one in shown]
     draw_contact_sheet(views, config.augment, donors, config.seed, path)
+
+
+def _require_free(out: Path) -> None:
+    if os.path.exists(out / CONFIG):  # noqa: PTH110  # a path too long is False to it
+        raise RunFolderError(
+            f"{out} holds a run already; continue it with --resume, or choose another"
+        )
 
 
 def _claimed(out: Path, ranks: Ranks) -> AbstractContextManager[None]:

@@ -80,7 +80,7 @@ def command(
 
 def _text(report: dict[str, Any]) -> str:
     parts = (
-        (f"{report['images']} images of {', '.join(report['sets'])}",),
+        (f"{report['images']} images of {', '.join(report['sets'])}", *_left_out(report)),
         (*_breakdown(report), *_imbalance(report["imbalance"])),
         (*_files(report["files"]), *_warnings(report)),
         (
@@ -91,6 +91,21 @@ def _text(report: dict[str, Any]) -> str:
         (_leakage(report["leakage"]), *_conflicts(report), *_shortcut(report["shortcut"])),
     )
     return "\n\n".join("\n".join(lines) for lines in parts)
+
+
+def _left_out(report: dict[str, Any]) -> list[str]:
+    """Say at the top what the figures are not of."""
+    lines = []
+    if left := sum(report["unknown_folders"].values()):
+        every = left + report["images"] + len(report["unreadable"])
+        lines.append(
+            f"WARNING: {left} of {every} images lie in folders that match no label, and nothing "
+            "below is about them; --map FOLDER=LABEL says what they mean"
+        )
+    if report["passed_over"]:
+        counts = {kind or "no suffix": one["files"] for kind, one in report["passed_over"].items()}
+        lines.append(f"WARNING: files that are no pictures were passed over: {_counts(counts)}")
+    return lines
 
 
 def _imbalance(found: dict[str, Any] | None) -> list[str]:

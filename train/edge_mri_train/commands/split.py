@@ -82,7 +82,7 @@ def command(
         grouped=not ungrouped,
     )
     progress = TerminalProgress()
-    samples = read_folders(data, Layout.from_options(maps, index))
+    samples = read_folders(data, Layout.from_options(maps, index), progress)
     if keep_test and not any(sample.split == TEST for sample in samples):
         raise OptionError("--keep-test keeps test folders, and there is none; leave it out")
     hashes = None if faults is None else read_left_out(faults)
