@@ -1,16 +1,41 @@
-"""A CSV file that a user gives: opened, and what goes wrong with it told as one error.
+"""CSV files: those that a user gives, opened with their faults told as one error; those we write.
 
-What its columns mean is for `edge_mri_train.layout`, `grouping` and `manifest` to say.
+What the columns mean is for `edge_mri_train.layout`, `grouping` and `manifest` to say.
 """
 
 import csv
 import io
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from edge_mri.errors import EdgeMriError
 from edge_mri_train.data_file import read_text
+
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")  # how a spreadsheet tells one; the marks are ours
+
+
+def write_rows(file: TextIO, rows: Sequence[Sequence[object]]) -> None:
+    """Write rows with texts that no spreadsheet takes for a formula, line breaks in quotes."""
+    plain = csv.writer(file, lineterminator="\n")
+    quoted = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    for row in rows:
+        cells = [neutral(one) if isinstance(one, str) else one for one in row]
+        # Before Python 3.13 a carriage return alone is left bare.
+        writer = quoted if any(isinstance(one, str) and "\r" in one for one in cells) else plain
+        writer.writerow(cells)
+
+
+def neutral(text: str) -> str:
+    """Return a text that a spreadsheet shows as it is: `'` before what would be a formula."""
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def original(cell: str) -> str:
+    """Return the text that `neutral` was given."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
 @contextmanager

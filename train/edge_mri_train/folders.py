@@ -172,10 +172,17 @@ def _list_index(roots: Sequence[Path], layout: Layout) -> Listing:
     if not root.is_dir():
         raise FolderNotFoundError(root)
     samples, missing = [], []
+    real = os.path.realpath(root)
     for row in layout.rows():
         if not os.path.isfile(root / row.path):  # noqa: PTH113  # a path too long is False to it
             missing.append(row.path)
             continue
+        if not Path(os.path.realpath(root / row.path)).is_relative_to(real):
+            raise IndexFileError(
+                layout.index or Path(),
+                f"{row.path} is a link that leaves {root}; put the file itself there, or leave "
+                "it out",
+            )
         split = row.split or _split_of(root, row.path)
         samples.append(Sample(root, row.path, row.label, split, row.group, row.tags))
     return Listing(samples, {}, missing)

@@ -5,7 +5,6 @@ the set), `sha256` of the file, `type`, `plane`, `group`, `split`. How images ar
 `edge_mri_train.split`.
 """
 
-import csv
 import hashlib
 import os
 import re
@@ -16,13 +15,15 @@ from pathlib import Path
 
 from edge_mri.atomic import atomic_path
 from edge_mri.errors import ImageReadError, listed
+from edge_mri.images.opening import open_regular
 from edge_mri.labels import PLANES, TYPES, Label
 from edge_mri.progress import Progress
 from edge_mri.worker_pool import WorkerPool
 from edge_mri.workers import available_threads
-from edge_mri_train.csv_file import columns_of, open_csv
+from edge_mri_train.csv_file import columns_of, open_csv, original, write_rows
 from edge_mri_train.errors import LeaveOutError, ManifestError
 from edge_mri_train.folders import Sample
+from edge_mri_train.layout import path_inside
 
 COLUMNS = ("set", "path", "sha256", "type", "plane", "group", "split")
 DROPPED = "dropped"
@@ -65,21 +66,24 @@ def write_manifest(rows: Sequence[Row], path: Path) -> None:
         atomic_path(path) as temporary,
         temporary.open("w", newline="", encoding="utf-8", errors=_UNDECODED) as file,
     ):
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for row in rows:
-            sample = row.sample
-            writer.writerow(
-                [
-                    sets[sample.root],
-                    sample.path.as_posix(),
-                    row.sha256,
-                    sample.label.type,
-                    sample.label.plane or "",
-                    row.group,
-                    sample.split,
-                ]
-            )
+        write_rows(
+            file,
+            [
+                COLUMNS,
+                *(
+                    (
+                        sets[row.sample.root],
+                        row.sample.path.as_posix(),
+                        row.sha256,
+                        row.sample.label.type,
+                        row.sample.label.plane or "",
+                        row.group,
+                        row.sample.split or "",
+                    )
+                    for row in rows
+                ),
+            ],
+        )
 
 
 def read_manifest(path: Path) -> list[Row]:
@@ -89,7 +93,17 @@ def read_manifest(path: Path) -> list[Row]:
             raise ManifestError(
                 path, f"its columns are {columns_of(reader)}, expected {', '.join(COLUMNS)}"
             )
-        rows = [_row(path, reader.line_num, values) for values in reader]
+        lines: dict[Path, int] = {}
+        rows: list[Row] = []
+        for values in reader:
+            row = _row(path, reader.line_num, values)
+            first = lines.setdefault(row.sample.file, reader.line_num)
+            if len(lines) == len(rows):
+                raise ManifestError(
+                    path,
+                    f"line {reader.line_num} names {row.sample.path} again, after line {first}",
+                )
+            rows.append(row)
     if not rows:
         raise ManifestError(path, "it names no image")
     return rows
@@ -164,9 +178,12 @@ def _row(path: Path, line: int, values: dict[str, str]) -> Row:
             f"line {line} has {came}; expected a type of {', '.join(TYPES)}, a plane of "
             f"{', '.join(PLANES)} or none, and train, val, test, fold-N or {DROPPED}",
         )
-    root = Path(os.path.normpath(path.parent / values["set"]))  # an absolute set stays as it is
-    sample = Sample(root, Path(values["path"]), label, values["split"], values["group"])
-    return Row(sample, values["sha256"], values["group"])
+    name, set_, group = (original(values[one]) for one in ("path", "set", "group"))
+    inside = path_inside(name)
+    if inside is None:
+        raise ManifestError(path, f"line {line} names {name!r}; expected a path below its set")
+    root = Path(os.path.normpath(path.parent / set_))  # an absolute set stays as it is
+    return Row(Sample(root, inside, label, values["split"], group), values["sha256"], group)
 
 
 def _relative(root: Path, folder: Path) -> str:
@@ -189,6 +206,8 @@ def _sha256_or_none(row: Row) -> str | None:
 
 def _sha256(path: Path) -> str:
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise ImageReadError(f"{path}: {error.strerror}") from error
+        with open_regular(path) as (file, _):
+            return hashlib.sha256(file.read()).hexdigest()
+    except ImageReadError as error:
+        reason = error.__cause__ or error
+        raise ImageReadError(f"{path}: {getattr(reason, 'strerror', None) or reason}") from error
