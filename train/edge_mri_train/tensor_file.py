@@ -24,7 +24,13 @@ DIGEST = "sha256"
 """The key under which a file keeps the hash over all its other values."""
 
 _MOST_BYTES = 8 * 2**30
-_MAKES_ROOM = ("bytearray", "Tensor", "TypedStorage", "UntypedStorage")  # of any size, for a number
+_REFUSED = (  # what makes room of any size for a number, and kinds of tensor that no network has
+    "bytearray",
+    "Tensor",
+    "TypedStorage",
+    "UntypedStorage",
+    "_sparse_tensor",
+)
 
 _MORE = "it holds more than tensors and plain values"
 _DAMAGED = "it is damaged, or something else"
@@ -127,5 +133,5 @@ def _check_archive(file: BinaryIO, size: int) -> None:
 
 def _check_pickle(code: bytes) -> None:
     for operation, argument, _ in pickletools.genops(code):
-        if operation.name == "GLOBAL" and str(argument).endswith(_MAKES_ROOM):
+        if operation.name == "GLOBAL" and str(argument).endswith(_REFUSED):
             raise _RefusedError(_MORE)
