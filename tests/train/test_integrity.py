@@ -129,9 +129,7 @@ def test_a_damaged_state_says_the_way_out(run, best):
 )
 def test_a_state_of_another_run_says_the_way_out(run, changes):
     save_state(load_state(run / "last.pt") | changes, run / "last.pt")
-    with pytest.raises(
-        RunFolderError, match=r"its contents do not fit the run: .*; its best epoch"
-    ):
+    with pytest.raises(RunFolderError, match=r"contents do not fit the run: .*; its best epoch"):
         resume(run, NoProgress())
 
 

@@ -13,6 +13,7 @@ from edge_mri.progress import TerminalProgress
 from edge_mri_train.audit import FINDINGS, AuditConfig, audit, findings
 from edge_mri_train.audit_page import write_audit_page
 from edge_mri_train.commands.options import id_options, layout_options
+from edge_mri_train.commands.refusals import DataCommand
 from edge_mri_train.grouping import IdSource
 from edge_mri_train.layout import Layout
 
@@ -21,7 +22,7 @@ FOUND = 1
 _LISTED, _SHOWN = 10, 5
 
 
-@click.command("audit")
+@click.command("audit", cls=DataCommand)
 @click.argument("data", nargs=-1, type=PATH, metavar="[DIR]…")
 @path_option(
     "--manifest",

@@ -9,11 +9,12 @@ from edge_mri.atomic import write_json
 from edge_mri.commands.options import PATH, path_option
 from edge_mri.progress import TerminalProgress
 from edge_mri_train.commands.options import data_option, layout_options
+from edge_mri_train.commands.refusals import DataCommand
 from edge_mri_train.evaluation import READINGS, EvaluationConfig, evaluate
 from edge_mri_train.layout import Layout
 
 
-@click.command("evaluate")
+@click.command("evaluate", cls=DataCommand)
 @click.argument("model", required=False, type=PATH)
 @data_option(required=True)
 @layout_options

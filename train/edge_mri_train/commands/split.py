@@ -10,6 +10,7 @@ from edge_mri.commands.options import PATH, path_option, seed_option
 from edge_mri.errors import OptionError
 from edge_mri.progress import TerminalProgress
 from edge_mri_train.commands.options import id_options, layout_options
+from edge_mri_train.commands.refusals import DataCommand
 from edge_mri_train.errors import LeaveOutError
 from edge_mri_train.folders import read_folders
 from edge_mri_train.grouping import IdSource
@@ -19,7 +20,7 @@ from edge_mri_train.partition import partition
 from edge_mri_train.split import TEST, TRAIN, VAL, SplitConfig
 
 
-@click.command("split")
+@click.command("split", cls=DataCommand)
 @click.argument("data", nargs=-1, required=True, type=PATH, metavar="DIR…")
 @layout_options
 @id_options
