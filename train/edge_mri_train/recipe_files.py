@@ -18,6 +18,7 @@ from edge_mri_train.errors import first_line
 
 _FOLDER = files("edge_mri_train") / "recipes"
 _SUFFIX = ".toml"
+_MOST_BYTES = 2**14  # tomllib takes the square of the length of a dotted key
 _THE_USERS = ("data", "device", "distill", "fold", "index", "maps", "split")
 
 
@@ -74,7 +75,9 @@ def read_recipe(name: str) -> dict[str, Any]:
 def _text(name: str) -> str:
     if name.endswith(_SUFFIX):
         return read_text(
-            Path(name), lambda reason: OptionError(f"the recipe {name} cannot be read: {reason}")
+            Path(name),
+            lambda reason: OptionError(f"the recipe {name} cannot be read: {reason}"),
+            most_bytes=_MOST_BYTES,
         )
     if name not in recipe_names():
         raise OptionError(
