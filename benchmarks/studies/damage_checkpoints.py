@@ -15,6 +15,8 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import click
+
 from edge_mri.errors import EdgeMriError
 from edge_mri_train.checkpoint import load_state
 from edge_mri_train.digest import digest
@@ -32,7 +34,7 @@ def main() -> None:
         for name in (CHECKPOINT, LAST, SEEN):
             copy = Path(shutil.copy(arguments.run / name, folder))
             counts = campaign(copy, _memory if name == SEEN else _state, arguments.flips)
-            print(f"{name:<14} {dict(counts)}")
+            click.echo(f"{name:<14} {dict(counts)}")
 
 
 def campaign(path: Path, read: Callable[[Path], str], flips: int) -> Counter[str]:
