@@ -15,7 +15,8 @@ ModelError
 OptionError
 ├── ArchitectureError(LookupError)
 └── RunFolderError
-SystemRefusalError(RuntimeError)
+EdgeMriError
+└── SystemRefusalError(RuntimeError)
 """
 
 from collections.abc import Sequence

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from edge_mri.atomic import write_json
+from edge_mri.atomic import require_writable, write_json
 from edge_mri.commands.options import PATH, path_option
 from edge_mri.errors import OptionError
 from edge_mri.progress import TerminalProgress
@@ -67,6 +67,9 @@ def command(
     config = AuditConfig(
         data, Layout.from_options(maps, index), manifest, IdSource(groups, group_pattern)
     )
+    for path in (json_file, html_file):
+        if path is not None:
+            require_writable(path)
     result = audit(config, TerminalProgress())
     if json_file:
         write_json(result.report, json_file)

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from edge_mri.atomic import write_json
+from edge_mri.atomic import require_writable, write_json
 from edge_mri.commands.options import PATH, path_option
 from edge_mri.progress import TerminalProgress
 from edge_mri_train.commands.options import data_option, layout_options
@@ -71,6 +71,9 @@ def command(
         other=other,
         reject=reject,
     )
+    for path in (json_file, html_file):
+        if path is not None:
+            require_writable(path)
     result = evaluate(config, TerminalProgress())
     if json_file:
         write_json(result.report, json_file)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from edge_mri.atomic import require_writable
 from edge_mri.commands.options import PATH, path_option, seed_option
 from edge_mri.errors import OptionError
 from edge_mri.progress import TerminalProgress
@@ -87,6 +88,7 @@ def command(
     if keep_test and not any(sample.split == TEST for sample in samples):
         raise OptionError("--keep-test keeps test folders, and there is none; leave it out")
     hashes = None if faults is None else read_left_out(faults)
+    require_writable(out)
     rows = partition(samples, IdSource(groups, group_pattern), config, progress).rows
     if faults is not None and hashes is not None:
         rows, found = leave_out(rows, hashes, keep_test=keep_test)
