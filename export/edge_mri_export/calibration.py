@@ -22,7 +22,7 @@ from edge_mri_export.errors import CalibrationError
 from edge_mri_train.folders import Sample, read_folders
 from edge_mri_train.manifest import Row, read_manifest
 from edge_mri_train.pixels import load_pixels
-from edge_mri_train.runs import MANIFEST
+from edge_mri_train.runs import MANIFEST, checkpoint_file
 
 CALIBRATION_IMAGES = 320
 FEW_IMAGES = 300
@@ -185,7 +185,7 @@ def _folder_images(folder: Path) -> tuple[list[Sample], list[Sample]]:
 
 def _run_images(checkpoint: Path) -> tuple[list[Sample], list[Sample]]:
     """Return the run's training and validation images, one of each class in turn."""
-    manifest = checkpoint.parent / MANIFEST
+    manifest = checkpoint_file(checkpoint).parent / MANIFEST
     if not manifest.is_file():
         raise CalibrationError(
             f"no {MANIFEST} beside {checkpoint}; say which images to use with --calibration DIR"

@@ -20,10 +20,12 @@ TASKS = ("type-plane", "type")
 
 _TYPE_SPELLINGS = {
     "glioma": "glioma",
+    "gliomas": "glioma",
     "meningioma": "meningioma",
+    "meningiomas": "meningioma",
     "pituitary": "pituitary",
-    "pituitaryadenoma": "pituitary",
     "no": "no_tumor",
+    "non": "no_tumor",
     "none": "no_tumor",
     "normal": "no_tumor",
     "healthy": "no_tumor",
@@ -111,10 +113,14 @@ class LabelSpace:
 def parse_folder_name(name: str) -> Label | None:
     """Return the label that a folder name means, or None.
 
-    Case, separators, word order and the word "tumor" do not matter: `glioma_tumor`, `notumor`,
-    `no_transverse`, `Sagittal-Pituitary`.
+    Case, separators, word order, a plural and the word "tumor" do not matter, nor does "adenoma"
+    beside the pituitary: `glioma_tumor`, `notumor`, `no_transverse`, `Sagittal-Pituitary`,
+    `Pituitary adenomas`.
     """
     words = re.findall(r"[a-z]+", re.sub(r"tumou?rs?", " ", name.lower()))
+    if any(word.startswith("pituitary") for word in words):
+        parts = (re.sub(r"(micro|macro)?adenomas?$", "", word) for word in words)
+        words = [word for word in parts if word]
     types = [_TYPE_SPELLINGS[word] for word in words if word in _TYPE_SPELLINGS]
     planes = [_PLANE_SPELLINGS[word] for word in words if word in _PLANE_SPELLINGS]
     if len(types) != 1 or len(planes) > 1 or len(types) + len(planes) != len(words):

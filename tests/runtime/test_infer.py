@@ -15,7 +15,7 @@ KEYS = [
     *("path", "status", "type", "plane", "type_probabilities", "plane_probabilities"),
     *("tumor_probability", "novelty", "box", "heatmap", "rejected", "error", "frame"),
 ]
-EMPTY = "no images below {}; looked for .bmp, .jpeg, .jpg, .png, .tif, .tiff, .webp, "
+EMPTY = "no images below {}; looked for .bmp, .jfif, .jpe, .jpeg, .jpg, .png, .tif, .tiff, .webp, "
 EMPTY += ".dcm, .dicom, .ima, .nii, .nii.gz"
 
 
@@ -58,7 +58,7 @@ def test_a_bad_file_is_a_record_and_the_rest_goes_on(command, mixed):
     ]
     assert all(records[1][key] is None for key in KEYS[2:] if key != "error")
     assert ended.err.startswith("4 images in ")
-    assert "), errors 2\nskipped 1 other files (not .bmp .jpeg " in ended.err
+    assert "), errors 2\nskipped 1 other files (not .bmp .jfif .jpe .jpeg " in ended.err
 
 
 def test_every_format_says_the_same(command, mixed):

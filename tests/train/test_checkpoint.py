@@ -85,8 +85,8 @@ def test_a_failed_save_leaves_the_old_file_and_no_other(checkpoint, tmp_path, mo
     checkpoint.save(tmp_path / "checkpoint.pt")
     before = (tmp_path / "checkpoint.pt").read_bytes()
 
-    def half(values, path):
-        Path(path).write_bytes(b"half")
+    def half(values, file):
+        file.write(b"half")
         raise KeyboardInterrupt
 
     monkeypatch.setattr(torch, "save", half)

@@ -84,7 +84,8 @@ def test_no_image_at_all_names_the_folders_and_the_suffixes(tmp_path):
     with pytest.raises(NoImagesError) as caught:
         read_folders([tmp_path])
     assert str(caught.value) == (
-        f"no images below {tmp_path}; looked for .bmp, .jpeg, .jpg, .png, .tif, .tiff, .webp"
+        f"no images below {tmp_path}; looked for .bmp, .jfif, .jpe, .jpeg, .jpg, .png, .tif, "
+        ".tiff, .webp"
     )
 
 

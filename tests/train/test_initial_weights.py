@@ -15,7 +15,7 @@ from edge_mri.prediction import softmax
 from edge_mri.preprocess import preprocess_batch
 from edge_mri_train import initial_weights
 from edge_mri_train.architectures import build, normalise
-from edge_mri_train.errors import InitialWeightsError
+from edge_mri_train.errors import InitialWeightsError, RunFolderError
 from edge_mri_train.initial_weights import load_initial_weights, unfold_batch_norm
 
 MEAN = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
@@ -229,18 +229,19 @@ def test_a_missing_file_is_named(tmp_path, images):
     )
 
 
-def test_a_folder_is_refused(tmp_path, images):
-    assert refusal("squeezenet1_1", tmp_path, images) == (
-        f"starting weights {tmp_path} cannot be read: Is a directory; "
-        "expected imagenet, shipped, none or a file"
+def test_a_folder_without_a_checkpoint_is_refused(tmp_path, images):
+    with pytest.raises(RunFolderError) as caught:
+        load_initial_weights(build("squeezenet1_1", 4, 64), "squeezenet1_1", str(tmp_path), images)
+    assert str(caught.value) == (
+        f"{tmp_path} is a folder without checkpoint.pt; expected the folder of a run, or a file"
     )
 
 
 def test_a_file_that_would_run_code_is_refused_and_runs_none(tmp_path, images):
     torch.save({"weight": Bomb(tmp_path / "ran")}, tmp_path / "w.pth")
     assert refusal("squeezenet1_1", tmp_path / "w.pth", images) == (
-        f"{tmp_path}/w.pth holds no weights that are safe to load: "
-        "more than tensors and plain values"
+        f"{tmp_path}/w.pth holds no weights that can be used: "
+        "it holds more than tensors and plain values"
     )
     assert not (tmp_path / "ran").exists()
 

@@ -100,5 +100,6 @@ def test_a_run_without_its_memory_cannot_be_resumed(finished, tmp_path):
     with pytest.raises(RunFolderError) as caught:
         resume(tmp_path / "run", NoProgress())
     assert str(caught.value) == (
-        f"{tmp_path}/run/seen.bin cannot be read: No such file or directory; start a new run"
+        f"{tmp_path}/run/seen.bin cannot be read: No such file or directory; "
+        "bring it back as it was, or start a new run"
     )

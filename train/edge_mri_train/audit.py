@@ -28,7 +28,7 @@ from edge_mri_train.pairs import Pair, all_pairs, conflicts, is_held_out, leaks,
 from edge_mri_train.scan import ScannedFile, scan_files
 from edge_mri_train.shortcuts import control_shortcuts
 
-FINDINGS = ("leakage", "conflicts", "unreadable")
+FINDINGS = ("leakage", "conflicts", "unreadable", "passed-over", "unknown-folders", "missing")
 
 _IMBALANCE = 3.0  # the largest class to the smallest, from which on a remedy is named
 _COMMON_SIZES = 5
@@ -90,6 +90,8 @@ def audit(config: AuditConfig, progress: Progress) -> Audit:
         NoUsableImagesError: No labelled image could be read.
     """
     listing = _listing(config, progress)
+    if len(listing.passed_over):
+        progress.say(f"Warning: {listing.passed_over}.")
     if not listing.samples:
         raise listing.refusal(config.data, config.layout)
     scans = scan_files([sample.file for sample in listing.samples], progress)
@@ -124,6 +126,7 @@ def audit(config: AuditConfig, progress: Progress) -> Audit:
         ],
         "unknown_folders": {str(folder): count for folder, count in listing.unknown.items()},
         "missing": [str(path) for path in listing.missing],
+        "passed_over": listing.passed_over.to_dict(),
         "overlap": {
             "exact": _overlap(parts, duplicates, ("exact",)),
             "near": _overlap(parts, duplicates, ("exact", "near")),
@@ -154,6 +157,9 @@ def findings(report: dict[str, Any]) -> dict[str, int]:
         "leakage": leakage["exact"] + leakage["near"] + leakage["patients"],
         "conflicts": len(report["conflicts"]),
         "unreadable": len(report["unreadable"]),
+        "passed-over": sum(one["files"] for one in report["passed_over"].values()),
+        "unknown-folders": sum(report["unknown_folders"].values()),
+        "missing": len(report["missing"]),
     }
 
 

@@ -3,8 +3,7 @@
 Only tensors and plain values, so that it loads with `weights_only=True` and runs no code.
 """
 
-import pickle
-import zipfile
+import reprlib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from edge_mri.atomic import atomic_path
 from edge_mri.decision import TUMOR_THRESHOLD
 from edge_mri.errors import EdgeMriError, ModelNotFoundError
 from edge_mri.labels import LabelSpace
@@ -23,6 +21,8 @@ from edge_mri.preprocess import PreprocessSpec
 from edge_mri_train.architectures import build, normalise
 from edge_mri_train.errors import CheckpointError, first_line
 from edge_mri_train.rules import ABOVE_0, TEXT, Rule, number, or_none
+from edge_mri_train.runs import checkpoint_file
+from edge_mri_train.tensor_file import read_tensors, write_tensors
 
 FORMAT = "edge-mri checkpoint"
 FORMAT_VERSION = 1
@@ -83,12 +83,14 @@ class Checkpoint:
 
     @classmethod
     def load(cls, path: Path) -> "Checkpoint":
-        """Read a checkpoint.
+        """Read a checkpoint; a run's folder stands for its best.
 
         Raises:
             ModelNotFoundError: There is no such file.
+            RunFolderError: It is a folder without a checkpoint.
             CheckpointError: It is no checkpoint, or one that this version does not understand.
         """
+        path = checkpoint_file(path)
         values = load_state(path)
         if values.get("format") != FORMAT or values.get("format_version") != FORMAT_VERSION:
             raise CheckpointError(path, f"it is not in format {FORMAT} {FORMAT_VERSION}")
@@ -96,12 +98,12 @@ class Checkpoint:
             for name, rule in _RULES.items():
                 if name in values and not rule.holds(values[name]):
                     raise CheckpointError(
-                        path, f"its {name} is {values[name]!r:.60}, not {rule.expected}"
+                        path, f"its {name} is {reprlib.repr(values[name])}, not {rule.expected}"
                     )
             labels = LabelSpace.from_dict(values["labels"])
             spec = PreprocessSpec.from_dict(values["preprocess"])
             network = build(values["architecture"], len(labels.classes), spec.size)
-            network.load_state_dict(values["state"])
+            load_network(network, values["state"])
             seen = values.get("seen")
             return cls(
                 values["architecture"],
@@ -135,25 +137,37 @@ class Checkpoint:
 
 
 def save_state(values: dict[str, Any], path: Path) -> None:
-    """Write tensors and plain values with `torch.save`, whole or not at all."""
-    with atomic_path(path) as temporary:
-        torch.save(values, temporary)
+    """Write tensors and plain values with `torch.save`, whole or not at all, and their hash."""
+    write_tensors(values, path)
 
 
 def load_state(path: Path) -> dict[str, Any]:
-    """Read what `save_state` wrote, running no code from the file."""
-    if not path.is_file():
+    """Read what `save_state` wrote, running no code from the file.
+
+    Raises:
+        ModelNotFoundError: There is no such file.
+        CheckpointError: It is damaged, something else, or cannot be read.
+    """
+    if not path.exists():
         raise ModelNotFoundError(path)
     try:
-        if not zipfile.is_zipfile(path):
-            raise CheckpointError(path, "it is damaged, or something else")
-        values = torch.load(path, map_location="cpu", weights_only=True)
-    except CheckpointError:
-        raise
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(path, "it holds more than tensors and plain values") from error
-    except Exception as error:  # torch.load's errors share no base class
-        raise CheckpointError(path, first_line(error)) from error
+        values = read_tensors(path, lambda reason: CheckpointError(path, reason))
+    except OSError as error:
+        raise CheckpointError(path, error.strerror or str(error)) from error
     if not isinstance(values, dict):
         raise CheckpointError(path, "it is not a dictionary")
     return values
+
+
+def load_network(network: nn.Module, state: dict[str, torch.Tensor]) -> None:
+    """Fill a network with a state that fits it name by name, shape by shape and dtype by dtype.
+
+    Raises:
+        ValueError: A tensor has another dtype: torch would cast it and say nothing.
+        RuntimeError: A name is missing or too many, or a shape is another.
+    """
+    for name, own in network.state_dict().items():
+        given = state.get(name)
+        if isinstance(given, torch.Tensor) and given.dtype != own.dtype:
+            raise ValueError(f"{name} is {given.dtype}, expected {own.dtype}")
+    network.load_state_dict(state)

@@ -12,6 +12,7 @@ from edge_mri.json_text import each_text
 from edge_mri.labels import TASKS
 from edge_mri.spelling import meant, spelled
 from edge_mri_train.augmentation.pipeline import AugmentConfig
+from edge_mri_train.data_file import read_text
 from edge_mri_train.errors import RunFolderError
 from edge_mri_train.rules import (
     ABOVE_0,
@@ -208,8 +209,14 @@ class TrainConfig:
     @classmethod
     def read(cls, path: Path) -> "TrainConfig":
         """Read a configuration back; unknown keys are refused."""
+        text = read_text(
+            path,
+            lambda reason: RunFolderError(
+                f"{path} cannot be read: {reason}; expected in a folder that `edge-mri train` wrote"
+            ),
+        )
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
+            values = json.loads(text)
             known = {one.name for one in fields(cls)}
             if not isinstance(values, dict):
                 raise TypeError(f"expected an object, got {type(values).__name__}")
@@ -221,10 +228,5 @@ class TrainConfig:
             return cls(**values | lists | {"augment": augment})
         except EdgeMriError:
             raise
-        except OSError as error:
-            raise RunFolderError(
-                f"{path} cannot be read: {error.strerror}; expected in a folder that "
-                "`edge-mri train` wrote"
-            ) from error
-        except (ValueError, KeyError, TypeError) as error:  # ValueError: JSON, UTF-8
+        except (ValueError, KeyError, TypeError, RecursionError) as error:  # ValueError: JSON
             raise RunFolderError(f"{path} is no configuration of a run: {error}") from error

@@ -1,14 +1,16 @@
-"""A CSV file that a user gives: opened, and what goes wrong with it told as one error.
+"""CSV files that a user gives, opened with their faults told as one error.
 
-What its columns mean is for `edge_mri_train.layout`, `grouping` and `manifest` to say.
+What the columns mean is for `edge_mri_train.layout`, `grouping` and `manifest` to say.
 """
 
 import csv
+import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from edge_mri.errors import EdgeMriError
+from edge_mri_train.data_file import read_text
 
 
 @contextmanager
@@ -23,12 +25,10 @@ def open_csv(
             no UTF-8, or no CSV.
         undecoded: What becomes of bytes that are no UTF-8, as `open` has it.
     """
+    text = read_text(path, lambda reason: error(path, reason), undecoded)
     try:
-        with path.open(newline="", encoding="utf-8-sig", errors=undecoded) as file:
-            yield csv.DictReader(file)
-    except OSError as failure:
-        raise error(path, failure.strerror or str(failure)) from failure
-    except (UnicodeDecodeError, csv.Error) as failure:
+        yield csv.DictReader(io.StringIO(text, newline=""))
+    except csv.Error as failure:
         raise error(path, str(failure)) from failure
 
 

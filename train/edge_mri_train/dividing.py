@@ -33,7 +33,8 @@ def divided(config: TrainConfig, progress: Progress) -> Partition:
         progress.say(breakdown([row.sample for row in rows]))
         return Partition(rows, fingerprint_files([row.sample.file for row in rows], progress))
     layout = Layout.from_options(config.maps, Path(config.index) if config.index else None)
-    samples = _for_training(read_folders([Path(root) for root in config.data], layout), progress)
+    roots = [Path(root) for root in config.data]
+    samples = _for_training(read_folders(roots, layout, progress), progress)
     progress.say(breakdown(samples))
     validating = [sample for sample in samples if sample.split == VAL]
     has_own = 0 < len(validating) < len(samples)

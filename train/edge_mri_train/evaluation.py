@@ -89,7 +89,7 @@ def evaluate(config: EvaluationConfig, progress: Progress) -> Evaluation:
         OptionError: The model rejects every image.
     """
     predictor = open_predictor(config.model)
-    samples = _held_out(read_folders(config.data, config.layout), progress)
+    samples = _held_out(read_folders(config.data, config.layout, progress), progress)
     _require_tags(config.by, samples)
     leakage = find_leakage(samples, predictor.seen, config.against, progress)
     answers = _answers(predictor, samples, progress)

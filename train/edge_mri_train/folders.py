@@ -22,8 +22,10 @@ from edge_mri.errors import (
 )
 from edge_mri.images import SUFFIXES, ImageFiles
 from edge_mri.labels import PLANES, TYPES, Label
+from edge_mri.progress import Progress
 from edge_mri_train.errors import IndexFileError
 from edge_mri_train.layout import Layout, parse_split
+from edge_mri_train.passed_over import PassedOver
 
 MASKS = "masks"
 """Where a set's masks lie; they are no images, whatever folders they are in."""
@@ -63,11 +65,13 @@ class Listing:
         samples: The labelled ones, sorted by folder and name, or in the order of the index.
         unknown: How many images lie in each folder whose name matches no label.
         missing: Files that the index names and that are not there.
+        passed_over: Files below the folders that are no pictures.
     """
 
     samples: list[Sample]
     unknown: dict[Path, int]
     missing: list[Path]
+    passed_over: PassedOver = field(default_factory=PassedOver)
 
     def refusal(self, roots: Sequence[Path], layout: Layout) -> DataError:
         """Return the error that says what is wrong with the images of these folders."""
@@ -95,21 +99,36 @@ def list_folders(roots: Sequence[Path], layout: Layout | None = None) -> Listing
         return _list_index(roots, layout)
     samples: list[Sample] = []
     unknown: Counter[Path] = Counter()
+    passed_over = PassedOver()
     for root in roots:
-        for file in ImageFiles([root]):
-            path = file.relative_to(root)
-            if path.parts[:-1] and path.parts[0] == MASKS:
+
+        def skipped(file: Path, root: Path = root) -> None:
+            name = _class_of(root, file)
+            if name is not None and not layout.skips(name):
+                passed_over.consider(file, labelled=layout.label_of(name) is not None)
+
+        for file in ImageFiles([root], on_skipped=skipped):
+            name = _class_of(root, file)
+            if name is None or layout.skips(name):
                 continue
-            folder = file.parent
-            name = folder.name or folder.resolve().name
-            if layout.skips(name):
+            if not file.name.lower().endswith(SUFFIXES):
+                passed_over.unlisted(file)
                 continue
             label = layout.label_of(name)
             if label is None:
-                unknown[folder] += 1
+                unknown[file.parent] += 1
                 continue
+            path = file.relative_to(root)
             samples.append(Sample(root, path, label, _split_of(root, path)))
-    return Listing(samples, dict(unknown), [])
+    return Listing(samples, dict(unknown), [], passed_over)
+
+
+def _class_of(root: Path, file: Path) -> str | None:
+    """Return the name of the folder that a file lies in; None below the set's own masks."""
+    parts = file.relative_to(root).parts
+    if parts[:-1] and parts[0] == MASKS:
+        return None
+    return file.parent.name or file.parent.resolve().name
 
 
 def _refuse_overlap(roots: Sequence[Path]) -> None:
@@ -121,8 +140,15 @@ def _refuse_overlap(roots: Sequence[Path]) -> None:
                 raise OptionError(f"{root} and {other} overlap; give each folder once")
 
 
-def read_folders(roots: Sequence[Path], layout: Layout | None = None) -> list[Sample]:
+def read_folders(
+    roots: Sequence[Path], layout: Layout | None = None, progress: Progress | None = None
+) -> list[Sample]:
     """List the labelled images below some folders, and accept no others.
+
+    Args:
+        roots: The sets' folders; one alone with an index.
+        layout: Further folder names, or an index.
+        progress: Told what is passed over.
 
     Raises:
         FolderNotFoundError: A root is not there.
@@ -132,6 +158,8 @@ def read_folders(roots: Sequence[Path], layout: Layout | None = None) -> list[Sa
     """
     layout = layout or Layout()
     listing = list_folders(roots, layout)
+    if progress is not None and len(listing.passed_over):
+        progress.say(f"Warning: {listing.passed_over}.")
     if listing.unknown or listing.missing or not listing.samples:
         raise listing.refusal(roots, layout)
     return listing.samples
@@ -144,10 +172,17 @@ def _list_index(roots: Sequence[Path], layout: Layout) -> Listing:
     if not root.is_dir():
         raise FolderNotFoundError(root)
     samples, missing = [], []
+    real = os.path.realpath(root)
     for row in layout.rows():
         if not os.path.isfile(root / row.path):  # noqa: PTH113  # a path too long is False to it
             missing.append(row.path)
             continue
+        if not Path(os.path.realpath(root / row.path)).is_relative_to(real):
+            raise IndexFileError(
+                layout.index or Path(),
+                f"{row.path} is a link that leaves {root}; put the file itself there, or leave "
+                "it out",
+            )
         split = row.split or _split_of(root, row.path)
         samples.append(Sample(root, row.path, row.label, split, row.group, row.tags))
     return Listing(samples, {}, missing)

@@ -1,11 +1,11 @@
 """What a run measured after each epoch: on the terminal, as files, as a picture."""
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from edge_mri.atomic import atomic_path, write_json
+from edge_mri.csv_text import csv_line
 from edge_mri_train.curves import draw_curves
 
 Epoch = dict[str, Any]
@@ -19,9 +19,9 @@ def write_history(history: Sequence[Epoch], folder: Path) -> None:
         atomic_path(folder / "history.csv") as temporary,
         temporary.open("w", newline="", encoding="utf-8") as file,
     ):
-        table = csv.DictWriter(file, list(history[0]))
-        table.writeheader()
-        table.writerows(history)
+        columns = list(history[0])
+        file.write(csv_line(columns))
+        file.writelines(csv_line([entry.get(name) for name in columns]) for entry in history)
     draw_curves(history, folder / "curves.png")
 
 

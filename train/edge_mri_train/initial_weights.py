@@ -6,7 +6,6 @@ features, but for the rim where a padded stem looks beyond the image. It also un
 that was folded away before the weights were stored.
 """
 
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,9 @@ import torch
 import torchvision
 from torch import nn
 
-from edge_mri_train.errors import InitialWeightsError, first_line
+from edge_mri_train.errors import InitialWeightsError
+from edge_mri_train.runs import checkpoint_file
+from edge_mri_train.tensor_file import read_tensors
 
 IMAGENET_COLOURS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 HALVES = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
@@ -116,7 +117,7 @@ def _state(source: str, name: str) -> dict[str, torch.Tensor]:
                 "use --init-weights imagenet, a file, or none"
             )
         return _file_state(_WEIGHTS / f"{name}.pt")
-    return _file_state(Path(source))
+    return _file_state(checkpoint_file(Path(source)))
 
 
 def _shipped() -> list[str]:
@@ -152,19 +153,16 @@ def _imagenet_state(name: str) -> dict[str, torch.Tensor]:
 
 
 def _file_state(path: Path) -> dict[str, torch.Tensor]:
+    def refusal(reason: str) -> InitialWeightsError:
+        return InitialWeightsError(f"{path} holds no weights that can be used: {reason}")
+
     try:
-        loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
+        loaded: Any = read_tensors(path, refusal, zip_alone=False)
     except OSError as error:
         raise InitialWeightsError(
             f"starting weights {path} cannot be read: {error.strerror}; "
             "expected imagenet, shipped, none or a file"
         ) from error
-    except pickle.UnpicklingError as error:
-        raise InitialWeightsError(
-            f"{path} holds no weights that are safe to load: more than tensors and plain values"
-        ) from error
-    except Exception as error:  # torch.load's errors share no base class
-        raise InitialWeightsError(f"{path} holds no weights: {first_line(error)}") from error
     state = loaded.get("state", loaded) if isinstance(loaded, dict) else None
     if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
         raise InitialWeightsError(f"{path} is neither a state dict nor a checkpoint of edge-mri")

@@ -4,6 +4,7 @@
 one. Both are read here; which images there are is `edge_mri_train.folders`.
 """
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +32,14 @@ _KNOWN = ("path", "plane", "split", *_LABEL_COLUMNS, *GROUP_COLUMNS)
 def parse_split(name: str) -> str | None:
     """Return the split that a folder's name or an index's cell means, or None."""
     return _SPLIT_SPELLINGS.get(name.strip().lower())
+
+
+def path_inside(name: str) -> Path | None:
+    """Return the path of a file as a set's CSV names it; None where it leaves the set."""
+    path = Path(os.path.normpath(name))
+    if not name or "\0" in name or path.is_absolute() or path.parts[:1] in ((), ("..",)):
+        return None
+    return path
 
 
 @dataclass(frozen=True)
@@ -103,9 +112,13 @@ class Layout:
                 raise IndexFileError(
                     self.index, f"columns path and label expected, got {columns_of(reader)}"
                 )
+            lines: dict[Path, int] = {}
             for row in reader:
                 if not self.skips(row[label_column] or ""):
-                    yield self._row(row, label_column, reader.line_num)
+                    one, line = self._row(row, label_column, reader.line_num), reader.line_num
+                    if (first := lines.setdefault(one.path, line)) != line:
+                        raise self._wrong(line, f"it names {one.path} again, after line {first}")
+                    yield one
 
     def _row(self, row: dict[str, str], label_column: str, line: int) -> IndexRow:
         meaning, plane = row[label_column] or "", row.get("plane") or None
@@ -123,8 +136,13 @@ class Layout:
             raise self._wrong(line, f"split {split!r}; expected train, val or test")
         if not row["path"]:
             raise self._wrong(line, "it names no file")
+        path = path_inside(row["path"])
+        if path is None:
+            raise self._wrong(
+                line, f"path {row['path']!r}; expected that of a file below the set's folder"
+            )
         return IndexRow(
-            path=Path(row["path"]),
+            path=path,
             label=label,
             group=next((row[name] for name in GROUP_COLUMNS if row.get(name)), None),
             split=split and parse_split(split),

@@ -17,6 +17,7 @@ from pathlib import Path
 from edge_mri.atomic import atomic_path
 from edge_mri.csv_text import csv_line, unguarded
 from edge_mri.errors import ImageReadError, listed
+from edge_mri.images.opening import open_regular
 from edge_mri.labels import PLANES, TYPES, Label
 from edge_mri.progress import Progress
 from edge_mri.spelling import meant, spelled
@@ -25,6 +26,7 @@ from edge_mri.workers import available_threads
 from edge_mri_train.csv_file import columns_of, open_csv
 from edge_mri_train.errors import LeaveOutError, ManifestError
 from edge_mri_train.folders import Sample
+from edge_mri_train.layout import path_inside
 
 COLUMNS = ("set", "path", "sha256", "type", "plane", "group", "split")
 DROPPED = "dropped"
@@ -92,7 +94,17 @@ def read_manifest(path: Path) -> list[Row]:
             raise ManifestError(
                 path, f"its columns are {columns_of(reader)}, expected {', '.join(COLUMNS)}"
             )
-        rows = [_row(path, reader.line_num, values) for values in reader]
+        lines: dict[Path, int] = {}
+        rows: list[Row] = []
+        for values in reader:
+            row = _row(path, reader.line_num, values)
+            first = lines.setdefault(row.sample.file, reader.line_num)
+            if len(lines) == len(rows):
+                raise ManifestError(
+                    path,
+                    f"line {reader.line_num} names {row.sample.path} again, after line {first}",
+                )
+            rows.append(row)
     if not rows:
         raise ManifestError(path, "it names no image")
     return rows
@@ -167,9 +179,12 @@ def _row(path: Path, line: int, values: dict[str, str]) -> Row:
             f"line {line} has {came}; expected a type of {', '.join(TYPES)}, a plane of "
             f"{', '.join(PLANES)} or none, and train, val, test, fold-N or {DROPPED}",
         )
-    set_, name, group = (meant(unguarded(values[column])) for column in ("set", "path", "group"))
+    name, set_, group = (meant(unguarded(values[one])) for one in ("path", "set", "group"))
+    inside = path_inside(name)
+    if inside is None:
+        raise ManifestError(path, f"line {line} names {name!r}; expected a path below its set")
     root = Path(os.path.normpath(path.parent / set_))  # an absolute set stays as it is
-    return Row(Sample(root, Path(name), label, values["split"], group), values["sha256"], group)
+    return Row(Sample(root, inside, label, values["split"], group), values["sha256"], group)
 
 
 def _relative(root: Path, folder: Path) -> str:
@@ -192,6 +207,8 @@ def _sha256_or_none(row: Row) -> str | None:
 
 def _sha256(path: Path) -> str:
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise ImageReadError(f"{path}: {error.strerror}") from error
+        with open_regular(path) as (file, _):
+            return hashlib.sha256(file.read()).hexdigest()
+    except ImageReadError as error:
+        reason = error.__cause__ or error
+        raise ImageReadError(f"{path}: {getattr(reason, 'strerror', None) or reason}") from error

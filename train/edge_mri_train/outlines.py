@@ -8,8 +8,10 @@ set, or in `masks/CLASS/`, or where no two classes share a name, in `masks/` its
 """
 
 import json
+import reprlib
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,10 +21,14 @@ from edge_mri.errors import ImageError
 from edge_mri.images import read_image
 from edge_mri.labels import NO_TUMOR
 from edge_mri.preprocess import PreprocessSpec, preprocess
-from edge_mri_train.errors import OutlineError
+from edge_mri_train.data_file import read_text
+from edge_mri_train.errors import OutlineError, first_line
 from edge_mri_train.folders import MASKS, Sample
+from edge_mri_train.rules import number
 
 OUTLINES = "outlines.json"
+
+_COORDINATE = number(lambda one: abs(one) < 2**15, "of pixels")
 
 Mask = NDArray[np.uint8]
 
@@ -41,12 +47,7 @@ def lesion_mask(sample: Sample, spec: PreprocessSpec) -> Mask | None:
     if corners is not None:
         image = _read(sample.file)
         mask = np.zeros(image.shape, np.uint8)
-        try:
-            cv2.fillPoly(mask, [np.round(np.array(corners, float)).astype(np.int32)], 255)
-        except (ValueError, TypeError, cv2.error) as error:
-            raise OutlineError(
-                sample.root / OUTLINES, f"{sample.path}: expected [[x, y], …], got {corners!r:.60}"
-            ) from error
+        cv2.fillPoly(mask, [_corners(sample, corners)], 255)
     else:
         file = _mask_file(sample)
         if file is None:
@@ -58,19 +59,33 @@ def lesion_mask(sample: Sample, spec: PreprocessSpec) -> Mask | None:
 
 
 @cache
-def _outlines(root: Path) -> dict[str, list[list[float]]]:
+def _outlines(root: Path) -> dict[str, Any]:
     file = root / OUTLINES
     if not file.is_file():
         return {}
+    text = read_text(file, lambda reason: OutlineError(file, reason))
     try:
-        outlines = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise OutlineError(file, error.strerror or str(error)) from error
-    except ValueError as error:  # JSON, UTF-8
-        raise OutlineError(file, f"it is no JSON ({error})") from error
+        outlines = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise OutlineError(file, f"it is no JSON ({first_line(error)})") from error
     if not isinstance(outlines, dict):
         raise OutlineError(file, "expected an object of image path to corners")
     return outlines
+
+
+def _corners(sample: Sample, corners: Any) -> NDArray[np.int32]:
+    """Return corners as OpenCV takes them, `(N, 2)`; it computes with 16 bits before the point."""
+    if (
+        not isinstance(corners, list)
+        or not corners
+        or not all(isinstance(one, list) and len(one) == 2 for one in corners)
+        or not all(_COORDINATE.holds(at) for one in corners for at in one)
+    ):
+        raise OutlineError(
+            sample.root / OUTLINES,
+            f"{sample.path}: expected [[x, y], …] in pixels, got {reprlib.repr(corners)}",
+        )
+    return np.round(np.array(corners, float)).astype(np.int32)
 
 
 def _mask_file(sample: Sample) -> Path | None:

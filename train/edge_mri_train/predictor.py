@@ -15,6 +15,7 @@ from edge_mri.labels import LabelSpace
 from edge_mri.preprocess import PreprocessSpec
 from edge_mri_train.duplicates.seen import SeenImages
 from edge_mri_train.errors import SeenImagesError
+from edge_mri_train.runs import checkpoint_file
 
 SEEN_SUFFIX = ".seen"
 """Beside an ONNX file lies what it remembers of its training images, under the same name."""
@@ -56,9 +57,12 @@ class Predictor:
 def open_predictor(path: Path | None) -> Predictor:
     """Open a checkpoint (.pt, .pth; needs torch), an ONNX file, or None: the model that ships.
 
+    A run's folder stands for its best checkpoint.
+
     Raises:
         EdgeMriError: It cannot be opened, or what lies beside it is another model's memory.
     """
+    path = path and checkpoint_file(path)
     if path is not None and path.suffix in _CHECKPOINT_SUFFIXES:
         from edge_mri_train.checkpoint import Checkpoint
 

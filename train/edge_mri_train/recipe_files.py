@@ -13,9 +13,12 @@ from typing import Any
 from edge_mri.errors import OptionError
 from edge_mri_train.augmentation.pipeline import AugmentConfig
 from edge_mri_train.config import TrainConfig, require_settings
+from edge_mri_train.data_file import read_text
+from edge_mri_train.errors import first_line
 
 _FOLDER = files("edge_mri_train") / "recipes"
 _SUFFIX = ".toml"
+_MOST_BYTES = 2**14  # tomllib takes the square of the length of a dotted key
 _THE_USERS = ("data", "device", "distill", "fold", "index", "maps", "split")
 
 
@@ -36,16 +39,11 @@ def read_recipe(name: str) -> dict[str, Any]:
         OptionError: There is no such recipe, or it sets something that is not a recipe's, or
             a value that a run cannot have.
     """
-    own = _FOLDER / f"{name}{_SUFFIX}"
-    source = Path(name) if name.endswith(_SUFFIX) else own
+    text = _text(name)
     try:
-        values = tomllib.loads(source.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise OptionError(
-            f"no recipe {name!r}; expected a .toml file, or one of {', '.join(recipe_names())}"
-        ) from error
-    except ValueError as error:  # TOML, UTF-8
-        raise OptionError(f"the recipe {name} cannot be read: {error}") from error
+        values = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # TOML; tables within tables
+        raise OptionError(f"the recipe {name} cannot be read: {first_line(error)}") from error
     if isinstance(sets := values.get("validate_only"), list):
         values["validate_only"] = tuple(sets)
     known = {one.name for one in fields(TrainConfig)} - set(_THE_USERS)
@@ -72,3 +70,17 @@ def read_recipe(name: str) -> dict[str, Any]:
     except OptionError as error:
         raise OptionError(f"the recipe {name}: {error}") from error
     return values
+
+
+def _text(name: str) -> str:
+    if name.endswith(_SUFFIX):
+        return read_text(
+            Path(name),
+            lambda reason: OptionError(f"the recipe {name} cannot be read: {reason}"),
+            most_bytes=_MOST_BYTES,
+        )
+    if name not in recipe_names():
+        raise OptionError(
+            f"no recipe {name!r}; expected a .toml file, or one of {', '.join(recipe_names())}"
+        )
+    return (_FOLDER / f"{name}{_SUFFIX}").read_text(encoding="utf-8")

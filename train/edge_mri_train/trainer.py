@@ -19,7 +19,7 @@ from edge_mri_train.architectures import normalise
 from edge_mri_train.augmentation.pipeline import Augmentation, Donors
 from edge_mri_train.averaged import averaged
 from edge_mri_train.batches import Batches
-from edge_mri_train.checkpoint import Checkpoint, save_state
+from edge_mri_train.checkpoint import Checkpoint
 from edge_mri_train.config import TrainConfig
 from edge_mri_train.configured import build_network, resolve_device
 from edge_mri_train.distillation import load_teachers
@@ -30,12 +30,13 @@ from edge_mri_train.hints import Hints
 from edge_mri_train.history import Epoch, epoch_line, validation_line, write_history
 from edge_mri_train.initial_weights import load_initial_weights
 from edge_mri_train.last_layers import refit_last_layers
+from edge_mri_train.last_state import save_last, take_up
 from edge_mri_train.networks.lesion_network import LesionNetwork
 from edge_mri_train.objective import Objective, Weights
 from edge_mri_train.optimizer import adamw, one_cycle
 from edge_mri_train.order import Order
 from edge_mri_train.ranks import Ranks
-from edge_mri_train.runs import CHECKPOINT, LAST
+from edge_mri_train.runs import CHECKPOINT
 from edge_mri_train.slices import Slices
 from edge_mri_train.starting_share import go_back
 from edge_mri_train.validation import validate
@@ -141,14 +142,7 @@ class Trainer:
         self.optimizer = adamw(step, config)
         self.scheduler = one_cycle(self.optimizer, config, config.epochs * self.steps)
         if state is not None:
-            self.network.load_state_dict(state["network"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.scheduler.load_state_dict(state["scheduler"])
-            if self.average is not None:
-                self.average.load_state_dict(state["average"])
-            if self.hints is not None:
-                self.hints.load_state_dict(state["hints"])
-            self.history = state["history"]
+            take_up(self, state)
 
     @property
     def mixes_precision(self) -> bool:
@@ -284,15 +278,4 @@ class Trainer:
     def _save_progress(self) -> None:
         """Write history and curves, then the state: what is killed between is done again."""
         write_history(self.history, self.out)
-        save_state(
-            {
-                "network": self.network.state_dict(),
-                "average": None if self.average is None else self.average.state_dict(),
-                "hints": None if self.hints is None else self.hints.state_dict(),
-                "beginning": self.beginning,
-                "optimizer": self.optimizer.state_dict(),
-                "scheduler": self.scheduler.state_dict(),
-                "history": self.history,
-            },
-            self.out / LAST,
-        )
+        save_last(self)

@@ -17,7 +17,9 @@ and resumed computes what it would have computed without. What an epoch does is
 `edge_mri_train.trainer`.
 """
 
+import os
 import random
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from edge_mri.atomic import atomic_path
@@ -25,16 +27,18 @@ from edge_mri.preprocess import PreprocessSpec
 from edge_mri.progress import NoProgress, Progress
 from edge_mri_train.augmentation.contact_sheet import draw_contact_sheet
 from edge_mri_train.augmentation.pipeline import Donors
-from edge_mri_train.checkpoint import load_state
+from edge_mri_train.claim import claimed
 from edge_mri_train.config import TrainConfig
+from edge_mri_train.data_file import read_data, read_text
 from edge_mri_train.dividing import divided
 from edge_mri_train.duplicates.seen import SeenImages
-from edge_mri_train.errors import RunFolderError
+from edge_mri_train.errors import RunFolderError, SeenImagesError
 from edge_mri_train.inheritance import Inheritance
+from edge_mri_train.last_state import read_last
 from edge_mri_train.manifest import check_manifest, read_manifest, write_manifest
 from edge_mri_train.preflight import check_config
 from edge_mri_train.ranks import Ranks, joined
-from edge_mri_train.runs import CONFIG, LAST, LICENCE, MANIFEST, SEEN
+from edge_mri_train.runs import CONFIG, LICENCE, MANIFEST, SEEN
 from edge_mri_train.slices import Slices
 from edge_mri_train.split import TRAIN
 from edge_mri_train.trainer import Trainer
@@ -54,11 +58,10 @@ def train(config: TrainConfig, out: Path, progress: Progress) -> Path:
     Returns:
         The path of the best checkpoint.
     """
-    if (out / CONFIG).exists():
-        raise RunFolderError(
-            f"{out} holds a run already; continue it with --resume, or choose another"
-        )
-    with joined(config.device) as ranks:
+    _require_free(out)
+    with joined(config.device) as ranks, _claimed(out, ranks):
+        if ranks.is_first:
+            _require_free(out)  # nobody was between
         progress = _of_first(ranks, progress)
         check_config(config, ranks)
         parts = divided(config, progress)
@@ -73,7 +76,8 @@ def train(config: TrainConfig, out: Path, progress: Progress) -> Path:
             with atomic_path(out / SEEN) as temporary:
                 temporary.write_bytes(seen)
             if licence:
-                (out / LICENCE).write_text(f"{licence}\n", encoding="utf-8")
+                with atomic_path(out / LICENCE) as temporary:
+                    temporary.write_text(f"{licence}\n", encoding="utf-8")
             config.anchored().write(out / CONFIG)
         return trainer.go_on()
 
@@ -81,15 +85,16 @@ def train(config: TrainConfig, out: Path, progress: Progress) -> Path:
 def resume(out: Path, progress: Progress) -> Path:
     """Go on with a run after its last whole epoch; returns the path of the best checkpoint."""
     config = TrainConfig.read(out / CONFIG)
-    with joined(config.device) as ranks:
+    with joined(config.device) as ranks, _claimed(out, ranks):
         progress = _of_first(ranks, progress)
         ranks.require_share(config.batch_size)
         rows = read_manifest(out / MANIFEST)
         check_manifest(out / MANIFEST, rows, progress)
         samples = [row.sample for row in rows]
-        licence = _licence(out)
-        trainer = Trainer(config, samples, _remembered(out), out, progress, ranks, licence=licence)
-        trainer.start(load_state(out / LAST) if (out / LAST).exists() else None)
+        seen, licence = _remembered(out), _licence(out)
+        state = read_last(out, config, samples, seen)
+        trainer = Trainer(config, samples, seen, out, progress, ranks, licence=licence)
+        trainer.start(state)
         return trainer.go_on()
 
 
@@ -110,19 +115,37 @@ def show_augmentation(config: TrainConfig, path: Path, progress: Progress) -> No
     draw_contact_sheet(views, config.augment, donors, config.seed, path)
 
 
+def _require_free(out: Path) -> None:
+    if os.path.exists(out / CONFIG):  # noqa: PTH110  # a path too long is False to it
+        raise RunFolderError(
+            f"{out} holds a run already; continue it with --resume, or choose another"
+        )
+
+
+def _claimed(out: Path, ranks: Ranks) -> AbstractContextManager[None]:
+    return claimed(out) if ranks.is_first else nullcontext()
+
+
 def _of_first(ranks: Ranks, progress: Progress) -> Progress:
     return progress if ranks.is_first else NoProgress()
 
 
 def _licence(out: Path) -> str:
     file = out / LICENCE
-    return file.read_text(encoding="utf-8").strip() if file.is_file() else ""
+    if not file.is_file():
+        return ""
+    return read_text(file, lambda reason: RunFolderError(f"{file}: {reason}")).strip()
 
 
 def _remembered(out: Path) -> bytes:
+    def lost(reason: str) -> RunFolderError:
+        return RunFolderError(
+            f"{out / SEEN} cannot be read: {reason}; bring it back as it was, or start a new run"
+        )
+
+    data = read_data(out / SEEN, lost)
     try:
-        return (out / SEEN).read_bytes()
-    except OSError as error:
-        raise RunFolderError(
-            f"{out / SEEN} cannot be read: {error.strerror}; start a new run"
-        ) from error
+        SeenImages.from_bytes(data)
+    except SeenImagesError as error:
+        raise lost(str(error)) from error
+    return data

@@ -16,7 +16,7 @@ from edge_mri_export.parity import MAX_DROP
 from edge_mri_export.ranges import METHODS
 from edge_mri_export.recipe import AUTO, PRECISIONS, TARGETS, QuantizationConfig
 from edge_mri_export.report import lines
-from edge_mri_train.runs import CHECKPOINT, newest_run
+from edge_mri_train.runs import CHECKPOINT, checkpoint_file, newest_run
 
 
 @click.command("export")
@@ -97,7 +97,7 @@ def command(
     licence: str,
     output: Path | None,
 ) -> None:
-    """Write CHECKPOINT, or the newest run's, as ONNX.
+    """Write CHECKPOINT, a file or the folder of a run, as ONNX; without it the newest run's.
 
     Each file carries its contract and is compared with PyTorch on real images before it gets its
     name.
@@ -107,7 +107,7 @@ def command(
     quantization = QuantizationConfig(
         quantize, target, calibration_method, calibration_samples, exclude
     )
-    source = checkpoint or newest_run(CHECKPOINT) / CHECKPOINT
+    source = checkpoint_file(checkpoint or newest_run(CHECKPOINT))
     config = ExportConfig(
         checkpoint=source,
         output=output or source.with_name("model.onnx"),

@@ -18,7 +18,7 @@ from edge_mri.images.headers import FIRST_BYTES, format_of
 from edge_mri.images.opening import open_regular
 from edge_mri.images.path_list import PathList
 
-SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+SUFFIXES = (".bmp", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 VOLUME_SUFFIXES = (".dcm", ".dicom", ".ima", ".nii", ".nii.gz")
 STDIN = Path("-")
 
@@ -51,6 +51,7 @@ class ImageFiles:
         sort_up_to: Folders with more entries than this come in the file system's own order, so
             that memory stays flat; None sorts every folder.
         stdin: Where a list is read from. It is read as the files are asked for, and only once.
+        on_skipped: Told each file that is passed over.
 
     Attributes:
         suffixes: What counts below a folder.
@@ -68,6 +69,7 @@ class ImageFiles:
         volumes: bool = False,
         sort_up_to: int | None = None,
         stdin: BinaryIO | None = None,
+        on_skipped: Callable[[Path], None] | None = None,
     ) -> None:
         self.suffixes = SUFFIXES + VOLUME_SUFFIXES if volumes else SUFFIXES
         self.once = stdin is not None and STDIN in paths
@@ -75,6 +77,7 @@ class ImageFiles:
         self._volumes = volumes
         self._sort_up_to = sort_up_to
         self._stdin = stdin
+        self._on_skipped = on_skipped
         self._linked: set[tuple[int, int]] = set()
         self._list: PathList | None = None
         self._has_next = False
@@ -181,6 +184,8 @@ class ImageFiles:
                 yield folder.path / entry.name
             else:
                 self.skipped += 1
+                if self._on_skipped is not None:
+                    self._on_skipped(folder.path / entry.name)
 
     def _entries(self, folder: Path) -> Iterator[os.DirEntry[str]]:
         """List a folder in order; an error that ends its listing comes behind what it gave."""

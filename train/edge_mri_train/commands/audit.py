@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from edge_mri.atomic import write_json
+from edge_mri.atomic import require_writable, write_json
 from edge_mri.commands.options import PATH, path_option
 from edge_mri.errors import OptionError
 from edge_mri.printable import show
@@ -14,6 +14,7 @@ from edge_mri.progress import TerminalProgress
 from edge_mri_train.audit import FINDINGS, AuditConfig, audit, findings
 from edge_mri_train.audit_page import write_audit_page
 from edge_mri_train.commands.options import id_options, layout_options
+from edge_mri_train.commands.refusals import DataCommand
 from edge_mri_train.grouping import IdSource
 from edge_mri_train.layout import Layout
 
@@ -22,7 +23,7 @@ FOUND = 1
 _LISTED, _SHOWN = 10, 5
 
 
-@click.command("audit")
+@click.command("audit", cls=DataCommand)
 @click.argument("data", nargs=-1, type=PATH, metavar="[DIR]…")
 @path_option(
     "--manifest",
@@ -67,6 +68,9 @@ def command(
     config = AuditConfig(
         data, Layout.from_options(maps, index), manifest, IdSource(groups, group_pattern)
     )
+    for path in (json_file, html_file):
+        if path is not None:
+            require_writable(path)
     result = audit(config, TerminalProgress())
     if json_file:
         write_json(result.report, json_file)
@@ -81,7 +85,7 @@ def command(
 
 def _lines(report: dict[str, Any]) -> list[str]:
     parts = (
-        (f"{report['images']} images of {', '.join(report['sets'])}",),
+        (f"{report['images']} images of {', '.join(report['sets'])}", *_left_out(report)),
         (*_breakdown(report), *_imbalance(report["imbalance"])),
         (*_files(report["files"]), *_warnings(report)),
         (
@@ -92,6 +96,21 @@ def _lines(report: dict[str, Any]) -> list[str]:
         (_leakage(report["leakage"]), *_conflicts(report), *_shortcut(report["shortcut"])),
     )
     return [line for lines in parts for line in (*lines, "")][:-1]
+
+
+def _left_out(report: dict[str, Any]) -> list[str]:
+    """Say at the top what the figures are not of."""
+    lines = []
+    if left := sum(report["unknown_folders"].values()):
+        every = left + report["images"] + len(report["unreadable"])
+        lines.append(
+            f"WARNING: {left} of {every} images lie in folders that match no label, and nothing "
+            "below is about them; --map FOLDER=LABEL says what they mean"
+        )
+    if report["passed_over"]:
+        counts = {kind or "no suffix": one["files"] for kind, one in report["passed_over"].items()}
+        lines.append(f"WARNING: files that are no pictures were passed over: {_counts(counts)}")
+    return lines
 
 
 def _imbalance(found: dict[str, Any] | None) -> list[str]:

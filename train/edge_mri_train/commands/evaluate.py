@@ -5,16 +5,17 @@ from typing import Any
 
 import click
 
-from edge_mri.atomic import write_json
+from edge_mri.atomic import require_writable, write_json
 from edge_mri.commands.options import PATH, path_option
 from edge_mri.printable import show
 from edge_mri.progress import TerminalProgress
 from edge_mri_train.commands.options import data_option, layout_options
+from edge_mri_train.commands.refusals import DataCommand
 from edge_mri_train.evaluation import READINGS, EvaluationConfig, evaluate
 from edge_mri_train.layout import Layout
 
 
-@click.command("evaluate")
+@click.command("evaluate", cls=DataCommand)
 @click.argument("model", required=False, type=PATH)
 @data_option(required=True)
 @layout_options
@@ -71,6 +72,9 @@ def command(
         other=other,
         reject=reject,
     )
+    for path in (json_file, html_file):
+        if path is not None:
+            require_writable(path)
     result = evaluate(config, TerminalProgress())
     if json_file:
         write_json(result.report, json_file)

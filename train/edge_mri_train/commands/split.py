@@ -6,11 +6,13 @@ from pathlib import Path
 
 import click
 
+from edge_mri.atomic import require_writable
 from edge_mri.commands.options import PATH, path_option, seed_option
 from edge_mri.errors import OptionError
 from edge_mri.printable import show
 from edge_mri.progress import TerminalProgress
 from edge_mri_train.commands.options import id_options, layout_options
+from edge_mri_train.commands.refusals import DataCommand
 from edge_mri_train.errors import LeaveOutError
 from edge_mri_train.folders import read_folders
 from edge_mri_train.grouping import IdSource
@@ -20,7 +22,7 @@ from edge_mri_train.partition import partition
 from edge_mri_train.split import TEST, TRAIN, VAL, SplitConfig
 
 
-@click.command("split")
+@click.command("split", cls=DataCommand)
 @click.argument("data", nargs=-1, required=True, type=PATH, metavar="DIR…")
 @layout_options
 @id_options
@@ -83,10 +85,11 @@ def command(
         grouped=not ungrouped,
     )
     progress = TerminalProgress()
-    samples = read_folders(data, Layout.from_options(maps, index))
+    samples = read_folders(data, Layout.from_options(maps, index), progress)
     if keep_test and not any(sample.split == TEST for sample in samples):
         raise OptionError("--keep-test keeps test folders, and there is none; leave it out")
     hashes = None if faults is None else read_left_out(faults)
+    require_writable(out)
     rows = partition(samples, IdSource(groups, group_pattern), config, progress).rows
     if faults is not None and hashes is not None:
         rows, found = leave_out(rows, hashes, keep_test=keep_test)

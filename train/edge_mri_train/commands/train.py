@@ -16,6 +16,7 @@ from edge_mri.labels import TASKS
 from edge_mri.progress import TerminalProgress
 from edge_mri_train.augmentation.pipeline import AugmentConfig
 from edge_mri_train.commands.options import data_option, layout_options
+from edge_mri_train.commands.refusals import DataCommand
 from edge_mri_train.config import CLASS_WEIGHTS, PRECISIONS, SAMPLERS, TrainConfig
 from edge_mri_train.defaults import defaults_of
 from edge_mri_train.recipe_files import read_recipe, recipe_names
@@ -25,7 +26,7 @@ from edge_mri_train.training import resume, show_augmentation, train
 _LISTS = ("data", "distill", "validate_only")
 
 
-@click.command("train")
+@click.command("train", cls=DataCommand)
 @data_option()
 @layout_options
 @path_option(
