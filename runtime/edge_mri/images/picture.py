@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edge_mri.errors import ImageDecodeError, ImageMemoryError
 from edge_mri.images.grey import Grey, apply_window, percentile_window, scale_bits
 from edge_mri.images.headers import Format, is_progressive, picture_size
-from edge_mri.images.jpeg import without_trailer
+from edge_mri.images.jpeg import end_of_image, without_trailer
 from edge_mri.images.limits import Limits
 from edge_mri.images.png import still_png
 from edge_mri.images.tiff import Page
@@ -129,7 +129,7 @@ def _decode(data: bytes | bytearray, flags: int) -> NDArray[Any]:
 
 
 def _is_cut(data: bytes, pixels: Grey, flags: int) -> bool:
-    """Say whether a JPEG with an end marker lacks a part of its scan.
+    """Say whether a JPEG lacks a part of its scan.
 
     libjpeg does not report it: it fills the rest with mid grey, or, where the file is progressive,
     leaves it unrefined. Where that may be, more scan data is put before the end marker: a whole
@@ -138,5 +138,6 @@ def _is_cut(data: bytes, pixels: Grey, flags: int) -> bool:
     corners = (pixels[0, 0], pixels[0, -1], pixels[-1, 0], pixels[-1, -1])
     if _ABSENT not in corners and not is_progressive(data):
         return False
-    longer = _decode(data[:-2] + _MORE_SCAN + data[-2:], flags)
+    end = end_of_image(data) - 2
+    longer = _decode(data[:end] + _MORE_SCAN + data[end:], flags)
     return not np.array_equal(longer, pixels)

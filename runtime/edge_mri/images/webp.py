@@ -39,7 +39,8 @@ def still_webp(data: bytes) -> StillWebp:
     Raises:
         ImageDecodeError: The animation is cut off, has no image, or one that lies outside it.
     """
-    if data[_START : _START + 4] != _EXTENDED or not data[_START + 8] & _ANIMATED:
+    flags = data[_START + 8 : _START + 9]
+    if data[_START : _START + 4] != _EXTENDED or not flags or not flags[0] & _ANIMATED:
         return StillWebp(data)
     images = [payload for name, payload in _chunks(data, _START) if name == _FRAME]
     if not images or len(images[0]) < _FRAME_BYTES:
@@ -52,11 +53,11 @@ def still_webp(data: bytes) -> StillWebp:
     is_whole = sides == canvas
     parts = dict(_chunks(images[0], _FRAME_BYTES))
     kept = {name: parts[name] for name in (_ALPHA, *_IMAGE) if name in parts}
-    flags = _HAS_ALPHA if _ALPHA in kept else 0
+    says = _HAS_ALPHA if _ALPHA in kept else 0
     exif = next((payload for name, payload in _chunks(data, _START) if name == _EXIF), None)
     if exif is not None and is_whole:
-        kept[_EXIF], flags = exif, flags | _HAS_EXIF
-    header = bytes([flags, 0, 0, 0]) + images[0][6:12]
+        kept[_EXIF], says = exif, says | _HAS_EXIF
+    header = bytes([says, 0, 0, 0]) + images[0][6:12]
     body = b"".join(_chunk(name, payload) for name, payload in {_EXTENDED: header, **kept}.items())
     still = b"RIFF" + struct.pack("<I", 4 + len(body)) + b"WEBP" + body
     return StillWebp(still, len(images), None if is_whole else (canvas, corner))
