@@ -9,7 +9,7 @@ from typing import Any, TextIO
 
 from edge_mri.audit import Audit
 from edge_mri.labels import LabelSpace
-from edge_mri.prediction import Prediction
+from edge_mri.prediction import NOT_WRITTEN, Prediction
 
 _BOX = ("box_x", "box_y", "box_width", "box_height")
 
@@ -105,7 +105,7 @@ def csv_columns(labels: LabelSpace, audit: bool = False) -> list[str]:
 
 def jsonl_columns(audit: bool = False) -> list[str]:
     """Return the keys of a JSON record."""
-    columns = [field.name for field in fields(Prediction) if field.name != "series"]
+    columns = [field.name for field in fields(Prediction) if field.name not in NOT_WRITTEN]
     return columns if audit else [name for name in columns if name != "audit"]
 
 

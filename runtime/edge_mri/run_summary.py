@@ -20,6 +20,8 @@ class RunSummary:
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
+        self._animations = 0
+        self._unread = 0
 
     @property
     def errors(self) -> int:
@@ -33,6 +35,8 @@ class RunSummary:
         for record in records:
             answer = record.type if record.status == "ok" else record.rejected
             self._counts.update(name for name in (record.status, answer) if name)
+            self._animations += record.unread > 0
+            self._unread += record.unread
             step()
             yield record
 
@@ -49,6 +53,11 @@ class RunSummary:
             f"ok {counts['ok']}, rejected {counts['rejected']} (foreign {counts['foreign']}, "
             f"undecided {counts['undecided']}), errors {counts['error']}",
         ]
+        if self._animations:
+            lines.append(
+                f"animations {self._animations}: of each one image was read, "
+                f"{self._unread} more are in them"
+            )
         if files.skipped:
             lines.append(f"skipped {files.skipped} other files (not {' '.join(files.suffixes)})")
         return [*lines, "For research use, not for diagnosis."]

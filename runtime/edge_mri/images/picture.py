@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_mri.errors import ImageDecodeError, ImageMemoryError
+from edge_mri.images.frame import Frame
 from edge_mri.images.grey import Grey, apply_window, percentile_window, scale_bits
 from edge_mri.images.headers import Format, is_progressive, picture_size
 from edge_mri.images.jpeg import end_of_image, without_trailer
@@ -30,7 +31,7 @@ class _Still:
     data: bytes
     sides: tuple[int, int]
     bits: int | None = None
-    frames: int = 1
+    unread: int = 0
     canvas: tuple[tuple[int, int], tuple[int, int]] | None = None
 
 
@@ -42,7 +43,12 @@ def decode_page(page: Page) -> Grey:
     return 255 - grey if page.white_is_zero and stored.dtype != np.uint8 else grey
 
 
-def decode_picture(data: bytes, kind: Format, limits: Limits, reduce_to: int | None = None) -> Grey:
+def decode_picture(data: bytes, kind: Format, limits: Limits) -> Grey:
+    """Decode a picture to `(H, W)` uint8 grey, see `picture_frame`."""
+    return picture_frame(data, kind, limits).pixels
+
+
+def picture_frame(data: bytes, kind: Format, limits: Limits, reduce_to: int | None = None) -> Frame:
     """Decode a picture to `(H, W)` uint8 grey, upright by its EXIF orientation.
 
     Colour becomes luma, alpha is dropped; 16 bits are scaled by the bits in use (`scale_bits`),
@@ -60,18 +66,19 @@ def decode_picture(data: bytes, kind: Format, limits: Limits, reduce_to: int | N
         ImageSizeError: The image has more pixels than `limits` allow.
     """
     still = _still(data, kind, limits)
-    flags = cv2.IMREAD_GRAYSCALE
+    flags, shrunk = cv2.IMREAD_GRAYSCALE, 1
     if kind == "jpeg":
         sides = still.sides
         if reduce_to and max(sides) // 2 >= reduce_to and not (sides[0] % 2 or sides[1] % 2):
-            flags = cv2.IMREAD_REDUCED_GRAYSCALE_2
+            flags, shrunk = cv2.IMREAD_REDUCED_GRAYSCALE_2, 2
         pixels = _decode(still.data, flags)
         if _is_cut(still.data, pixels, flags):
             raise ImageDecodeError("the JPEG is truncated: its scan ends too early")
-        return pixels
+        return Frame(pixels, shrunk=shrunk)
     if kind == "png":
-        return _to_grey(_decode(still.data, flags | cv2.IMREAD_ANYDEPTH), still.bits)
-    return _on_canvas(_decode(still.data, flags), still)
+        deep = _decode(still.data, flags | cv2.IMREAD_ANYDEPTH)
+        return Frame(_to_grey(deep, still.bits), unread=still.unread)
+    return Frame(_on_canvas(_decode(still.data, flags), still), unread=still.unread)
 
 
 def _to_grey(pixels: NDArray[Any], bits: int | None) -> Grey:
@@ -98,10 +105,10 @@ def _still(data: bytes, kind: Format, limits: Limits) -> _Still:
         return _Still(without_trailer(data), sides)
     if kind == "png":
         png = still_png(data)
-        return _Still(png.data, sides, png.bits, png.frames)
+        return _Still(png.data, sides, png.bits, png.unread)
     if kind == "webp":
         webp = still_webp(data)
-        return _Still(webp.data, sides, None, webp.frames, webp.canvas)
+        return _Still(webp.data, sides, None, webp.unread, webp.canvas)
     return _Still(data, sides)
 
 

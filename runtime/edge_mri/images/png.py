@@ -27,12 +27,12 @@ class StillPng:
         bits: How many of its bits the sBIT chunk says are significant; None without one. They
             are the upper bits by the standard, the lower ones to writers that put 12-bit data
             into 16.
-        frames: How many images the animation shows; 1 without one.
+        unread: How many more images the animation shows.
     """
 
     data: bytes
     bits: int | None
-    frames: int
+    unread: int
 
 
 def still_png(data: bytes) -> StillPng:
@@ -43,7 +43,7 @@ def still_png(data: bytes) -> StillPng:
             header is not the first chunk.
     """
     view = memoryview(data)
-    bits, frames, moving = None, 0, False
+    bits, unread, has_pixels, moves = None, 0, False, False
     kept: list[memoryview] = [view[:_SIGNATURE_BYTES]]
     start = _SIGNATURE_BYTES
     for name, payload, checksum in _chunks(view):
@@ -55,14 +55,15 @@ def still_png(data: bytes) -> StillPng:
             raise ImageDecodeError(f"the PNG is damaged: its {name!r} chunk fails its checksum")
         if name == b"sBIT":
             bits = max(payload[:3], default=None)
+        has_pixels |= name == b"IDAT"
         if name in _ANIMATION:
-            moving = True
-            frames += name == b"fcTL"
+            moves = True
+            unread += has_pixels and name == b"fcTL"
         else:
             kept.append(view[start:end])
         start = end
-    whole = b"".join(kept) if moving else data[:start]
-    return StillPng(whole, bits, max(frames, 1))
+    whole = b"".join(kept) if moves else data[:start]
+    return StillPng(whole, bits, unread)
 
 
 def _chunks(view: memoryview) -> Iterator[tuple[bytes, memoryview, int]]:

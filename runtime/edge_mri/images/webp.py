@@ -23,13 +23,13 @@ class StillWebp:
 
     Attributes:
         data: A file with the first image alone.
-        frames: How many images the animation shows; 1 without one.
+        unread: How many more images the animation shows.
         canvas: The animation's `(width, height)`, and where on it the upper left corner of the
             image lies; None where the image is the whole file.
     """
 
     data: bytes
-    frames: int = 1
+    unread: int = 0
     canvas: tuple[tuple[int, int], tuple[int, int]] | None = None
 
 
@@ -60,7 +60,7 @@ def still_webp(data: bytes) -> StillWebp:
     header = bytes([says, 0, 0, 0]) + images[0][6:12]
     body = b"".join(_chunk(name, payload) for name, payload in {_EXTENDED: header, **kept}.items())
     still = b"RIFF" + struct.pack("<I", 4 + len(body)) + b"WEBP" + body
-    return StillWebp(still, len(images), None if is_whole else (canvas, corner))
+    return StillWebp(still, len(images) - 1, None if is_whole else (canvas, corner))
 
 
 def _chunks(data: bytes, start: int) -> Iterator[tuple[bytes, bytes]]:
