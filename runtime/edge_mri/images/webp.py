@@ -13,6 +13,7 @@ from edge_mri.errors import ImageDecodeError
 _EXTENDED, _FRAME, _EXIF = b"VP8X", b"ANMF", b"EXIF"
 _IMAGE, _ALPHA = (b"VP8 ", b"VP8L"), b"ALPH"
 _ANIMATED, _HAS_ALPHA, _HAS_EXIF = 0x02, 0x10, 0x08
+_EXIF_START = b"Exif\0\0"  # of a JPEG, but Pillow writes it here too; OpenCV expects none
 _FRAME_BYTES = 16  # what an ANMF chunk says before its image
 _START = 12  # behind RIFF, its length and WEBP
 
@@ -56,7 +57,7 @@ def still_webp(data: bytes) -> StillWebp:
     says = _HAS_ALPHA if _ALPHA in kept else 0
     exif = next((payload for name, payload in _chunks(data, _START) if name == _EXIF), None)
     if exif is not None and is_whole:
-        kept[_EXIF], says = exif, says | _HAS_EXIF
+        kept[_EXIF], says = exif.removeprefix(_EXIF_START), says | _HAS_EXIF
     header = bytes([says, 0, 0, 0]) + images[0][6:12]
     body = b"".join(_chunk(name, payload) for name, payload in {_EXTENDED: header, **kept}.items())
     still = b"RIFF" + struct.pack("<I", 4 + len(body)) + b"WEBP" + body
