@@ -2,7 +2,7 @@
 
 Decoding is `edge_mri.images.picture`. The check comes first because OpenCV 5.0 never returns from a
 PNG with a chunk that is longer than the file. What animates an image is left out because OpenCV
-4.11 to 5.0 die of frames that are damaged (docs/decisions/0056): without it, a file is the image
+4.12 to 5.0 die of frames that are damaged (docs/decisions/0056): without it, a file is the image
 that a decoder shows which knows no animations.
 """
 

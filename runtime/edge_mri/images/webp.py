@@ -1,7 +1,8 @@
 """The first image of an animated WebP, as a file of its own.
 
-Decoding is `edge_mri.images.picture`. OpenCV 4.11 to 4.13 read a stray pointer where an animation's
-first image is damaged (docs/decisions/0056); alone, it is decoded as any other WebP.
+Decoding is `edge_mri.images.picture`. OpenCV would compose an animation on canvases of the size
+that it claims, in four bytes a pixel and with no limit of its own (docs/decisions/0056); its first
+image alone is decoded as any other WebP.
 """
 
 import struct
