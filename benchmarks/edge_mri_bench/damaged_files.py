@@ -1,12 +1,14 @@
 """Damaged image files: whole ones of every format, and what may befall their bytes.
 
-The whole ones are drawings, and the test files of pydicom and nibabel where they are installed.
+The whole ones are drawings, what Pillow writes of them where it is installed (animations, palettes,
+run lengths, tiles and fax among them), and the test files of pydicom and nibabel.
 """
 
 import gzip
 import random
 import struct
 from importlib.util import find_spec
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,9 @@ from numpy.typing import NDArray
 
 from edge_mri.labels import Label
 from edge_mri.phantom import draw_phantom
+from edge_mri_bench.structural_damage import ODD_NUMBERS, damage_structure
 
 MAX_SEED_BYTES = 300_000
-ODD_NUMBERS = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 60_000, 0x7FFFFFFF, 0xFFFFFFFF)
 
 
 def whole_files() -> list[tuple[str, bytes]]:
@@ -40,13 +42,18 @@ def whole_files() -> list[tuple[str, bytes]]:
         "tiff 16": (".tif", deep, []),
         "tiff float": (".tif", drawing.astype(np.float32), []),
         "tiff lzw": (".tif", drawing, [cv2.IMWRITE_TIFF_COMPRESSION, 5]),
-        "tiff jpeg": (".tif", drawing, [cv2.IMWRITE_TIFF_COMPRESSION, 7]),
+        "tiff jpeg": (
+            *(".tif", drawing),
+            [cv2.IMWRITE_TIFF_COMPRESSION, 7, cv2.IMWRITE_TIFF_ROWSPERSTRIP, 32],
+        ),
     }
     files = [
         (name, bytes(cv2.imencode(suffix, pixels, options)[1]))
         for name, (suffix, pixels, options) in encodings.items()
     ]
     files.append(("tiff pages", bytes(cv2.imencodemulti(".tif", [drawing] * 3)[1])))
+    if find_spec("PIL"):
+        files += _by_pillow(drawing)
     if find_spec("pydicom"):
         import pydicom
 
@@ -64,12 +71,83 @@ def whole_files() -> list[tuple[str, bytes]]:
     return [(name, data) for name, data in files if len(data) <= MAX_SEED_BYTES]
 
 
+def _by_pillow(drawing: NDArray[np.uint8]) -> list[tuple[str, bytes]]:
+    from PIL import Image
+
+    grey = Image.fromarray(drawing)
+    colour = Image.merge("RGB", (grey, grey.rotate(90), grey.rotate(180)))
+    clear = colour.copy()
+    clear.putalpha(grey)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = [image.rotate(angle) for image in (grey,) for angle in (0, 90, 180)]
+    moving = {"save_all": True, "append_images": turned}
+    moving_colour = {"save_all": True, "append_images": [colour.rotate(90), colour.rotate(180)]}
+    written: dict[str, tuple[str, Any, dict[str, Any]]] = {
+        "apng": ("PNG", grey, moving),
+        "apng colour": ("PNG", colour, moving_colour),
+        "apng default": ("PNG", clear, moving_colour | {"default_image": True}),
+        "apng 16": ("PNG", Image.fromarray(drawing.astype(np.uint16) * 16), moving),
+        "awebp": ("WEBP", colour, moving_colour),
+        "awebp lossless": ("WEBP", clear, moving_colour | {"lossless": True, "exif": exif}),
+        "png palette": ("PNG", colour.quantize(16), {"transparency": 3}),
+        "png bits": ("PNG", grey.convert("1"), {"exif": exif}),
+        "webp alpha": ("WEBP", clear, {"exif": exif}),
+        "bmp bits": ("BMP", grey.convert("1"), {}),
+        "bmp palette": ("BMP", colour.quantize(256), {}),
+        "bmp alpha": ("BMP", clear, {}),
+        "tiff deflate": ("TIFF", colour, {"compression": "tiff_adobe_deflate"}),
+        "tiff packbits": ("TIFF", colour.quantize(64), {"compression": "packbits"}),
+        "tiff fax": ("TIFF", grey.convert("1"), {"compression": "group4"}),
+        "tiff fax 3": ("TIFF", grey.convert("1"), {"compression": "group3"}),
+        "tiff jpeg colour": ("TIFF", colour, {"compression": "jpeg"}),
+        "tiff alpha": ("TIFF", clear, {"compression": "tiff_lzw", "exif": exif}),
+        "jpeg cmyk": ("JPEG", colour.convert("CMYK"), {}),
+        "jpeg exif": ("JPEG", colour, {"exif": exif, "subsampling": "4:1:1"}),
+        "jpeg mpo": ("MPO", colour, moving_colour),
+    }
+    files = []
+    for name, (format_, image, options) in written.items():
+        file = BytesIO()
+        image.save(file, format=format_, **options)
+        files.append((name, file.getvalue()))
+    return [*files, ("bmp rle", _run_lengths(drawing)), ("apng second", _second_first(files[0][1]))]
+
+
+def _run_lengths(drawing: NDArray[np.uint8]) -> bytes:
+    """Write a BMP of 8 bits in run lengths, which neither OpenCV nor Pillow writes."""
+    height, width = drawing.shape
+    rows = bytearray()
+    for row in drawing[::-1]:
+        for start in range(0, width, 12):
+            part = row[start : start + 12]
+            alike = (part == part[0]).all()
+            rows += bytes([len(part), part[0]] if alike else [0, len(part), *part])
+        rows += b"\0\0"
+    rows += b"\0\1"
+    palette = b"".join(bytes([grey, grey, grey, 0]) for grey in range(256))
+    header = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 8, 1, len(rows), 0, 0, 256, 0)
+    start = 14 + len(header) + len(palette)
+    return b"BM" + struct.pack("<IHHI", start + len(rows), 0, 0, start) + header + palette + rows
+
+
+def _second_first(apng: bytes) -> bytes:
+    """Return an APNG whose first image comes before what animates it."""
+    animation, pixels = apng.find(b"acTL") - 4, apng.find(b"IDAT") - 4
+    end = pixels + 12 + int.from_bytes(apng[pixels : pixels + 4], "big")
+    return apng[:animation] + apng[pixels:end] + apng[animation:pixels] + apng[end:]
+
+
 def damaged(files: list[tuple[str, bytes]], seed: int, number: int) -> tuple[str, bytes]:
     """Return the kind and the bytes of a case."""
     rng = random.Random(f"{seed}/{number}")
     name, whole = rng.choice(files)
     if name.startswith("dicom") and rng.random() < 0.6:  # they are many: less of each
         name, whole = rng.choice(files[:16])
+    if rng.random() < 0.5:
+        whole = damage_structure(whole, rng)
+        if rng.random() < 0.7:
+            return name, whole
     data = bytearray(whole)
     for _ in range(rng.choice((1, 1, 2, 4))):
         if data:

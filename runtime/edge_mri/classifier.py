@@ -172,7 +172,7 @@ class Classifier:
         answers = self.answers(batch, lesion=wanted)
         places = [image.place for image in images]
         records = [
-            record.at(image.frame.frame, image.frame.plane, image.frame.series)
+            record.at(image.frame)
             for record, image in zip(
                 predictions(paths, answers, self.contract, places, reject=self.reject),
                 images,

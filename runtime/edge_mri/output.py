@@ -13,7 +13,7 @@ from edge_mri.audit import Audit
 from edge_mri.csv_text import csv_line
 from edge_mri.json_text import json_array, json_text
 from edge_mri.labels import LabelSpace
-from edge_mri.prediction import Prediction
+from edge_mri.prediction import NOT_WRITTEN, Prediction
 from edge_mri.printable import printable
 from edge_mri.spelling import spelled, valid
 
@@ -110,7 +110,7 @@ def csv_columns(labels: LabelSpace, audit: bool = False) -> list[str]:
 
 def jsonl_columns(audit: bool = False) -> list[str]:
     """Return the keys of a JSON record."""
-    columns = [field.name for field in fields(Prediction) if field.name != "series"]
+    columns = [field.name for field in fields(Prediction) if field.name not in NOT_WRITTEN]
     return columns if audit else [name for name in columns if name != "audit"]
 
 

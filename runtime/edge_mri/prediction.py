@@ -12,6 +12,7 @@ from edge_mri.audit import Audit
 from edge_mri.contract import Contract
 from edge_mri.decision import Answers, decide
 from edge_mri.errors import AnswerError
+from edge_mri.images import Frame
 from edge_mri.labels import NO_TUMOR
 from edge_mri.location import Box, lesion_box
 from edge_mri.preprocess import Placement
@@ -19,6 +20,9 @@ from edge_mri.spelling import spelled, valid
 
 Status = Literal["ok", "rejected", "error"]
 Reason = Literal["foreign", "undecided"]
+
+NOT_WRITTEN = frozenset({"series", "unread"})
+"""Fields of a record that serve this process alone."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ class Prediction:
         frame: Which image of the file it is, from 1; None where the file holds one.
         series: What the slices of one DICOM series share, see `edge_mri.images.Frame`; for
             `edge_mri.volumes`, not written.
+        unread: How many more images the file holds as an animation; for people, not written.
         audit: Where the record comes from; only when that was asked for.
     """
 
@@ -64,23 +69,26 @@ class Prediction:
     error: str | None = None
     frame: int | None = None
     series: str | None = None
+    unread: int = 0
     audit: Audit | None = None
 
-    def at(self, frame: int | None, plane: str | None, series: str | None = None) -> "Prediction":
+    def at(self, frame: Frame) -> "Prediction":
         """Return the record as that of a frame; a plane that the file itself tells goes first."""
-        if frame is None and plane is None and series is None:
+        if (frame.frame, frame.plane, frame.series, frame.unread) == (None, None, None, 0):
             return self
+        here = replace(self, frame=frame.frame, series=frame.series, unread=frame.unread)
         if self.status == "error":
-            return replace(self, frame=frame, series=series)
-        return replace(self, frame=frame, plane=plane or self.plane, series=series)
+            return here
+        return replace(here, plane=frame.plane or self.plane)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the record as JSON values; without `series`, and `audit` where there is none.
+        """Return the record as JSON values; `audit` only where there is one.
 
         The path is spelled as `edge_mri.spelling` does it.
         """
-        values = {one.name: getattr(self, one.name) for one in fields(Prediction)}
-        del values["series"], values["audit"]
+        names = (one.name for one in fields(Prediction) if one.name not in NOT_WRITTEN)
+        values = {name: getattr(self, name) for name in names}
+        del values["audit"]
         values["path"] = spelled(self.path)
         values["error"] = self.error and valid(self.error)
         if self.audit is not None:

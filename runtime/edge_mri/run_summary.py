@@ -28,6 +28,8 @@ class RunSummary:
     def __init__(self, done: Done) -> None:
         self._counts: Counter[str] = Counter()
         self._done = done
+        self._animations = 0
+        self._unread = 0
 
     @property
     def errors(self) -> int:
@@ -41,6 +43,8 @@ class RunSummary:
         for record in records:
             answer = record.type if record.status == "ok" else record.rejected
             self._counts.update(name for name in (record.status, answer) if name)
+            self._animations += record.unread > 0
+            self._unread += record.unread
             step()
             yield record
 
@@ -60,6 +64,11 @@ class RunSummary:
         if self._done.records:
             lines.append(
                 f"went on after {self._done.records} records, {self._done.errors} of them errors"
+            )
+        if self._animations:
+            lines.append(
+                f"animations {self._animations}: of each one image was read, "
+                f"{self._unread} more are in them"
             )
         if files.skipped:
             lines.append(f"skipped {files.skipped} other files (not {' '.join(files.suffixes)})")

@@ -6,7 +6,8 @@
     limits.py            how large a file and an image may be
     headers.py           a file's format and size from its first bytes
     reading.py           a file, its bytes or an array, as one image or as frames (frame.py)
-    picture.py           JPEG, PNG (png.py), BMP, WebP, and the pages of a TIFF (tiff.py)
+    picture.py           JPEG, PNG, BMP, WebP, and the pages of a TIFF, by OpenCV
+    jpeg.py, png.py, webp.py, tiff.py   what of their files OpenCV is given
     dicom.py, nifti.py   frames and slices, with the plane they lie in (plane.py); optional
     deflated.py          deflated DICOM, inflated within bounds
     grey.py              stored values to 8 bits of grey

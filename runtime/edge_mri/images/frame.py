@@ -21,6 +21,7 @@ class Frame:
         series: What frames of one DICOM series share: a hash of its identifier, which tells
             nothing of the patient. None for other files.
         shrunk: How many pixels of the file one of `pixels` stands for, along each side.
+        unread: How many more images an animation shows, which are not read.
     """
 
     pixels: NDArray[np.uint8]
@@ -28,6 +29,7 @@ class Frame:
     plane: str | None = None
     series: str | None = None
     shrunk: int = 1
+    unread: int = 0
 
     def at_full_size(self) -> NDArray[np.uint8]:
         """Return the pixels in the file's own geometry, as `(H, W)`; blurred where `shrunk`."""

@@ -1,5 +1,9 @@
-"""One picture from the bytes of a JPEG, PNG, BMP or WebP file, or a page of a TIFF, by OpenCV."""
+"""One picture from the bytes of a JPEG, PNG, BMP or WebP file, or a page of a TIFF, by OpenCV.
 
+Of an animation the one image that a decoder shows which knows none.
+"""
+
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -7,18 +11,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_mri.errors import ImageDecodeError, ImageMemoryError
+from edge_mri.images.frame import Frame
 from edge_mri.images.grey import Grey, apply_window, percentile_window, scale_bits
 from edge_mri.images.headers import Format, is_progressive, picture_size
+from edge_mri.images.jpeg import end_of_image, without_trailer
 from edge_mri.images.limits import Limits
-from edge_mri.images.png import check_png
+from edge_mri.images.png import still_png
 from edge_mri.images.tiff import Page
+from edge_mri.images.webp import still_webp
 
-MAX_SCANS = 200  # each costs as much as all pixels and may be a few bytes; encoders write about 10
-
-_JPEG_SCAN = b"\xff\xda"
-_JPEG_END = b"\xff\xd9"
 _MORE_SCAN = b"\x5a\xa5" * 16
 _ABSENT = 128  # what libjpeg shows where a scan ended too early
+
+
+@dataclass(frozen=True)
+class _Still:
+    """What is given to OpenCV: a file that holds one image and ends with it."""
+
+    data: bytes
+    sides: tuple[int, int]
+    bits: int | None = None
+    unread: int = 0
+    canvas: tuple[tuple[int, int], tuple[int, int]] | None = None
 
 
 def decode_page(page: Page) -> Grey:
@@ -29,7 +43,12 @@ def decode_page(page: Page) -> Grey:
     return 255 - grey if page.white_is_zero and stored.dtype != np.uint8 else grey
 
 
-def decode_picture(data: bytes, kind: Format, limits: Limits, reduce_to: int | None = None) -> Grey:
+def decode_picture(data: bytes, kind: Format, limits: Limits) -> Grey:
+    """Decode a picture to `(H, W)` uint8 grey, see `picture_frame`."""
+    return picture_frame(data, kind, limits).pixels
+
+
+def picture_frame(data: bytes, kind: Format, limits: Limits, reduce_to: int | None = None) -> Frame:
     """Decode a picture to `(H, W)` uint8 grey, upright by its EXIF orientation.
 
     Colour becomes luma, alpha is dropped; 16 bits are scaled by the bits in use (`scale_bits`),
@@ -46,20 +65,20 @@ def decode_picture(data: bytes, kind: Format, limits: Limits, reduce_to: int | N
         ImageDecodeError: The bytes are truncated or damaged.
         ImageSizeError: The image has more pixels than `limits` allow.
     """
-    flags = cv2.IMREAD_GRAYSCALE
+    still = _still(data, kind, limits)
+    flags, shrunk = cv2.IMREAD_GRAYSCALE, 1
     if kind == "jpeg":
-        sides = _check(data, kind, limits)
+        sides = still.sides
         if reduce_to and max(sides) // 2 >= reduce_to and not (sides[0] % 2 or sides[1] % 2):
-            flags = cv2.IMREAD_REDUCED_GRAYSCALE_2
-        pixels = _decode(data, flags)
-        if _is_cut(data, pixels, flags):
+            flags, shrunk = cv2.IMREAD_REDUCED_GRAYSCALE_2, 2
+        pixels = _decode(still.data, flags)
+        if _is_cut(still.data, pixels, flags):
             raise ImageDecodeError("the JPEG is truncated: its scan ends too early")
-        return pixels
-    _check(data, kind, limits)
+        return Frame(pixels, shrunk=shrunk)
     if kind == "png":
-        bits = check_png(data)
-        return _to_grey(_decode(data, flags | cv2.IMREAD_ANYDEPTH), bits)
-    return _decode(data, flags)
+        deep = _decode(still.data, flags | cv2.IMREAD_ANYDEPTH)
+        return Frame(_to_grey(deep, still.bits), unread=still.unread)
+    return Frame(_on_canvas(_decode(still.data, flags), still), unread=still.unread)
 
 
 def _to_grey(pixels: NDArray[Any], bits: int | None) -> Grey:
@@ -72,23 +91,34 @@ def _to_grey(pixels: NDArray[Any], bits: int | None) -> Grey:
 
 def decode_stored_picture(data: bytes, kind: Format, limits: Limits) -> NDArray[Any]:
     """Decode a picture to the pixels as they are stored, see `edge_mri.images.decode_stored`."""
-    if kind != "tiff":
-        _check(data, kind, limits)
-    if kind == "png":
-        check_png(data)
-    return _decode(data, cv2.IMREAD_UNCHANGED)
+    if kind == "tiff":
+        return _decode(data, cv2.IMREAD_UNCHANGED)
+    still = _still(data, kind, limits)
+    return _on_canvas(_decode(still.data, cv2.IMREAD_UNCHANGED), still)
 
 
-def _check(data: bytes, kind: Format, limits: Limits) -> tuple[int, int]:
-    width, height = picture_size(data, kind)
-    limits.check_pixels(width, height)
+def _still(data: bytes, kind: Format, limits: Limits) -> _Still:
+    """Check a picture, and leave out what is no part of its one image."""
+    sides = picture_size(data, kind)
+    limits.check_pixels(*sides)
     if kind == "jpeg":
-        end = data.rfind(_JPEG_END)
-        if data.find(_JPEG_SCAN, max(end, 0)) >= 0:  # a scan that nothing ends
-            raise ImageDecodeError("the JPEG is truncated: it has no end marker")
-        if is_progressive(data) and data.count(_JPEG_SCAN) > MAX_SCANS:
-            raise ImageDecodeError(f"the JPEG has more than {MAX_SCANS} scans")
-    return width, height
+        return _Still(without_trailer(data), sides)
+    if kind == "png":
+        png = still_png(data)
+        return _Still(png.data, sides, png.bits, png.unread)
+    if kind == "webp":
+        webp = still_webp(data)
+        return _Still(webp.data, sides, None, webp.unread, webp.canvas)
+    return _Still(data, sides)
+
+
+def _on_canvas(pixels: NDArray[Any], still: _Still) -> NDArray[Any]:
+    """Put an animation's first image where it lies; what it does not cover is black."""
+    if still.canvas is None:
+        return pixels
+    (width, height), (left, top) = still.canvas
+    below, right = height - top - pixels.shape[0], width - left - pixels.shape[1]
+    return np.asarray(cv2.copyMakeBorder(pixels, top, below, left, right, cv2.BORDER_CONSTANT))
 
 
 def _decode(data: bytes | bytearray, flags: int) -> NDArray[Any]:
@@ -106,7 +136,7 @@ def _decode(data: bytes | bytearray, flags: int) -> NDArray[Any]:
 
 
 def _is_cut(data: bytes, pixels: Grey, flags: int) -> bool:
-    """Say whether a JPEG with an end marker lacks a part of its scan.
+    """Say whether a JPEG lacks a part of its scan.
 
     libjpeg does not report it: it fills the rest with mid grey, or, where the file is progressive,
     leaves it unrefined. Where that may be, more scan data is put before the end marker: a whole
@@ -115,6 +145,6 @@ def _is_cut(data: bytes, pixels: Grey, flags: int) -> bool:
     corners = (pixels[0, 0], pixels[0, -1], pixels[-1, 0], pixels[-1, -1])
     if _ABSENT not in corners and not is_progressive(data):
         return False
-    end = data.rfind(_JPEG_END)
+    end = end_of_image(data) - 2
     longer = _decode(data[:end] + _MORE_SCAN + data[end:], flags)
     return not np.array_equal(longer, pixels)

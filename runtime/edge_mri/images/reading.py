@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from edge_mri import memory
 from edge_mri.errors import ImageDecodeError
 from edge_mri.images.frame import Frame
-from edge_mri.images.headers import FIRST_BYTES, Format, format_of, picture_size
+from edge_mri.images.headers import FIRST_BYTES, Format, format_of
 from edge_mri.images.limits import Limits
 from edge_mri.images.opening import read_file
-from edge_mri.images.picture import decode_page, decode_picture, decode_stored_picture
+from edge_mri.images.picture import decode_page, decode_stored_picture, picture_frame
 from edge_mri.images.tiff import pages
 
 _FORMATS = "JPEG, PNG, TIFF, BMP, WebP, DICOM, NIfTI"
@@ -57,7 +57,7 @@ def decode_image(
     Args:
         data: A file in one of the formats of `read_frames`.
         limits: What it may cost; None for what the environment says.
-        reduce_to: See `edge_mri.images.picture.decode_picture`.
+        reduce_to: See `edge_mri.images.picture.picture_frame`.
 
     Raises:
         ImageDecodeError: The bytes are empty, truncated, no image, or more than one.
@@ -66,7 +66,7 @@ def decode_image(
     allowed = limits or Limits.from_environment()
     kind = _known_format(data, _FORMATS)
     if kind in ("jpeg", "png", "bmp", "webp"):
-        return decode_picture(data, kind, allowed, reduce_to)
+        return picture_frame(data, kind, allowed, reduce_to).pixels
     frames = decode_frames(data, allowed, reduce_to)
     first = next(frames).pixels
     if next(frames, None) is not None:
@@ -96,9 +96,7 @@ def _frames(data: bytes, allowed: Limits, reduce_to: int | None) -> Iterator[Fra
     elif kind in ("nifti", "gzip"):
         yield from _reader("nifti").nifti_frames(data, allowed)
     else:
-        pixels = decode_picture(data, kind, allowed, reduce_to)
-        shrunk = max(picture_size(data, kind)) // max(pixels.shape) if reduce_to else 1
-        yield Frame(pixels, shrunk=shrunk)
+        yield picture_frame(data, kind, allowed, reduce_to)
 
 
 def decode_stored(data: bytes, limits: Limits | None = None) -> NDArray[Any]:

@@ -8,6 +8,7 @@ import pytest
 
 from edge_mri.errors import ImageDecodeError, ImageSizeError
 from edge_mri.images import Limits, decode_frames, decode_image
+from edge_mri.images.tiff import pages
 
 
 def gradient(number: int, dtype: type = np.uint8) -> np.ndarray:
@@ -101,6 +102,29 @@ def test_pages_that_another_program_wrote_are_frames():
 def test_a_single_page_has_no_number():
     (frame,) = decode_frames(tiff(gradient(0)))
     assert frame.frame is None
+
+
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_a_page_is_given_to_its_decoder_without_those_behind_it(order, big):
+    """libtiff goes through all that follow, which made a page of a long file take a second."""
+    images = [gradient(number) for number in range(4)]
+    given = []
+    for page in pages(tiff(*images, order=order, big=big), Limits()):
+        read, decoded = cv2.imdecodemulti(np.frombuffer(page.data, np.uint8), cv2.IMREAD_UNCHANGED)
+        assert read
+        given.append(decoded)
+    assert [len(decoded) for decoded in given] == [1, 1, 1, 1]
+    for (decoded,), image in zip(given, images, strict=True):
+        np.testing.assert_array_equal(decoded, image)
+
+
+def test_more_pages_than_are_read_are_refused_before_the_first(monkeypatch):
+    monkeypatch.setattr("edge_mri.images.tiff.MAX_PAGES", 3)
+    data = tiff(*[gradient(number) for number in range(4)])
+    with pytest.raises(ImageSizeError) as refusal:
+        next(decode_frames(data))
+    assert str(refusal.value) == "image too large: more than 3 pages, the limit is 3 pages"
 
 
 @pytest.mark.parametrize("subfile", [1, 4])
