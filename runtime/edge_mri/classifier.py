@@ -47,6 +47,8 @@ class Classifier:
         path: The model file.
         config: What it was asked to run on.
         reject: Whether images are rejected as the contract says; False: all are answered.
+        trust_pixels: Whether an image is judged by its pixels alone, whatever its file's header
+            says of modality and body part.
         graph: The opened file, and where it runs.
         contract: What the model says about itself.
         map_output: What says where the lesion is: `lesion`, else `cam`; None: the graph has
@@ -54,11 +56,17 @@ class Classifier:
     """
 
     def __init__(
-        self, path: Path, config: SessionConfig | None = None, *, reject: bool = True
+        self,
+        path: Path,
+        config: SessionConfig | None = None,
+        *,
+        reject: bool = True,
+        trust_pixels: bool = False,
     ) -> None:
         self.path = path
         self.config = config or SessionConfig()
         self.reject = reject
+        self.trust_pixels = trust_pixels
         self.graph = Graph(path, self.config)
         self.contract = self.graph.contract
         found = (name for name in ("lesion", "cam") if name in self.graph.outputs)
@@ -73,6 +81,7 @@ class Classifier:
         providers: Sequence[str] = (),
         low_power: bool = False,
         reject: bool = True,
+        trust_pixels: bool = False,
     ) -> "Classifier":
         """Open a model.
 
@@ -83,16 +92,20 @@ class Classifier:
                 `openvino`, the first preferred.
             low_power: Keep the device cool and free rather than answer fast.
             reject: False: answer every image, also those the model's contract would reject.
+            trust_pixels: True: a DICOM header that names another modality than MR, or another body
+                part than a head, does not make its image foreign.
 
         Raises:
             ModelError: No such file, no model, or no contract that this version understands.
             DeviceError: What was asked for cannot be used.
         """
         config = SessionConfig(device=device, providers=tuple(providers), low_power=low_power)
-        return cls(SHIPPED_MODEL if path is None else Path(path), config, reject=reject)
+        file = SHIPPED_MODEL if path is None else Path(path)
+        return cls(file, config, reject=reject, trust_pixels=trust_pixels)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reopen, (self.path, self.config, self.reject, self.model_sha256)
+        asked = (self.reject, self.trust_pixels)
+        return _reopen, (self.path, self.config, asked, self.model_sha256)
 
     @property
     def device(self) -> str:
@@ -155,13 +168,13 @@ class Classifier:
         batch = np.concatenate([image.pixels for image in images])[:, np.newaxis]
         answers = self.answers(batch, lesion=wanted)
         places = [image.place for image in images]
+        reasons = [self._why_foreign(image) for image in images]
+        made = predictions(
+            paths, answers, self.contract, places, reject=self.reject, reasons=reasons
+        )
         records = [
             record.at(image.frame.frame, image.frame.plane, image.frame.series)
-            for record, image in zip(
-                predictions(paths, answers, self.contract, places, reject=self.reject),
-                images,
-                strict=True,
-            )
+            for record, image in zip(made, images, strict=True)
         ]
         if finish is None:
             return records
@@ -235,6 +248,11 @@ class Classifier:
                 work, paths, workers=threads, batch_size=batch_size, would_wait=would_wait
             )
 
+    def _why_foreign(self, image: Prepared) -> str | None:
+        """Return why an image is foreign whatever the graph gives; only a gate looks at pixels."""
+        header = None if self.trust_pixels else image.frame.foreign
+        return header or (image.drawn if self.contract.rejection is not None else None)
+
     def _only_frame(self, source: Source) -> Frame:
         if not isinstance(source, str | PathLike | bytes):
             return Frame(grey_array(source))
@@ -247,8 +265,11 @@ class Classifier:
         return first
 
 
-def _reopen(path: Path, config: SessionConfig, reject: bool, model_sha256: str) -> Classifier:
-    classifier = Classifier(path, config, reject=reject)
+def _reopen(
+    path: Path, config: SessionConfig, asked: tuple[bool, bool], model_sha256: str
+) -> Classifier:
+    reject, trust_pixels = asked
+    classifier = Classifier(path, config, reject=reject, trust_pixels=trust_pixels)
     if classifier.model_sha256 != model_sha256:
         raise ModelFormatError(
             path, "the model that was sent to this process", "it was written again meanwhile"

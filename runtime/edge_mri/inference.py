@@ -43,6 +43,7 @@ class InferConfig:
         paths: Files, folders, patterns, or `-` for a list of paths on stdin.
         model: An ONNX file; None for the one that ships.
         reject: Whether images are rejected as the contract says.
+        trust_pixels: Whether what a file's header says of modality and body part does not count.
         format: Of the records, one of `edge_mri.output.WRITERS`; None for what the suffix of
             `output` says, else a table.
         output: Where they go; None or `-` for stdout.
@@ -64,6 +65,7 @@ class InferConfig:
     paths: tuple[Path, ...]
     model: Path | None = None
     reject: bool = True
+    trust_pixels: bool = False
     format: str | None = None
     output: Path | None = None
     resume: bool = False
@@ -145,6 +147,7 @@ def infer(config: InferConfig) -> int:
         providers=config.providers,
         low_power=config.low_power,
         reject=config.reject,
+        trust_pixels=config.trust_pixels,
     )
     destination = config.destination
     done = destination.done(classifier)

@@ -1,8 +1,6 @@
-"""From the pixels a file stores to 8 bits of grey.
+"""Grey of 8 bits: through a window of values, by the bits in use, or from a caller's array.
 
-Two rules, one for pictures, one for measurements. A picture's 16 bits have a black and a white:
-they are scaled by the bits in use. A measurement (floating point, DICOM or NIfTI without a
-window) has none: it is shown between two of its percentiles.
+Which values are shown of what is deeper than 8 bits is `edge_mri.images.deep`.
 """
 
 from typing import Any
@@ -14,10 +12,6 @@ from numpy.typing import NDArray
 from edge_mri.errors import ImageDecodeError
 
 Grey = NDArray[np.uint8]
-
-DARKEST_PERCENT = 0.5
-BRIGHTEST_PERCENT = 99.5
-_SAMPLE = 250_000  # pixels that percentiles are taken from: more add time, not accuracy
 
 
 def scale_bits(pixels: NDArray[np.uint16], bits: int | None = None) -> Grey:
@@ -36,26 +30,6 @@ def scale_bits(pixels: NDArray[np.uint16], bits: int | None = None) -> Grey:
     if used <= 8:
         return pixels.astype(np.uint8)
     return np.asarray(cv2.convertScaleAbs(pixels, alpha=255 / (2**used - 1)), np.uint8)
-
-
-def percentile_window(pixels: NDArray[Any]) -> tuple[float, float]:
-    """Return the 0.5th and the 99.5th percentile of the finite values above the darkest one.
-
-    The darkest value is left out because air, masks and padding share it and may fill most of an
-    image. Large arrays are sampled evenly.
-    """
-    flat = pixels.reshape(-1)
-    flat = flat[:: max(flat.size // _SAMPLE, 1)]
-    if flat.dtype.kind == "f":
-        flat = flat[np.isfinite(flat)]
-    if not flat.size:
-        return 0.0, 0.0
-    darkest = flat.min()
-    above = flat[flat > darkest]
-    if not above.size:
-        return float(darkest), float(darkest)
-    low, high = np.percentile(above, (DARKEST_PERCENT, BRIGHTEST_PERCENT))
-    return float(low if high > low else darkest), float(high)
 
 
 def apply_window(pixels: NDArray[Any], low: float, high: float) -> Grey:

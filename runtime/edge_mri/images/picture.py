@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_mri.errors import ImageDecodeError, ImageMemoryError
-from edge_mri.images.grey import Grey, apply_window, percentile_window, scale_bits
+from edge_mri.images.deep import eight_bits
+from edge_mri.images.grey import Grey
 from edge_mri.images.headers import Format, is_progressive, picture_size
 from edge_mri.images.limits import Limits
 from edge_mri.images.png import check_png
@@ -24,7 +25,7 @@ _ABSENT = 128  # what libjpeg shows where a scan ended too early
 def decode_page(page: Page) -> Grey:
     """Decode a page of a TIFF, whose size was checked, like `decode_picture` a picture."""
     stored = _decode(page.data, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
-    grey = _to_grey(stored, None)
+    grey = eight_bits(stored)
     # libtiff turns 8 bits the right way by itself, and leaves more bits as they are stored.
     return 255 - grey if page.white_is_zero and stored.dtype != np.uint8 else grey
 
@@ -32,8 +33,8 @@ def decode_page(page: Page) -> Grey:
 def decode_picture(data: bytes, kind: Format, limits: Limits, reduce_to: int | None = None) -> Grey:
     """Decode a picture to `(H, W)` uint8 grey, upright by its EXIF orientation.
 
-    Colour becomes luma, alpha is dropped; 16 bits are scaled by the bits in use (`scale_bits`),
-    other depths shown between two percentiles.
+    Colour becomes luma, alpha is dropped; what is deeper than 8 bits is shown as
+    `edge_mri.images.deep` says.
 
     Args:
         data: The file.
@@ -57,17 +58,9 @@ def decode_picture(data: bytes, kind: Format, limits: Limits, reduce_to: int | N
         return pixels
     _check(data, kind, limits)
     if kind == "png":
-        bits = check_png(data)
-        return _to_grey(_decode(data, flags | cv2.IMREAD_ANYDEPTH), bits)
+        check_png(data)
+        return eight_bits(_decode(data, flags | cv2.IMREAD_ANYDEPTH))
     return _decode(data, flags)
-
-
-def _to_grey(pixels: NDArray[Any], bits: int | None) -> Grey:
-    if pixels.dtype == np.uint8:
-        return pixels
-    if pixels.dtype == np.uint16:
-        return scale_bits(pixels, bits)
-    return apply_window(pixels, *percentile_window(pixels))
 
 
 def decode_stored_picture(data: bytes, kind: Format, limits: Limits) -> NDArray[Any]:
