@@ -84,7 +84,7 @@ class VolumeSummaries:
 
     def _add(self, record: Prediction) -> None:
         key: tuple[str, str | None] = (record.path, None)
-        if record.series is not None and record.frame is None:
+        if record.series is not None:
             key = (str(Path(record.path).parent), record.series)
         elif record.frame is None and key not in self._gathered:
             return

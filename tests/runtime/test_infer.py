@@ -12,7 +12,8 @@ from edge_mri.labels import PLANES, TYPES
 
 KEYS = [
     *("path", "status", "type", "plane", "type_probabilities", "plane_probabilities"),
-    *("tumor_probability", "novelty", "box", "heatmap", "rejected", "error", "frame"),
+    *("tumor_probability", "novelty", "box", "heatmap", "rejected", "reason"),
+    *("error", "frame"),
 ]
 EMPTY = "no images below {}; looked for .bmp, .jpeg, .jpg, .png, .tif, .tiff, .webp, "
 EMPTY += ".dcm, .dicom, .ima, .nii, .nii.gz"

@@ -16,9 +16,9 @@ from typing import Any
 
 import cv2
 import numpy as np
+import pydicom
 from numpy.typing import NDArray
 from pydicom.encaps import generate_frames
-from pydicom.multival import MultiValue
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi
 from pydicom.uid import (
@@ -255,7 +255,7 @@ class _DicomImage:
 
 def _has_lost_levels(grey: Grey, values: NDArray[Any]) -> bool:
     """Say whether a window shows too few of an image's values to tell anything by."""
-    levels = np.count_nonzero(np.bincount(grey.reshape(-1), minlength=256))
+    levels = int(np.count_nonzero(np.bincount(grey.reshape(-1), minlength=256)))
     return levels < FEWEST_LEVELS and levels < len(np.unique(values))
 
 
@@ -274,6 +274,6 @@ def _first(value: Any, default: Any) -> Any:
     """Return the first of a value that may be several, or empty."""
     if value is None or value == "":
         return default
-    if isinstance(value, MultiValue | list):
+    if isinstance(value, pydicom.multival.MultiValue | list):
         return value[0] if value else default
     return value
