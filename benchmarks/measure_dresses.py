@@ -74,7 +74,7 @@ def times(factor: float, dtype: type) -> Callable[[Pixels], Deep]:
     """Return what makes pixels deeper; whole numbers are rounded."""
 
     def deepen(pixels: Pixels) -> Deep:
-        values = pixels * factor
+        values = pixels.astype(np.float64) * factor
         return (np.rint(values) if np.issubdtype(dtype, np.integer) else values).astype(dtype)
 
     return deepen

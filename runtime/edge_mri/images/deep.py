@@ -30,6 +30,7 @@ _SAMPLE = 250_000  # values that a range is taken from: more add time, not accur
 _FEW = 0.005  # share of lone pixels up to which they are defects, and no texture
 _NEIGHBOURS = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], np.uint8)
 _DIMMEST, _DIMMEST_WHOLE = 128, 32  # an 8-bit image with a darker brightest value is stretched
+_LEAST_ROUNDED = 4  # the step of 10 bits in place of 8
 _DEFECTS = 16  # values between those of an 8-bit image
 _OFF_GRID = 0.001  # share of pixels that may have such a value
 _OF_OPENCV = ("uint16", "int16", "float32", "float64")
@@ -63,7 +64,7 @@ def without_lone_pixels(pixels: Pixels, spread: float | None = None) -> Pixels:
     if pixels.dtype.kind == "f":
         finite = np.isfinite(pixels)
         if not finite.any():
-            return pixels
+            return np.zeros_like(pixels)
         if not finite.all():
             whole = np.where(finite, pixels, pixels[finite].min())
     native = whole.dtype.newbyteorder("=")
@@ -134,22 +135,36 @@ def _eight_bit_range(sample: Pixels) -> Range | None:
         return None
     base = min(float(values[0]), 0.0)
     above = values.astype(np.float64) - base
-    step = float(np.quantile(np.diff(above), 0.25))
-    is_whole = sample.dtype.kind in "iu"
-    for value in above:  # the further up, the better a value tells the step
-        steps = np.rint(value / step)
-        if steps and abs(value - steps * step) <= _slack(step, is_whole):
-            step = float(value / steps)
-    steps = np.rint(above / step)
-    off = np.abs(above - steps * step) > _slack(step, is_whole)
+    step, off = _grid(above, is_whole=sample.dtype.kind in "iu")
     if counts[off].sum() > _OFF_GRID * sample.size:
         return None
-    brightest = steps[~off].max(initial=0)
+    brightest = np.rint(above[~off] / step).max(initial=0)
     # Where steps are wider than one, every second value of the image may be missing.
-    dimmest = _DIMMEST_WHOLE if is_whole and step == 1 else _DIMMEST
+    dimmest = _DIMMEST_WHOLE if step == 1 else _DIMMEST
     return (base, base + 255 * step) if dimmest <= brightest <= 255 else None
 
 
-def _slack(step: float, is_whole: bool) -> float:
-    """Return how far from its place on a grid a value may lie."""
-    return 0.51 if is_whole and step >= 4 else 0.002 * step
+def _grid(values: NDArray[np.float64], *, is_whole: bool) -> tuple[float, NDArray[np.bool_]]:
+    """Return the step of a grid through 0 that ascending values lie on, and which lie beside it.
+
+    Whole numbers may be rounded, unless the step is so small that all would be near a grid.
+    """
+    between = np.diff(values)
+    step = float(np.quantile(between, 0.25))
+    off = np.zeros(values.size, bool)
+    slack = 0.5 if is_whole and step >= _LEAST_ROUNDED else 0.002 * step
+    if slack == 0.5:
+        step = float(between[np.abs(between - step) <= 1].mean())
+    lowest, highest = step - slack, step + slack
+    for place, value in enumerate(values):  # each bounds the step, the higher the closer
+        number = np.rint(value / step)
+        if number == 0:
+            off[place] = value > slack
+            continue
+        least, most = (value - slack) / number, (value + slack) / number
+        if least > highest or most < lowest:
+            off[place] = True
+            continue
+        lowest, highest = max(lowest, least), min(highest, most)
+        step = (lowest + highest) / 2
+    return step, off

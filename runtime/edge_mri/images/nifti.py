@@ -77,6 +77,8 @@ def _read(data: bytes, limits: Limits) -> _Volume:
     start = _inflate(data, _HEADER_BYTES[540]) if _is_gzip(data) else data
     size = int.from_bytes(start[:4], "little")
     header_bytes = _HEADER_BYTES.get(size) or _HEADER_BYTES.get(int.from_bytes(start[:4], "big"))
+    if header_bytes is not None and _is_pair(start):
+        raise ImageDecodeError("its values are in a second file; expected one .nii or .nii.gz")
     if header_bytes is None or len(start) < header_bytes:
         raise ImageDecodeError("not a NIfTI file, or cut off in its header")
     kind = nib.Nifti1Image if header_bytes == _HEADER_BYTES[348] else nib.Nifti2Image
@@ -89,8 +91,6 @@ def _read(data: bytes, limits: Limits) -> _Volume:
         raise ImageDecodeError(f"its values are {dtype}; expected real numbers")
     width, height, depth = (*shape, 1)[:3]
     limits.check_pixels(width, height, int(np.prod(shape[2:], dtype=object)))
-    if header["magic"].item()[:2] == b"ni":
-        raise ImageDecodeError("its values are in a second file; expected one .nii or .nii.gz")
     offset = int(header["vox_offset"])
     if not header_bytes <= offset <= _MAX_EXTENSION_BYTES:
         raise ImageDecodeError(f"its values are said to start at byte {offset:,}")
@@ -145,6 +145,11 @@ def _slices(volume: _Volume, index: int, limits: Limits) -> Iterator[tuple[Grey,
             if volume.is_inverted:
                 grey = 255 - grey
             yield square_pixels(grey, spacing[across], spacing[up], limits), plane
+
+
+def _is_pair(start: bytes | bytearray) -> bool:
+    """Say whether a header is one whose values are in an .img file."""
+    return start[344:348] == b"ni1\0" or start[4:8] == b"ni2\0"
 
 
 def _is_gzip(data: bytes) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import pickle
 import struct
 import warnings
 import zlib
@@ -46,10 +47,12 @@ def written(pixels: np.ndarray, syntax: str = ExplicitVRLittleEndian, **elements
     header.BitsAllocated = header.BitsStored = pixels.dtype.itemsize * 8
     header.HighBit, header.PixelRepresentation = header.BitsStored - 1, 0
     header.PixelData = pixels.tobytes()
-    for name, value in elements.items():
-        setattr(header, name, value)
     file = BytesIO()
-    pydicom.dcmwrite(file, header, enforce_file_format=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of values that no standard allows
+        for name, value in elements.items():
+            setattr(header, name, value)
+        pydicom.dcmwrite(file, header, enforce_file_format=True)
     return file.getvalue()
 
 
@@ -482,3 +485,122 @@ def test_nothing_of_the_patient_is_told(command, tmp_path, caplog):
     told = ended.out + ended.err + caplog.text + (tmp_path / "volumes").read_text()
     for secret in ("Secret", "Name", "4711", "1999"):
         assert secret not in told
+
+
+@pytest.mark.parametrize(
+    ("elements", "reason"),
+    [
+        ({"Modality": "CT"}, "the header says modality CT"),
+        ({"Modality": "nm "}, "the header says modality NM"),
+        ({"Modality": "SEG"}, "the header says modality SEG"),
+        ({"Modality": "\x1b[2J"}, "the header says modality 2J"),
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.2.1"}, "the header says that it holds CT"),
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.6.1"}, "the header says that it holds ultra"),
+        (
+            {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.481.2"},
+            "the header says that it holds radiotherapy",
+        ),
+        ({"BodyPartExamined": "ABDOMEN"}, "the header says body part ABDOMEN"),
+        ({"BodyPartExamined": "C-SPINE"}, "the header says body part C SPINE"),
+        ({"BodyPartExamined": "HEART"}, "the header says body part HEART"),
+        ({"BodyPartExamined": "CARDIAC"}, "the header says body part CARDIAC"),
+        ({"BodyPartExamined": "FOREARM"}, "the header says body part FOREARM"),
+        ({"BodyPartExamined": "FEMORALHEAD"}, "the header says body part FEMORALHEAD"),
+        ({"BodyPartExamined": "WHOLEBODY"}, "the header says body part WHOLEBODY"),
+        ({"Modality": "MR", "BodyPartExamined": "KNEE"}, "the header says body part KNEE"),
+    ],
+)
+def test_a_header_that_names_no_mr_of_a_head_is_told(elements, reason):
+    (frame,) = decode_frames(written(ramp(), **elements))
+    assert frame.foreign is not None
+    assert frame.foreign.startswith(reason)
+
+
+@pytest.mark.parametrize(
+    "elements",
+    [
+        *({"Modality": name} for name in ("MR", "mr ", "", "OT", "SC")),
+        *({"SOPClassUID": f"1.2.840.10008.5.1.4.1.1.{kind}"} for kind in ("4.1", "7", "7.3", "30")),
+        *(
+            {"BodyPartExamined": part}
+            for part in (
+                *("HEAD", "BRAIN", "SKULL", "HEADNECK", "HEAD^BRAIN", "IAC", "PITUITARY", "ORBIT"),
+                *("", "brain", "NEURO", "Kopf", "SCHÄDEL", "CRÂNE", "ENCEFALO", "UNKNOWN", "EAR"),
+            )
+        ),
+    ],
+)
+def test_a_header_that_names_one_or_nothing_counts_for_nothing(elements):
+    (frame,) = decode_frames(written(ramp(), SpecificCharacterSet="ISO_IR 192", **elements))
+    assert frame.foreign is None
+
+
+def test_an_anatomic_region_counts_where_no_body_part_is_named():
+    def region(meaning: str) -> Sequence:
+        code = Dataset()
+        code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "1", "SCT", meaning
+        return Sequence([code])
+
+    shared, anatomy = Dataset(), Dataset()
+    anatomy.AnatomicRegionSequence = region("Abdomen")
+    shared.FrameAnatomySequence = Sequence([anatomy])
+    (first,) = decode_frames(written(ramp(), AnatomicRegionSequence=region("Abdomen")))
+    (second,) = decode_frames(written(ramp(), SharedFunctionalGroupsSequence=Sequence([shared])))
+    (brain,) = decode_frames(written(ramp(), AnatomicRegionSequence=region("Brain")))
+    assert first.foreign == second.foreign == "the header says body part ABDOMEN"
+    assert brain.foreign is None
+
+
+def test_a_foreign_header_is_a_record_with_its_reason_unless_pixels_are_trusted(command, tmp_path):
+    """As users see it, in every format; the model's own answer stands beside it."""
+    from edge_mri.classifier import Classifier
+    from edge_mri.labels import Label
+    from edge_mri.phantom import draw_phantom
+
+    pixels = draw_phantom(Label("glioma", "axial"), size_px=192).astype(np.uint16) * 16
+    file = tmp_path / "head.dcm"
+    file.write_bytes(written(pixels, Modality="CT"))
+    reason = "the header says modality CT"
+
+    def record(*options: object) -> dict:
+        return json.loads(command("infer", file, "--format", "jsonl", *options).out)
+
+    refused, trusted = record(), record("--trust-pixels")
+    assert (refused["status"], refused["rejected"], refused["reason"]) == (
+        *("rejected", "foreign", reason),
+    )
+    assert refused["box"] is None
+    assert refused["type_probabilities"] == trusted["type_probabilities"]
+    assert (trusted["status"], trusted["reason"]) == ("ok", None)
+    assert record("--no-reject") == trusted
+    assert command("infer", file).out.splitlines()[1].endswith(f"head.dcm: {reason}")
+    assert reason in command("infer", file, "--format", "csv").out.splitlines()[1].split(",")
+    page = tmp_path / "page.html"
+    command("infer", file, "--report", page)
+    assert f'"reason":"{reason}"' in page.read_text(encoding="utf-8")
+
+    classifier = Classifier.load(device="cpu", trust_pixels=True)
+    assert classifier.predict(file).reason is None
+    assert pickle.loads(pickle.dumps(classifier)).predict(file).reason is None
+    assert Classifier.load(device="cpu").predict(file).reason == reason
+
+
+@pytest.mark.parametrize("skipped", [132, 132 + 12])  # the preamble, and the group's length
+def test_a_file_without_preamble_is_read(skipped):
+    whole = written(ramp())
+    np.testing.assert_array_equal(only(whole[skipped:]), only(whole))
+
+
+@pytest.mark.parametrize("implicit", [False, True])
+@pytest.mark.parametrize("first", ["SOPClassUID", "SOPInstanceUID", "ImageType"])
+def test_a_bare_data_set_is_read(implicit, first):
+    header = pydicom.dcmread(BytesIO(written(ramp(), ImageType=["ORIGINAL", "PRIMARY"])))
+    for name in ("ImageType", "SOPClassUID", "SOPInstanceUID"):
+        if name == first:
+            break
+        delattr(header, name)
+    data = BytesIO()
+    pydicom.dcmwrite(
+        data, Dataset(header), implicit_vr=implicit, little_endian=True, enforce_file_format=False
+    )
+    np.testing.assert_array_equal(only(data.getvalue()), only(written(ramp())))
