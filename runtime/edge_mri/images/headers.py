@@ -96,7 +96,8 @@ def _check_boxes(stream: bytes) -> None:
 
 def _is_bare_dicom(start: bytes) -> bool:
     """Recognise a data set without preamble: it begins with group 2 or 8, low elements first."""
-    group, order = (start[:2], "little") if not start[1:2].strip(b"\0") else (start[1::-1], "big")
+    order: Literal["little", "big"] = "little" if start[1:2] == b"\0" else "big"
+    group = start[:2] if order == "little" else start[1::-1]
     if group not in (b"\x02\0", b"\x08\0"):
         return False
     element = start[2:4] if order == "little" else start[3:1:-1]
