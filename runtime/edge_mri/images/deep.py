@@ -3,7 +3,7 @@
 16-bit PNG and TIFF, floating point, DICOM and NIfTI. A pixel that stands alone far above or below
 all of its neighbours is a defect of the detector: it takes the nearest value among them. What is
 an 8-bit image in a wider type is shown as that image. All else is shown between its darkest and
-its brightest value, those left out that lie far from the rest. Measured over 90 slices in fourteen
+its brightest value, those left out that lie far from the rest. Measured over 90 slices in all
 dresses: docs/decisions/0057.
 """
 
