@@ -48,6 +48,8 @@ class Classifier:
         path: The model file.
         config: What it was asked to run on.
         reject: Whether images are rejected as the contract says; False: all are answered.
+        trust_pixels: Whether an image is judged by its pixels alone, whatever its file's header
+            says of modality and body part.
         graph: The opened file, and where it runs.
         contract: What the model says about itself.
         map_output: What says where the lesion is: `lesion`, else `cam`; None: the graph has
@@ -55,11 +57,17 @@ class Classifier:
     """
 
     def __init__(
-        self, path: Path, config: SessionConfig | None = None, *, reject: bool = True
+        self,
+        path: Path,
+        config: SessionConfig | None = None,
+        *,
+        reject: bool = True,
+        trust_pixels: bool = False,
     ) -> None:
         self.path = path
         self.config = config or SessionConfig()
         self.reject = reject
+        self.trust_pixels = trust_pixels
         self.graph = Graph(path, self.config)
         self.contract = self.graph.contract
         found = (name for name in ("lesion", "cam") if name in self.graph.outputs)
@@ -75,6 +83,7 @@ class Classifier:
         low_power: bool = False,
         reject: bool = True,
         require_signature: str | PathLike[str] | None = None,
+        trust_pixels: bool = False,
     ) -> "Classifier":
         """Open a model.
 
@@ -87,6 +96,8 @@ class Classifier:
             reject: False: answer every image, also those the model's contract would reject.
             require_signature: A public key, PEM: refuse a model that was not signed with its
                 private half; None: the one that EDGE_MRI_REQUIRE_SIGNATURE names, if any.
+            trust_pixels: True: a DICOM header that names another modality than MR, or another body
+                part than a head, does not make its image foreign.
 
         Raises:
             ModelError: No such file, no model, no contract that this version understands, not what
@@ -99,10 +110,12 @@ class Classifier:
             low_power=low_power,
             require_signature=required_signature(require_signature),
         )
-        return cls(SHIPPED_MODEL if path is None else Path(path), config, reject=reject)
+        file = SHIPPED_MODEL if path is None else Path(path)
+        return cls(file, config, reject=reject, trust_pixels=trust_pixels)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reopen, (self.path, self.config, self.reject, self.model_sha256)
+        asked = (self.reject, self.trust_pixels)
+        return _reopen, (self.path, self.config, asked, self.model_sha256)
 
     @property
     def device(self) -> str:
@@ -171,14 +184,11 @@ class Classifier:
         batch = np.concatenate([image.pixels for image in images])[:, np.newaxis]
         answers = self.answers(batch, lesion=wanted)
         places = [image.place for image in images]
-        records = [
-            record.at(image.frame)
-            for record, image in zip(
-                predictions(paths, answers, self.contract, places, reject=self.reject),
-                images,
-                strict=True,
-            )
-        ]
+        reasons = [self._why_foreign(image) for image in images]
+        made = predictions(
+            paths, answers, self.contract, places, reject=self.reject, reasons=reasons
+        )
+        records = [record.at(image.frame) for record, image in zip(made, images, strict=True)]
         if finish is None:
             return records
         located = maps(answers.without(answers.faults()), self.contract.labels)
@@ -268,6 +278,11 @@ class Classifier:
                 stopped=stopped,
             )
 
+    def _why_foreign(self, image: Prepared) -> str | None:
+        """Return why an image is foreign whatever the graph gives; only a gate looks at pixels."""
+        header = None if self.trust_pixels else image.frame.foreign
+        return header or (image.drawn if self.contract.rejection is not None else None)
+
     def _only_frame(self, source: Source) -> Frame:
         if not isinstance(source, str | PathLike | bytes):
             return Frame(grey_array(source))
@@ -280,8 +295,11 @@ class Classifier:
         return first
 
 
-def _reopen(path: Path, config: SessionConfig, reject: bool, model_sha256: str) -> Classifier:
-    classifier = Classifier(path, config, reject=reject)
+def _reopen(
+    path: Path, config: SessionConfig, asked: tuple[bool, bool], model_sha256: str
+) -> Classifier:
+    reject, trust_pixels = asked
+    classifier = Classifier(path, config, reject=reject, trust_pixels=trust_pixels)
     if classifier.model_sha256 != model_sha256:
         raise ModelFormatError(
             path, "the model that was sent to this process", "it was written again meanwhile"

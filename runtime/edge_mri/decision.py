@@ -107,6 +107,7 @@ def decide(
     labels: LabelSpace,
     tumor_threshold: float = TUMOR_THRESHOLD,
     rejection: Rejection | None = None,
+    known_foreign: NDArray[np.bool_] | None = None,
 ) -> Decisions:
     """Decide N images.
 
@@ -119,6 +120,8 @@ def decide(
         tumor_threshold: P(any tumour) that is called tumour, 0 to 1.
         rejection: When not to answer; None: always answer. Where the model measures no novelty,
             no image counts as foreign.
+        known_foreign: `(N,)` whether something else than the model says that an image is foreign,
+            such as the header of its file; None: of no image.
 
     Raises:
         AnswerError: Some of what the graph gave are no numbers.
@@ -142,4 +145,6 @@ def decide(
             foreign = answers.novelty > rejection.max_novelty
         if low < high:
             undecided = (tumor >= np.float32(low)) & (tumor <= np.float32(high)) & ~foreign
+    if known_foreign is not None:
+        foreign, undecided = foreign | known_foreign, undecided & ~known_foreign
     return Decisions(said, by_type, tumor, foreign, undecided)

@@ -45,6 +45,7 @@ class InferConfig:
         model: An ONNX file; None for the one that ships.
         reject: Whether images are rejected as the contract says.
         require_signature: The public key that the model must be signed for, see `Classifier.load`.
+        trust_pixels: Whether what a file's header says of modality and body part does not count.
         format: Of the records, one of `edge_mri.output.WRITERS`; None for what the suffix of
             `output` says, else a table.
         output: Where they go; None or `-` for stdout.
@@ -70,6 +71,7 @@ class InferConfig:
     model: Path | None = None
     reject: bool = True
     require_signature: Path | None = None
+    trust_pixels: bool = False
     format: str | None = None
     output: Path | None = None
     resume: bool = False
@@ -165,6 +167,7 @@ def _run(config: InferConfig, held: ExitStack) -> int:
         low_power=config.low_power,
         reject=config.reject,
         require_signature=config.require_signature,
+        trust_pixels=config.trust_pixels,
     )
     destination = config.destination
     if results is not None:

@@ -25,9 +25,9 @@ Writer = Callable[[Iterable[Prediction], TextIO, LabelSpace], None]
 def write_table(records: Iterable[Prediction], stream: TextIO, labels: LabelSpace) -> None:
     """Write aligned columns, each answer with its probability; the path comes last.
 
-    In place of a type that the model would rather not give stands why: foreign or undecided. A
-    frame's number follows its path after a `#`. What a terminal would not print of a file name,
-    such as a line break, is escaped.
+    In place of a type that the model would rather not give stands why: foreign or undecided; a
+    reason in words comes last. A frame's number follows its path after a `#`. What a terminal would
+    not print of a file name, such as a line break, is escaped.
     """
     stream.write(f"{'status':<10}{'type':<18}{'plane':<16}path\n")
     for record in records:
@@ -37,7 +37,8 @@ def write_table(records: Iterable[Prediction], stream: TextIO, labels: LabelSpac
             continue
         type_ = record.rejected or _cell(record.type, record.type_probabilities)
         plane = _cell(record.plane, record.plane_probabilities)
-        stream.write(f"{record.status:<10}{type_:<18}{plane:<16}{_place(record)}\n")
+        why = f": {printable(record.reason)}" if record.reason else ""
+        stream.write(f"{record.status:<10}{type_:<18}{plane:<16}{_place(record)}{why}\n")
 
 
 def write_json(records: Iterable[Prediction], stream: TextIO, labels: LabelSpace) -> None:
@@ -84,6 +85,7 @@ def write_csv(
                 "novelty": record.novelty,
                 "heatmap": record.heatmap,
                 "rejected": record.rejected,
+                "reason": record.reason and valid(record.reason),
                 "error": record.error and valid(record.error),
                 "frame": record.frame,
             }
@@ -104,7 +106,7 @@ def csv_columns(labels: LabelSpace, audit: bool = False) -> list[str]:
     """Return the columns of the CSV form."""
     names = [f"p_{name}" for name in (*labels.types, *labels.planes)]
     columns = ["path", "status", "type", "plane", *names, "tumor_probability", "novelty"]
-    columns += [*_BOX, "heatmap", "rejected", "error", "frame"]
+    columns += [*_BOX, "heatmap", "rejected", "reason", "error", "frame"]
     return columns + ([field.name for field in fields(Audit)] if audit else [])
 
 

@@ -47,6 +47,8 @@ class Prediction:
         heatmap: Name of the picture of the map in the folder that was asked for; else None.
         rejected: `foreign`: no brain MR slice as the model knows them; `undecided`: P(any tumour)
             is too close to call. None for other records.
+        reason: Why it is foreign, in words, where something else than the model says so: the
+            header of its file, or that it has only a handful of grey values; else None.
         error: Why there is no answer.
         frame: Which image of the file it is, from 1; None where the file holds one.
         series: What the slices of one DICOM series share, see `edge_mri.images.Frame`; for
@@ -66,6 +68,7 @@ class Prediction:
     box: Box | None = None
     heatmap: str | None = None
     rejected: Reason | None = None
+    reason: str | None = None
     error: str | None = None
     frame: int | None = None
     series: str | None = None
@@ -90,6 +93,7 @@ class Prediction:
         values = {name: getattr(self, name) for name in names}
         del values["audit"]
         values["path"] = spelled(self.path)
+        values["reason"] = self.reason and valid(self.reason)
         values["error"] = self.error and valid(self.error)
         if self.audit is not None:
             values["audit"] = self.audit.to_dict()
@@ -122,6 +126,7 @@ def predictions(
     places: Sequence[Placement] | None = None,
     *,
     reject: bool = True,
+    reasons: Sequence[str | None] = (),
 ) -> list[Prediction]:
     """Turn a graph's answers into records; `error` ones where it gives no numbers.
 
@@ -130,13 +135,21 @@ def predictions(
         answers: What the graph gave for them.
         contract: Of the graph.
         places: Where the N images lie in the network's input; None: no boxes.
-        reject: False: answer every image, whatever the contract's rejection says.
+        reject: False: answer every image, whatever the contract's rejection and `reasons` say.
+        reasons: Why each image is foreign, whatever the graph gave for it; None where only the
+            contract decides. Empty: of no image.
     """
+    if not reject or not reasons:
+        reasons = [None] * len(paths)
     labels = contract.labels
     faults = answers.faults()
     answers = answers.without(faults)
     decisions = decide(
-        answers, labels, contract.tumor_threshold, contract.rejection if reject else None
+        answers,
+        labels,
+        contract.tumor_threshold,
+        contract.rejection if reject else None,
+        np.array([reason is not None for reason in reasons], bool),
     )
     # As lists: asking an array for one number after another takes longer than the numbers.
     types = decisions.by_type.tolist()
@@ -172,6 +185,7 @@ def predictions(
                 novelty=None if novelty is None else _number(novelty[row]),
                 box=box,
                 rejected=rejected,
+                reason=reasons[row],
             )
         )
     return records

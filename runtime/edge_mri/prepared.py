@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from edge_mri import memory
 from edge_mri.images import Frame
+from edge_mri.images.levels import why_not_an_image
 from edge_mri.preprocess import Placement, PreprocessSpec, preprocess
 
 _NO_PIXELS = np.empty((0, 0), np.uint8)
@@ -20,11 +21,13 @@ class Prepared(NamedTuple):
         pixels: `(1, S, S)` uint8 network input.
         place: Where the image lies in it, in pixels of the file.
         frame: What it was made of; without its pixels where nobody needs them any more.
+        drawn: Why its pixels are no image of anything, in words; None where they may be.
     """
 
     pixels: NDArray[np.uint8]
     place: Placement
     frame: Frame
+    drawn: str | None = None
 
     @classmethod
     def of(cls, frame: Frame, spec: PreprocessSpec, *, keep: bool = False) -> "Prepared":
@@ -39,4 +42,5 @@ class Prepared(NamedTuple):
             pixels = preprocess(frame.pixels, spec)
         except memory.ERRORS as error:
             raise memory.ran_out(error, "resize") from error
-        return cls(pixels, place, frame if keep else replace(frame, pixels=_NO_PIXELS))
+        drawn = why_not_an_image(frame.pixels)
+        return cls(pixels, place, frame if keep else replace(frame, pixels=_NO_PIXELS), drawn)

@@ -63,6 +63,7 @@ def row_json(record: Prediction) -> str:
             "tumor": record.tumor_probability,
             "novelty": record.novelty,
             "why": record.rejected,
+            "reason": record.reason,
             "box": record.box,
         }
     return script_json(values)

@@ -13,7 +13,8 @@ from edge_mri.spelling import meant
 
 KEYS = [
     *("path", "status", "type", "plane", "type_probabilities", "plane_probabilities"),
-    *("tumor_probability", "novelty", "box", "heatmap", "rejected", "error", "frame"),
+    *("tumor_probability", "novelty", "box", "heatmap", "rejected", "reason"),
+    *("error", "frame"),
 ]
 EMPTY = "no images below {}; looked for .bmp, .jfif, .jpe, .jpeg, .jpg, .png, .tif, .tiff, .webp, "
 EMPTY += ".dcm, .dicom, .ima, .nii, .nii.gz"

@@ -91,12 +91,12 @@ def test_csv_has_a_column_a_probability_and_nothing_for_none(labels):
         *("p_glioma", "p_meningioma", "p_pituitary", "p_no_tumor"),
         *(f"p_{plane}" for plane in labels.planes),
         *("tumor_probability", "novelty", "box_x", "box_y", "box_width", "box_height"),
-        *("heatmap", "rejected", "error", "frame"),
+        *("heatmap", "rejected", "reason", "error", "frame"),
     ]
     for line, row in zip(read, rows, strict=True):
         assert (meant(unguarded(line["path"])), line["status"]) == (row.path, row.status)
         assert (line["type"], line["plane"]) == (row.type or "", row.plane or "")
-        for name in ("heatmap", "rejected", "error"):
+        for name in ("heatmap", "rejected", "reason", "error"):
             assert line[name] == (getattr(row, name) or "")
         for name in ("tumor_probability", "novelty"):
             assert line[name] == ("" if getattr(row, name) is None else str(getattr(row, name)))

@@ -93,6 +93,7 @@ def test_a_model_without_planes_answers_none():
         "box": None,
         "heatmap": None,
         "rejected": None,
+        "reason": None,
         "error": None,
         "frame": None,
     }
@@ -111,6 +112,7 @@ def test_a_failed_record_has_a_reason_and_nothing_else():
         "box": None,
         "heatmap": None,
         "rejected": None,
+        "reason": None,
         "error": "the file is empty",
         "frame": None,
     }

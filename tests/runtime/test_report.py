@@ -31,10 +31,11 @@ NAMES = ("<script>document.title=1<!--.png", "line\nbreak & 'quote'.png", "\udcf
 
 
 def save(path: Path, brightness: float, *, spot: float | None = None) -> None:
-    """Write a 96 x 64 grey image, with a bright square in its lower right."""
+    """Write a 96 x 64 grainy image, with a bright square in its lower right."""
     image = np.full((64, 96), round(255 * brightness), np.uint8)
     if spot is not None:
         image[40:56, 64:88] = round(255 * spot)
+    image += np.random.default_rng(0).integers(-24, 25, image.shape).astype(np.uint8)
     path.write_bytes(cv2.imencode(".png", image)[1].tobytes())
 
 

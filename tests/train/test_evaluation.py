@@ -382,6 +382,21 @@ def test_what_the_model_rejects_is_coverage_and_not_in_the_figures(heads, tmp_pa
     assert (everything.report["asked"], everything.report["n"]) == (24, 24)
 
 
+def test_a_mask_among_the_images_is_rejected_as_users_see_it(heads, tmp_path):
+    folder = tmp_path / "set"
+    shutil.copytree(heads, folder)
+    some = next(folder.rglob("*.png"))
+    mask = np.zeros((96, 96), np.uint8)
+    mask[30:60, 30:60] = 255
+    cv2.imwrite(str(some.with_name("mask.png")), mask)
+    gate = Rejection(max_novelty=1e9, undecided=(0.5, 0.5), kept=0.9, n=10)
+    model = gated(SHIPPED_MODEL, tmp_path, rejection=gate)
+    report = run(model, folder).report
+    assert report["rejected"] == {"foreign": 1, "undecided": 0}
+    assert report["n"] == report["asked"] - 1
+    assert run(model, folder, reject=False).report["n"] == report["asked"]
+
+
 def test_a_model_that_rejects_everything_cannot_be_measured(heads, tmp_path):
     gate = Rejection(max_novelty=1e9, undecided=(0, 1), kept=0.9, n=10)
     model = gated(SHIPPED_MODEL, tmp_path, rejection=gate)

@@ -24,7 +24,7 @@ from edge_mri_train.folders import Sample, read_folders
 from edge_mri_train.layout import Layout
 from edge_mri_train.leakage import Leakage, find_leakage
 from edge_mri_train.metrics import binary_figures, class_figures, ratio, wilson
-from edge_mri_train.pixels import load_pixels
+from edge_mri_train.pixels import load_images
 from edge_mri_train.predictor import Predictor, open_predictor
 
 READINGS = {
@@ -92,8 +92,8 @@ def evaluate(config: EvaluationConfig, progress: Progress) -> Evaluation:
     samples = _held_out(read_folders(config.data, config.layout, progress), progress)
     _require_tags(config.by, samples)
     leakage = find_leakage(samples, predictor.seen, config.against, progress)
-    answers = _answers(predictor, samples, progress)
-    decisions = predictor.decide(answers, reject=config.reject)
+    answers, drawn = _answers(predictor, samples, progress)
+    decisions = predictor.decide(answers, reject=config.reject, known_foreign=drawn)
     if not decisions.accepted.any():
         raise OptionError(
             f"{predictor.name} rejects all {len(samples)} images, nothing is left to measure; "
@@ -116,7 +116,7 @@ def evaluate(config: EvaluationConfig, progress: Progress) -> Evaluation:
         other = open_predictor(config.other)
         report["comparison"] = compare(
             (predictor.name, predictor.labels, decisions.types),
-            (other.name, other.labels, other.decide(_answers(other, samples, progress)).types),
+            (other.name, other.labels, other.decide(_answers(other, samples, progress)[0]).types),
             samples,
         )
     return Evaluation(report, samples, answers.probabilities, decisions, predictor.labels, leakage)
@@ -232,18 +232,24 @@ def _by_value(samples: Sequence[Sample], tag: str) -> dict[str, NDArray[np.bool_
     }
 
 
-def _answers(predictor: Predictor, samples: Sequence[Sample], progress: Progress) -> Answers:
-    """Ask about all images, a batch at a time: memory stays flat."""
+def _answers(
+    predictor: Predictor, samples: Sequence[Sample], progress: Progress
+) -> tuple[Answers, NDArray[np.bool_]]:
+    """Ask about all images, a batch at a time: memory stays flat. Also says which are drawn."""
     parts: list[Answers] = []
+    drawn: list[NDArray[np.bool_]] = []
     with progress.bar(f"answers of {predictor.name}", len(samples)) as step:
         for start in range(0, len(samples), _BATCH):
             files = [sample.file for sample in samples[start : start + _BATCH]]
-            parts.append(predictor.answers(load_pixels(files, predictor.preprocess, step)))
+            images = load_images(files, predictor.preprocess, step)
+            parts.append(predictor.answers(images.pixels))
+            drawn.append(images.drawn)
     novelties = [part.novelty for part in parts if part.novelty is not None]
-    return Answers(
+    answers = Answers(
         np.concatenate([part.probabilities for part in parts]),
         np.concatenate(novelties) if novelties else None,
     )
+    return answers, np.concatenate(drawn)
 
 
 def _held_out(samples: list[Sample], progress: Progress) -> list[Sample]:

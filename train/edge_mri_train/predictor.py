@@ -48,10 +48,24 @@ class Predictor:
     rejection: Rejection | None
     seen: SeenImages | None
 
-    def decide(self, answers: Answers, *, reject: bool = True) -> Decisions:
-        """Decide as this model's users see it; `reject` False: answer every image."""
-        gate = self.rejection if reject else None
-        return decide(answers, self.labels, self.tumor_threshold, gate)
+    def decide(
+        self,
+        answers: Answers,
+        *,
+        reject: bool = True,
+        known_foreign: NDArray[np.bool_] | None = None,
+    ) -> Decisions:
+        """Decide as this model's users see it.
+
+        Args:
+            answers: To N images.
+            reject: False: answer every image.
+            known_foreign: `(N,)` images whose pixels show that they are none of anything; they
+                count where the model has a rejection.
+        """
+        if not reject or self.rejection is None:
+            return decide(answers, self.labels, self.tumor_threshold)
+        return decide(answers, self.labels, self.tumor_threshold, self.rejection, known_foreign)
 
 
 def open_predictor(path: Path | None) -> Predictor:

@@ -27,6 +27,12 @@ _answer, _write, _work, _limit = (
     help="Answer every image, also those the model would rather not.",
 )
 @signature_option(_answer)
+@_answer(
+    "--trust-pixels",
+    is_flag=True,
+    help="Judge an image by its pixels alone, also where its DICOM header names another modality "
+    "than MR, or another body part than a head.",
+)
 @_write(
     "--format",
     type=click.Choice(list(WRITERS)),

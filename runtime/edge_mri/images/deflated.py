@@ -12,9 +12,11 @@ from edge_mri.images.limits import Limits
 _SYNTAX = b"\x02\0\x10\0UI"  # the element (0002,0010), its length follows
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
 _DEFLATED_FRAMES = b"1.2.840.10008.1.2.8.1"
+_FRAMES_PADDED = _DEFLATED_FRAMES + b"\0"
 _EXPLICIT = b"1.2.840.10008.1.2.1\0"
 _GROUP_LENGTH = b"\x02\0\0\0UL\x04\0"
 _META_START = 132  # behind the preamble and DICM
+_META_END = 4096  # or sooner
 
 
 def inflated(data: bytes, limits: Limits) -> bytes:
@@ -28,6 +30,11 @@ def inflated(data: bytes, limits: Limits) -> bytes:
         return data
     deflated = _SYNTAX + struct.pack("<H", len(_DEFLATED)) + _DEFLATED
     explicit = _SYNTAX + struct.pack("<H", len(_EXPLICIT)) + _EXPLICIT
+    if _SYNTAX + struct.pack("<H", len(_FRAMES_PADDED)) + _FRAMES_PADDED in data[:_META_END]:
+        raise ImageDecodeError(
+            "its frames are deflated one by one; expected a deflated data set, or another transfer "
+            "syntax"
+        )
     start = _data_set(data)
     head = data[:start].replace(deflated, explicit)
     inflating = zlib.decompressobj(-zlib.MAX_WBITS)

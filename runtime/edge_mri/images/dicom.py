@@ -2,17 +2,16 @@
 
 Uncompressed and compressed, one frame or many, MONOCHROME1 and 2, palettes and colour; deflated
 data sets come through `edge_mri.images.deflated`. Values are rescaled, then shown through the
-file's own window or lookup table; without one between two percentiles of the frame
-(`edge_mri.images.grey.percentile_window`). Where the header says that pixels are not square, the
-image is stretched until they are. Overlays are not drawn.
+file's own window or lookup table; without one, or where it leaves too few levels of grey, as
+`edge_mri.images.deep` says. Where the header says that pixels are not square, the image is
+stretched until they are. Overlays are not drawn.
 
-Nothing of the patient is read: of the header only the elements listed here are parsed, and no
-message repeats what pydicom says of their values.
+Nothing of the patient is read: of the header only the elements of `edge_mri.images.dicom_elements`
+are parsed, and no message repeats what pydicom says of their values.
 """
 
 import hashlib
 from collections.abc import Iterator
-from io import BytesIO
 from typing import Any
 
 import cv2
@@ -20,7 +19,6 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.encaps import generate_frames
-from pydicom.multival import MultiValue
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi
 from pydicom.uid import (
@@ -31,12 +29,16 @@ from pydicom.uid import (
     JPEGExtended12Bit,
     JPEGLossless,
     JPEGLosslessSV1,
+    RLELossless,
 )
 
 from edge_mri.errors import ImageDecodeError, ImageError, ImageSupportError
+from edge_mri.images.deep import value_range, without_lone_pixels
 from edge_mri.images.deflated import inflated
+from edge_mri.images.dicom_elements import parsed
+from edge_mri.images.dicom_says import why_foreign
 from edge_mri.images.frame import Frame
-from edge_mri.images.grey import Grey, apply_window, percentile_window, scale_bits
+from edge_mri.images.grey import Grey, apply_window, scale_bits
 from edge_mri.images.headers import codestream_size
 from edge_mri.images.limits import Limits
 from edge_mri.images.picture import decode_picture
@@ -48,20 +50,8 @@ from edge_mri.images.square import square_pixels
 _PLUGINS = ("pydicom", "pylibjpeg", "pyjpegls")
 _OF_JPEG = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1)
 
-_WANTED = (
-    *("SOPClassUID", "Modality", "SeriesInstanceUID"),
-    *("SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "NumberOfFrames"),
-    *("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
-    *("PixelData", "FloatPixelData", "DoubleFloatPixelData"),
-    *("ExtendedOffsetTable", "ExtendedOffsetTableLengths"),
-    *("RescaleSlope", "RescaleIntercept", "ModalityLUTSequence"),
-    *("WindowCenter", "WindowWidth", "VOILUTFunction", "VOILUTSequence"),
-    *(f"{colour}PaletteColorLookupTableDescriptor" for colour in ("Red", "Green", "Blue")),
-    *(f"{colour}PaletteColorLookupTableData" for colour in ("Red", "Green", "Blue")),
-    *(f"Segmented{colour}PaletteColorLookupTableData" for colour in ("Red", "Green", "Blue")),
-    *("ImageOrientationPatient", "PixelSpacing", "PixelAspectRatio"),
-    *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
-)
+FEWEST_LEVELS = 64
+"""A window that shows fewer levels, of an image that has more, is not followed."""
 
 
 def dicom_frames(data: bytes, limits: Limits) -> Iterator[Frame]:
@@ -83,7 +73,8 @@ def dicom_frames(data: bytes, limits: Limits) -> Iterator[Frame]:
         for pixels in image.stored_frames():
             number = done + 1 if image.count > 1 else None
             grey = square_pixels(image.grey(pixels, done), *image.pixel_sides(done), limits)
-            yield Frame(grey, number, image.plane(done), image.series)
+            plane, foreign = image.plane(done), image.why_foreign(done)
+            yield Frame(grey, number, plane, image.series, foreign=foreign)
             done += 1
     except ImageError:
         raise
@@ -98,12 +89,7 @@ class _DicomImage:
     """A parsed file: what is the same for all of its frames, and how each is shown."""
 
     def __init__(self, data: bytes, limits: Limits) -> None:
-        self.header: Any = pydicom.dcmread(BytesIO(data), force=True, specific_tags=list(_WANTED))
-        header = self.header
-        if not any(
-            name in header for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
-        ):
-            raise ImageDecodeError("the DICOM file holds no image")
+        self.header = header = parsed(data)
         self.count = int(header.get("NumberOfFrames") or 1)
         self._limits = limits
         self._sides = (int(header.Columns), int(header.Rows))
@@ -117,12 +103,46 @@ class _DicomImage:
         series = str(header.get("SeriesInstanceUID", ""))
         self.series = hashlib.sha256(series.encode()).hexdigest()[:12] if series else None
         self._is_luma = self._syntax == JPEGBaseline8Bit and self._kind.startswith("YBR")
+        self._stored_bits, self._shift = self._alignment()
+        self._require_whole()
+
+    def _alignment(self) -> tuple[int, int]:
+        """Return how many bits a value has and how many lie below it, as the header says.
+
+        pydicom takes the lowest bits for it; where there are others below it is asked for all.
+        """
+        header = self.header
+        stored, allocated = (int(header.get(name) or 0) for name in ("BitsStored", "BitsAllocated"))
+        shift = int(header.get("HighBit") or 0) + 1 - stored
+        is_plain = not self._syntax.is_encapsulated or self._syntax == RLELossless
+        if not is_plain or not 0 < shift <= allocated - stored or "PixelData" not in header:
+            return stored, 0
+        header.BitsStored, header.HighBit = allocated, allocated - 1
+        return stored, shift
+
+    def _require_whole(self) -> None:
+        """Refuse pixel data that the file has only a part of; damage inside is for the decoders.
+
+        Raises:
+            ImageDecodeError: How many bytes there are, and how many there should be.
+        """
+        header = self.header
+        if self._syntax.is_encapsulated or "PixelData" not in header:
+            return
+        bits = int(header.get("BitsAllocated") or 0) * int(header.get("SamplesPerPixel") or 1)
+        if self._kind == "YBR_FULL_422":
+            bits = bits * 2 // 3
+        expected = (self._sides[0] * self._sides[1] * bits * max(self.count, 1) + 7) // 8
+        if len(header.PixelData) < expected:
+            raise ImageDecodeError(
+                f"its pixels are cut off: {len(header.PixelData):,} of {expected:,} bytes"
+            )
 
     def stored_frames(self) -> Iterator[NDArray[Any]]:
         """Decode frame by frame to `(H, W)` or, in colour, `(H, W, 3)`, before any window."""
         if not self._syntax.is_encapsulated:
             for pixels, _ in get_decoder(self._syntax).iter_array(self.header):
-                yield pixels
+                yield self._aligned(pixels)
             return
         if self._syntax == JPEGBaseline8Bit and (self._is_luma or self._kind.startswith("MONO")):
             for stream in self._codestreams():
@@ -136,7 +156,14 @@ class _DicomImage:
             raise ImageSupportError("dicom", "a decoder")
         arrays = decoder.iter_array(self.header, decoding_plugin=plugin)
         for _, (pixels, _) in zip(self._codestreams(), arrays, strict=False):
-            yield pixels
+            yield self._aligned(pixels)
+
+    def _aligned(self, pixels: NDArray[Any]) -> NDArray[Any]:
+        """Return values without the bits above and below them."""
+        if not self._shift:
+            return pixels
+        above = pixels.dtype.itemsize * 8 - self._stored_bits - self._shift
+        return (pixels << above) >> (above + self._shift)  # of signed values the sign comes along
 
     def _codestreams(self) -> Iterator[bytes]:
         """Give the compressed frames; one that claims another size than the header is a trap."""
@@ -178,13 +205,24 @@ class _DicomImage:
         width = _first(self._element(index, "FrameVOILUT", "WindowWidth"), None)
         if not slope or not np.isfinite(slope + intercept):
             slope, intercept = 1.0, 0.0
-        if center is None or width is None or not 1 <= float(width) < np.inf:
-            low, high = percentile_window(pixels)
-            grey = apply_window(pixels, low, high)
-            return 255 - grey if slope < 0 else grey
-        shape = str(self._element(index, "FrameVOILUT", "VOILUTFunction") or "LINEAR")
-        values = pixels.astype(np.float32) * np.float32(slope) + np.float32(intercept)
-        return _through_window(values, float(center), float(width), shape)
+        whole = without_lone_pixels(pixels)
+        if center is not None and width is not None and 1 <= float(width) < np.inf:
+            shape = str(self._element(index, "FrameVOILUT", "VOILUTFunction") or "LINEAR")
+            values = whole.astype(np.float32) * np.float32(slope) + np.float32(intercept)
+            grey = _through_window(values, float(center), float(width), shape)
+            if not _has_lost_levels(grey, whole):
+                return grey
+        grey = apply_window(whole, *value_range(whole))
+        return 255 - grey if slope < 0 else grey
+
+    def why_foreign(self, index: int) -> str | None:
+        """Return what the header says against being an MR image of a head; None: nothing."""
+        part = str(self.header.get("BodyPartExamined") or "")
+        if not part:
+            region = self._element(index, "FrameAnatomy", "AnatomicRegionSequence")
+            part = str(region[0].get("CodeMeaning") or "") if region else ""
+        modality, kind = (str(self.header.get(name) or "") for name in ("Modality", "SOPClassUID"))
+        return why_foreign(modality, kind, part)
 
     def plane(self, index: int) -> str | None:
         """Return the plane that the image's orientation in the patient says, or None."""
@@ -215,6 +253,12 @@ class _DicomImage:
         return self.header.get(keyword)
 
 
+def _has_lost_levels(grey: Grey, values: NDArray[Any]) -> bool:
+    """Say whether a window shows too few of an image's values to tell anything by."""
+    levels = int(np.count_nonzero(np.bincount(grey.reshape(-1), minlength=256)))
+    return levels < FEWEST_LEVELS and levels < len(np.unique(values))
+
+
 def _through_window(values: NDArray[np.float32], center: float, width: float, shape: str) -> Grey:
     """Apply a window as DICOM PS3.3 C.11.2.1.2 says."""
     if shape == "SIGMOID":
@@ -230,6 +274,6 @@ def _first(value: Any, default: Any) -> Any:
     """Return the first of a value that may be several, or empty."""
     if value is None or value == "":
         return default
-    if isinstance(value, MultiValue | list):
+    if isinstance(value, pydicom.multival.MultiValue | list):
         return value[0] if value else default
     return value

@@ -20,6 +20,8 @@ class Frame:
             None where it does not.
         series: What frames of one DICOM series share: a hash of its identifier, which tells
             nothing of the patient. None for other files.
+        foreign: What the file's header says against being an MR image of a head, in words; None
+            where it says nothing against it.
         shrunk: How many pixels of the file one of `pixels` stands for, along each side.
         unread: How many more images an animation shows, which are not read.
     """
@@ -28,6 +30,7 @@ class Frame:
     frame: int | None = None
     plane: str | None = None
     series: str | None = None
+    foreign: str | None = None
     shrunk: int = 1
     unread: int = 0
 

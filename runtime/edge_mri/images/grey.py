@@ -1,8 +1,6 @@
-"""From the pixels a file stores to 8 bits of grey.
+"""Grey of 8 bits: through a window of values, by the bits in use, or from a caller's array.
 
-Two rules, one for pictures, one for measurements. A picture's 16 bits have a black and a white:
-they are scaled by the bits in use. A measurement (floating point, DICOM or NIfTI without a
-window) has none: it is shown between two of its percentiles.
+Which values are shown of what is deeper than 8 bits is `edge_mri.images.deep`.
 """
 
 from typing import Any
@@ -15,47 +13,21 @@ from edge_mri.errors import ImageDecodeError
 
 Grey = NDArray[np.uint8]
 
-DARKEST_PERCENT = 0.5
-BRIGHTEST_PERCENT = 99.5
-_SAMPLE = 250_000  # pixels that percentiles are taken from: more add time, not accuracy
 
-
-def scale_bits(pixels: NDArray[np.uint16], bits: int | None = None) -> Grey:
+def scale_bits(pixels: NDArray[np.uint16]) -> Grey:
     """Scale 16-bit pixels to 8 bits by the bits in use, so that 12 bits in 16 are not dark.
 
     Args:
         pixels: `(H, W)` uint16.
-        bits: How many bits the file says are in use; None for the fewest, 8 or more, that hold
-            the brightest pixel.
 
     Returns:
-        `(H, W)` uint8; `2**bits - 1` becomes 255.
+        `(H, W)` uint8; the largest value of the fewest bits, 8 or more, that hold the brightest
+        pixel becomes 255.
     """
-    brightest = int(pixels.max())
-    used = max(bits or 8, brightest.bit_length())
+    used = int(pixels.max()).bit_length()
     if used <= 8:
         return pixels.astype(np.uint8)
     return np.asarray(cv2.convertScaleAbs(pixels, alpha=255 / (2**used - 1)), np.uint8)
-
-
-def percentile_window(pixels: NDArray[Any]) -> tuple[float, float]:
-    """Return the 0.5th and the 99.5th percentile of the finite values above the darkest one.
-
-    The darkest value is left out because air, masks and padding share it and may fill most of an
-    image. Large arrays are sampled evenly.
-    """
-    flat = pixels.reshape(-1)
-    flat = flat[:: max(flat.size // _SAMPLE, 1)]
-    if flat.dtype.kind == "f":
-        flat = flat[np.isfinite(flat)]
-    if not flat.size:
-        return 0.0, 0.0
-    darkest = flat.min()
-    above = flat[flat > darkest]
-    if not above.size:
-        return float(darkest), float(darkest)
-    low, high = np.percentile(above, (DARKEST_PERCENT, BRIGHTEST_PERCENT))
-    return float(low if high > low else darkest), float(high)
 
 
 def apply_window(pixels: NDArray[Any], low: float, high: float) -> Grey:

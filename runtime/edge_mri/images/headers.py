@@ -15,7 +15,9 @@ FIRST_BYTES = 352  # what `format_of` needs to see: a NIfTI-1 header names itsel
 
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _JP2_START = b"\0\0\0\x0cjP  "
+_FIRST_VALUES = frozenset({b"UI", b"UL", b"OB", b"CS", b"DA", b"TM", b"DT", b"LO", b"SH"})
 _NIFTI_MAGIC = (b"n+1\0", b"ni1\0")
+_NIFTI_2_MAGIC = (b"n+2\0\r\n\x1a\n", b"ni2\0\r\n\x1a\n")
 _FRAMES_OF_JPEG = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})  # F7: JPEG-LS
 _ALONE_IN_JPEG = frozenset({0x01, *range(0xD0, 0xD9)})
 
@@ -32,7 +34,7 @@ def format_of(start: bytes) -> Format | None:
         return "webp"
     if start[128:132] == b"DICM" or _is_bare_dicom(start):
         return "dicom"
-    if start[344:348] in _NIFTI_MAGIC or start[4:12] == b"n+2\0\r\n\x1a\n":
+    if start[344:348] in _NIFTI_MAGIC or start[4:12] in _NIFTI_2_MAGIC:
         return "nifti"
     if start.startswith(b"\x1f\x8b"):
         return "gzip"
@@ -94,23 +96,15 @@ def _check_boxes(stream: bytes) -> None:
 
 def _is_bare_dicom(start: bytes) -> bool:
     """Recognise a data set without preamble: it begins with group 2 or 8, low elements first."""
-    if start[:4] in (
-        b"\x02\0\0\0",
-        b"\x02\0\x01\0",
-        b"\x08\0\0\0",
-        b"\x08\0\x01\0",
-        b"\x08\0\x05\0",
-    ):
-        little = True
-    elif start[:4] in (b"\0\x08\0\0", b"\0\x08\0\x05", b"\0\x08\0\x08"):
-        little = False
-    elif start[:4] in (b"\x08\0\x08\0", b"\x08\0\x12\0", b"\x08\0\x16\0"):
-        little = True
-    else:
+    order: Literal["little", "big"] = "little" if start[1:2] == b"\0" else "big"
+    group = start[:2] if order == "little" else start[1::-1]
+    if group not in (b"\x02\0", b"\x08\0"):
         return False
-    if start[4:6].isalpha() and start[4:6].isupper():  # a value representation
-        return True
-    return 0 < int.from_bytes(start[4:8], "little" if little else "big") < 256
+    element = start[2:4] if order == "little" else start[3:1:-1]
+    if start[4:6] in _FIRST_VALUES:  # a value representation
+        return element[1:] == b"\0"
+    first = element in (b"\0\0", b"\x01\0", b"\x05\0", b"\x08\0", b"\x12\0", b"\x16\0", b"\x18\0")
+    return first and 0 < int.from_bytes(start[4:8], order) < 256
 
 
 def _size_of_jpeg(data: bytes) -> tuple[int, int]:

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_mri.errors import ImageDecodeError, ImageMemoryError
+from edge_mri.images.deep import eight_bits
 from edge_mri.images.frame import Frame
-from edge_mri.images.grey import Grey, apply_window, percentile_window, scale_bits
+from edge_mri.images.grey import Grey
 from edge_mri.images.headers import Format, is_progressive, picture_size
 from edge_mri.images.jpeg import end_of_image, without_trailer
 from edge_mri.images.limits import Limits
@@ -30,7 +31,6 @@ class _Still:
 
     data: bytes
     sides: tuple[int, int]
-    bits: int | None = None
     unread: int = 0
     canvas: tuple[tuple[int, int], tuple[int, int]] | None = None
 
@@ -38,7 +38,7 @@ class _Still:
 def decode_page(page: Page) -> Grey:
     """Decode a page of a TIFF, whose size was checked, like `decode_picture` a picture."""
     stored = _decode(page.data, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
-    grey = _to_grey(stored, None)
+    grey = eight_bits(stored)
     # libtiff turns 8 bits the right way by itself, and leaves more bits as they are stored.
     return 255 - grey if page.white_is_zero and stored.dtype != np.uint8 else grey
 
@@ -51,8 +51,8 @@ def decode_picture(data: bytes, kind: Format, limits: Limits) -> Grey:
 def picture_frame(data: bytes, kind: Format, limits: Limits, reduce_to: int | None = None) -> Frame:
     """Decode a picture to `(H, W)` uint8 grey, upright by its EXIF orientation.
 
-    Colour becomes luma, alpha is dropped; 16 bits are scaled by the bits in use (`scale_bits`),
-    other depths shown between two percentiles.
+    Colour becomes luma, alpha is dropped; what is deeper than 8 bits is shown as
+    `edge_mri.images.deep` says.
 
     Args:
         data: The file.
@@ -77,16 +77,8 @@ def picture_frame(data: bytes, kind: Format, limits: Limits, reduce_to: int | No
         return Frame(pixels, shrunk=shrunk)
     if kind == "png":
         deep = _decode(still.data, flags | cv2.IMREAD_ANYDEPTH)
-        return Frame(_to_grey(deep, still.bits), unread=still.unread)
+        return Frame(eight_bits(deep), unread=still.unread)
     return Frame(_on_canvas(_decode(still.data, flags), still), unread=still.unread)
-
-
-def _to_grey(pixels: NDArray[Any], bits: int | None) -> Grey:
-    if pixels.dtype == np.uint8:
-        return pixels
-    if pixels.dtype == np.uint16:
-        return scale_bits(pixels, bits)
-    return apply_window(pixels, *percentile_window(pixels))
 
 
 def decode_stored_picture(data: bytes, kind: Format, limits: Limits) -> NDArray[Any]:
@@ -105,10 +97,10 @@ def _still(data: bytes, kind: Format, limits: Limits) -> _Still:
         return _Still(without_trailer(data), sides)
     if kind == "png":
         png = still_png(data)
-        return _Still(png.data, sides, png.bits, png.unread)
+        return _Still(png.data, sides, png.unread)
     if kind == "webp":
         webp = still_webp(data)
-        return _Still(webp.data, sides, None, webp.unread, webp.canvas)
+        return _Still(webp.data, sides, webp.unread, webp.canvas)
     return _Still(data, sides)
 
 

@@ -24,14 +24,10 @@ class StillPng:
 
     Attributes:
         data: The file up to its end, without the chunks that animate it.
-        bits: How many of its bits the sBIT chunk says are significant; None without one. They
-            are the upper bits by the standard, the lower ones to writers that put 12-bit data
-            into 16.
         unread: How many more images the animation shows.
     """
 
     data: bytes
-    bits: int | None
     unread: int
 
 
@@ -43,7 +39,7 @@ def still_png(data: bytes) -> StillPng:
             header is not the first chunk.
     """
     view = memoryview(data)
-    bits, unread, has_pixels, moves = None, 0, False, False
+    unread, has_pixels, moves = 0, False, False
     kept: list[memoryview] = [view[:_SIGNATURE_BYTES]]
     start = _SIGNATURE_BYTES
     for name, payload, checksum in _chunks(view):
@@ -53,8 +49,6 @@ def still_png(data: bytes) -> StillPng:
         is_needed = not name[0] & 0x20
         if is_needed and zlib.crc32(payload, zlib.crc32(name)) != checksum:
             raise ImageDecodeError(f"the PNG is damaged: its {name!r} chunk fails its checksum")
-        if name == b"sBIT":
-            bits = max(payload[:3], default=None)
         has_pixels |= name == b"IDAT"
         if name in _ANIMATION:
             moves = True
@@ -63,7 +57,7 @@ def still_png(data: bytes) -> StillPng:
             kept.append(view[start:end])
         start = end
     whole = b"".join(kept) if moves else data[:start]
-    return StillPng(whole, bits, unread)
+    return StillPng(whole, unread)
 
 
 def _chunks(view: memoryview) -> Iterator[tuple[bytes, memoryview, int]]:

@@ -58,7 +58,7 @@
   }
 
   function fileCell(record) {
-    const why = record.status === "error" ? record.why : WHY[record.why];
+    const why = record.status === "error" ? record.why : record.reason || WHY[record.why];
     return make("td", { class: "file" }, make("b", {}, name(record.path) + (record.frame ? `, slice ${record.frame}` : "")), make("span", { class: "folder" }, folder(record.path)),
       why ? make("span", { class: `why ${record.status}` }, why) : null);
   }

@@ -2,6 +2,7 @@
 
 import gzip
 import struct
+import tracemalloc
 from collections import Counter
 from pathlib import Path
 
@@ -157,11 +158,15 @@ def test_what_is_no_volume_is_refused_with_the_reason(data, reason):
     assert str(refusal.value).startswith(reason)
 
 
-def test_a_header_without_its_values_is_told_apart():
-    with pytest.raises(ImageDecodeError) as refusal:
-        list(read_frames(FILES / "nifti1.hdr"))
-    expected = "its values are in a second file; expected one .nii or .nii.gz"
-    assert str(refusal.value) == expected
+@pytest.mark.parametrize("kind", [nib.Nifti1Pair, nib.Nifti2Pair])
+@pytest.mark.parametrize("behind", [b"", bytes(4), bytes(400)])
+def test_a_header_without_its_values_is_told_apart(kind, behind):
+    header = kind(volume(), np.eye(4)).header.binaryblock + behind
+    for data in (header, gzip.compress(header), (FILES / "nifti1.hdr").read_bytes()):
+        with pytest.raises(ImageDecodeError) as refusal:
+            list(decode_frames(data))
+        expected = "its values are in a second file; expected one .nii or .nii.gz"
+        assert str(refusal.value) == expected
 
 
 def test_a_gzip_bomb_is_inflated_no_further_than_its_header_allows():
@@ -172,6 +177,70 @@ def test_a_gzip_bomb_is_inflated_no_further_than_its_header_allows():
         list(decode_frames(bomb))
     small = gzip.compress(nifti(volume()) + b"\0" * 50_000_000)
     assert len(list(decode_frames(small))) == sum(SHAPE)
+
+
+@pytest.mark.parametrize("padding", [0, 1, 5000])
+@pytest.mark.parametrize("size", [100, 1000, 64 * 2**10])
+@pytest.mark.parametrize("empty", [b"", gzip.compress(b"")])  # as the last one of bgzip
+def test_a_gzip_file_of_several_members_is_one_volume(size, padding, empty):
+    whole = nifti(volume((20, 30, 40)))
+    members = [gzip.compress(whole[at : at + size]) for at in range(0, len(whole), size)]
+    given = b"".join(members) + empty + bytes(padding)
+    for frame, expected in zip(decode_frames(given), decode_frames(whole), strict=True):
+        np.testing.assert_array_equal(frame.pixels, expected.pixels)
+    wrong = bytearray(given)
+    wrong[len(members[0]) - 8] ^= 1  # the first member's checksum
+    with pytest.raises(ImageDecodeError, match="the gzip data is damaged"):
+        list(decode_frames(bytes(wrong)))
+    if len(members) > 1:
+        with pytest.raises(ImageDecodeError, match="cut off"):
+            list(decode_frames(b"".join(members[:-1])))
+
+
+def test_members_without_end_are_given_up():
+    start = nifti(volume())[:400]
+    with pytest.raises(ImageDecodeError, match="its gzip data has more than 100,000 members"):
+        list(decode_frames(gzip.compress(start) + gzip.compress(b"") * 100_000))
+
+
+def test_bytes_that_are_no_gzip_behind_a_whole_volume_do_not_matter():
+    whole = gzip.compress(nifti(volume()))
+    for behind in (b"trailer", b"\x1f\x8bno member", bytes(9) + b"x"):
+        assert len(list(decode_frames(whole + behind))) == sum(SHAPE)
+
+
+def test_the_other_form_counts_where_one_holds_no_numbers():
+    turned = np.array([[0, 0, 2, 0], [1, 0, 0, 0], [0, 3, 0, 0], [0, 0, 0, 1]], float)
+    whole = bytearray(nifti(volume(), turned))
+    expected = [(f.plane, f.pixels.shape) for f in decode_frames(bytes(whole))]
+    image = nib.Nifti1Image.from_bytes(bytes(whole))
+    image.set_qform(turned, 1)
+    image.set_sform(turned, 1)
+    both = image.to_bytes()
+    for bad in (float("nan"), float("inf"), 0.0):
+        broken = bytearray(both)
+        broken[280:328] = struct.pack("<12f", *[bad] * 12)  # the rows of the sform
+        found = [(f.plane, f.pixels.shape) for f in decode_frames(bytes(broken))]
+        assert found == expected
+    broken[256:268] = struct.pack("<3f", *[float("nan")] * 3)  # and the quaternion
+    assert {frame.plane for frame in decode_frames(bytes(broken))} == {None}
+
+
+def test_a_slice_costs_the_same_however_large_its_volume_is():
+    """Cutting once copied the whole volume for every slice."""
+
+    def copied(shape: tuple[int, int, int]) -> int:
+        data = nifti(volume(shape))
+        frames = decode_frames(data)
+        next(frames)
+        tracemalloc.start()
+        for _ in range(3):
+            next(frames)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return peak
+
+    assert copied((200, 60, 60)) < 2 * copied((20, 60, 60))
 
 
 def test_voxels_are_held_to_the_limit():

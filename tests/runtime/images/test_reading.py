@@ -93,20 +93,6 @@ def test_fewer_bits_in_sixteen_are_not_dark(suffix, bits):
     assert decoded.max() == 255
 
 
-def with_significant_bits(data: bytes, bits: int) -> bytes:
-    chunk = b"sBIT" + bytes([bits])
-    return (
-        data[:33] + struct.pack(">I", 1) + chunk + struct.pack(">I", zlib.crc32(chunk)) + data[33:]
-    )
-
-
-@pytest.mark.parametrize(("said", "shown"), [(12, 62), (16, 4), (9, 249)])
-def test_the_bits_that_a_png_says_it_uses_count_unless_it_uses_more(said, shown):
-    deep = np.full((40, 60), 1000, np.uint16)
-    decoded = decode_image(with_significant_bits(encoded(deep, ".png"), said))
-    assert np.unique(decoded).tolist() == [shown]
-
-
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
 def test_alpha_is_dropped(suffix):
     image = noise(40, 60)

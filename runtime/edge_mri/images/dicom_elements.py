@@ -1,0 +1,60 @@
+"""The elements of a DICOM file that are read: what leads to its pixels, and what they show."""
+
+from io import BytesIO
+from typing import Any
+
+import pydicom
+
+from edge_mri.errors import ImageDecodeError
+
+_PIXEL_DATA = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+_TAG_OF_PIXELS = (b"\xe0\x7f\x10\0", b"\x7f\xe0\0\x10")  # in both byte orders
+_END_OF_FRAMES = b"\xfe\xff\xdd\xe0\0\0\0\0"
+
+_WANTED = (
+    *("SOPClassUID", "Modality", "BodyPartExamined", "AnatomicRegionSequence"),
+    "SeriesInstanceUID",
+    *("SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "NumberOfFrames"),
+    *("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
+    *_PIXEL_DATA,
+    *("ExtendedOffsetTable", "ExtendedOffsetTableLengths"),
+    *("RescaleSlope", "RescaleIntercept", "ModalityLUTSequence"),
+    *("WindowCenter", "WindowWidth", "VOILUTFunction", "VOILUTSequence"),
+    *(f"{colour}PaletteColorLookupTableDescriptor" for colour in ("Red", "Green", "Blue")),
+    *(f"{colour}PaletteColorLookupTableData" for colour in ("Red", "Green", "Blue")),
+    *(f"Segmented{colour}PaletteColorLookupTableData" for colour in ("Red", "Green", "Blue")),
+    *("ImageOrientationPatient", "PixelSpacing", "PixelAspectRatio"),
+    *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
+)
+
+
+def parsed(data: bytes) -> Any:
+    """Read the wanted elements of a data set that holds pixels.
+
+    Raises:
+        ImageDecodeError: It holds none, or they are cut off.
+    """
+
+    def parse(whole: bytes) -> Any:
+        return pydicom.dcmread(BytesIO(whole), force=True, specific_tags=list(_WANTED))
+
+    header = parse(data)
+    if not any(name in header for name in _PIXEL_DATA) and _has_pixels(data):
+        header = parse(data + _END_OF_FRAMES)  # pydicom gives up where it is missing
+        if "PixelData" in header and _ends_early(header.PixelData):
+            raise ImageDecodeError("its compressed pixels are cut off")
+    if not any(name in header for name in _PIXEL_DATA):
+        raise ImageDecodeError("the DICOM file holds no image")
+    return header
+
+
+def _has_pixels(data: bytes) -> bool:
+    return any(tag in data for tag in _TAG_OF_PIXELS)
+
+
+def _ends_early(fragments: bytes) -> bool:
+    """Say whether the last of the compressed fragments is shorter than it says."""
+    position = 0
+    while position + 8 <= len(fragments):
+        position += 8 + int.from_bytes(fragments[position + 4 : position + 8], "little")
+    return position != len(fragments)
