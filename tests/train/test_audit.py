@@ -188,7 +188,14 @@ def test_the_operating_point_is_told(found):
 
 
 def test_findings_count_what_a_build_may_fail_on(found):
-    assert findings(found.report) == {"leakage": 4, "conflicts": 2, "unreadable": 2}
+    assert findings(found.report) == {
+        "leakage": 4,
+        "conflicts": 2,
+        "unreadable": 2,
+        "passed-over": 0,
+        "unknown-folders": 1,
+        "missing": 0,
+    }
 
 
 def test_copies_are_found_across_sets(heads, head, save, tmp_path):
