@@ -8,7 +8,7 @@ DATA ?=
 BENCHMARK ?= $(PYTHON) -m edge_mri benchmark
 RESULTS ?= benchmarks/results
 # INT8 end to end against eager MobileNetV2 on one thread; surely below it a build fails. `auto`:
-# what this kind of CPU can keep (benchmarks/edge_mri_bench/cpu_kinds.py).
+# what this kind of CPU can keep (benchmarks/edge_mri_bench/figures/cpu_kinds.py).
 FLOOR ?= auto
 BASELINE ?=
 OUT ?= build/benchmark

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from edge_mri_bench.backends import KINDS, Backend, Settings, Skipped, open_backend
-from edge_mri_bench.networks import Network, group
-from edge_mri_bench.pinning import pinned
-from edge_mri_bench.workload import load_workload
+from edge_mri_bench.backends.backends import KINDS, Backend, Settings, Skipped, open_backend
+from edge_mri_bench.backends.networks import Network, group
+from edge_mri_bench.figures.pinning import pinned
+from edge_mri_bench.measuring.workload import load_workload
 
 IMAGES = 12
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from edge_mri.workers import available_threads
-from edge_mri_bench.backends import Backend
-from edge_mri_bench.pinning import pinned
+from edge_mri.process.workers import available_threads
+from edge_mri_bench.backends.backends import Backend
+from edge_mri_bench.figures.pinning import pinned
 
 FOLDER = 96
 CORES = available_threads()

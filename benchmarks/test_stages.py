@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from edge_mri_bench.backends import Backend
-from edge_mri_bench.physics import grey_decode_cell
-from edge_mri_bench.stages import DECODE, END_TO_END, PREPROCESS, cells_of, inference
+from edge_mri_bench.backends.backends import Backend
+from edge_mri_bench.figures.physics import grey_decode_cell
+from edge_mri_bench.figures.stages import DECODE, END_TO_END, PREPROCESS, cells_of, inference
 
 BATCHES = (1, 8, 32)
 

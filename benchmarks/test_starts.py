@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from edge_mri_bench.backends import Backend, Settings, open_backend
-from edge_mri_bench.networks import Network
-from edge_mri_bench.processes import start_backend, start_imports, start_infer
+from edge_mri_bench.backends.backends import Backend, Settings, open_backend
+from edge_mri_bench.backends.networks import Network
+from edge_mri_bench.backends.processes import start_backend, start_imports, start_infer
 
 STARTS = 3
 

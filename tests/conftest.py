@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from edge_mri.content_hash import with_hash
-from edge_mri.contract import Contract
+from edge_mri.images.preprocess import PreprocessSpec
 from edge_mri.labels import LabelSpace
-from edge_mri.phantom import PhantomConfig, write_phantoms
-from edge_mri.preprocess import PreprocessSpec
+from edge_mri.model.content_hash import with_hash
+from edge_mri.model.contract import Contract
+from edge_mri.phantoms.phantom import PhantomConfig, write_phantoms
 
 
 @pytest.fixture(scope="session", autouse=True)

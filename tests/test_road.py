@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge_mri.answers.decision import Answers, decide
 from edge_mri.classifier import Classifier
-from edge_mri.decision import Answers, decide
 from edge_mri.images import ImageFiles
-from edge_mri_train.checkpoint import Checkpoint
-from edge_mri_train.pixels import load_pixels
+from edge_mri_train.data.pixels import load_pixels
+from edge_mri_train.networks.checkpoint import Checkpoint
 
 # Enough for a residual network to find planes, and most tumours, in seconds on one core.
 TRAIN = {

@@ -22,7 +22,7 @@ def files_after(code: str, home: Path, **variables: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "module", ["edge_mri", "edge_mri_export.exporting", "edge_mri_bench.layers"]
+    "module", ["edge_mri", "edge_mri_export.exporting", "edge_mri_bench.measuring.layers"]
 )
 def test_onnxruntime_collects_nothing(tmp_path, module):
     # What would be sent is gathered in a file there, beside one that tells devices apart.
@@ -44,6 +44,6 @@ def test_onnxruntime_is_told_unless_the_user_says_otherwise(tmp_path, given, use
 
 def test_openvino_and_nncf_have_nothing_to_report_with(tmp_path):
     pytest.importorskip("openvino", reason="a rival of the benchmark")
-    code = "import edge_mri_bench.openvino_rival, nncf, sys; "
+    code = "import edge_mri_bench.backends.openvino_rival, nncf, sys; "
     code += "assert not sys.modules['openvino_telemetry']"
     assert files_after(code, tmp_path) == []

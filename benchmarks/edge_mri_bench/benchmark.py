@@ -9,18 +9,18 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from edge_mri.progress import Progress
-from edge_mri_bench.answering import answer_all, stream_folders
+from edge_mri.terminal.progress import Progress
+from edge_mri_bench.backends.networks import group
 from edge_mri_bench.config import EFFORTS, BenchmarkConfig, Effort
-from edge_mri_bench.growing import measure_growth
-from edge_mri_bench.machine import machine, revision, versions
-from edge_mri_bench.networks import group
-from edge_mri_bench.opening import open_backends
-from edge_mri_bench.record import COMPLETE, FORMAT, FORMAT_VERSION, PARTIAL, Record
-from edge_mri_bench.run import Run
-from edge_mri_bench.starting import start_processes
-from edge_mri_bench.timing import time_steps
-from edge_mri_bench.workload import Workload, load_workload
+from edge_mri_bench.figures.machine import machine, revision, versions
+from edge_mri_bench.figures.record import COMPLETE, FORMAT, FORMAT_VERSION, PARTIAL, Record
+from edge_mri_bench.measuring.answering import answer_all, stream_folders
+from edge_mri_bench.measuring.growing import measure_growth
+from edge_mri_bench.measuring.opening import open_backends
+from edge_mri_bench.measuring.run import Run
+from edge_mri_bench.measuring.starting import start_processes
+from edge_mri_bench.measuring.timing import time_steps
+from edge_mri_bench.measuring.workload import Workload, load_workload
 
 
 def benchmark(

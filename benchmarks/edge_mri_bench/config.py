@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_mri.errors import OptionError
-from edge_mri.workers import available_threads
-from edge_mri_bench.backends import check_names
+from edge_mri.process.workers import available_threads
+from edge_mri_bench.backends.backends import check_names
 
 
 @dataclass(frozen=True)

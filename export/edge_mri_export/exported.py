@@ -7,18 +7,18 @@ from typing import Any
 
 import onnx
 
-from edge_mri.atomic import atomic_path
 from edge_mri.classifier import Classifier
-from edge_mri.contract import Contract
-from edge_mri.session import SessionConfig
-from edge_mri_export.answers import Answers, file_answers
-from edge_mri_export.calibration import CheckImages
-from edge_mri_export.comparison import compare
+from edge_mri.model.contract import Contract
+from edge_mri.model.session import SessionConfig
+from edge_mri.storage.atomic import atomic_path
 from edge_mri_export.errors import ParityError
 from edge_mri_export.finishing import Finish
-from edge_mri_export.parity import Parity
-from edge_mri_export.stored_contract import store_contract
-from edge_mri_train.predictor import SEEN_SUFFIX
+from edge_mri_export.graph.stored_contract import store_contract
+from edge_mri_export.guard.answers import Answers, file_answers
+from edge_mri_export.guard.calibration import CheckImages
+from edge_mri_export.guard.comparison import compare
+from edge_mri_export.guard.parity import Parity
+from edge_mri_train.evaluation.predictor import SEEN_SUFFIX
 
 
 @dataclass(frozen=True)

@@ -9,26 +9,31 @@ import onnx
 import onnxruntime as ort
 
 from edge_mri import __version__
-from edge_mri.atomic import require_writable
-from edge_mri.contract import Contract
 from edge_mri.errors import OptionError
-from edge_mri.progress import Progress
-from edge_mri_export.answers import checkpoint_answers
-from edge_mri_export.calibration import FEW_IMAGES, ExportImages, load_images, require_every_class
+from edge_mri.model.contract import Contract
+from edge_mri.storage.atomic import require_writable
+from edge_mri.terminal.progress import Progress
 from edge_mri_export.errors import ParityError
 from edge_mri_export.exported import Exported, Writer, remove
 from edge_mri_export.finishing import Finish
-from edge_mri_export.graph import OPSET, body_graph, with_pixel_input
-from edge_mri_export.half import half
-from edge_mri_export.layers import count_quantized
-from edge_mri_export.outputs import check_names
-from edge_mri_export.packing import packed
-from edge_mri_export.parity import MAX_DROP, Parity
-from edge_mri_export.recipe import QuantizationConfig
-from edge_mri_export.search import Search
-from edge_mri_export.trial import Trial
-from edge_mri_train.checkpoint import Checkpoint
-from edge_mri_train.predictor import SEEN_KEY
+from edge_mri_export.graph.graph import OPSET, body_graph, with_pixel_input
+from edge_mri_export.graph.half import half
+from edge_mri_export.graph.layers import count_quantized
+from edge_mri_export.graph.outputs import check_names
+from edge_mri_export.graph.packing import packed
+from edge_mri_export.guard.answers import checkpoint_answers
+from edge_mri_export.guard.calibration import (
+    FEW_IMAGES,
+    ExportImages,
+    load_images,
+    require_every_class,
+)
+from edge_mri_export.guard.parity import MAX_DROP, Parity
+from edge_mri_export.int8.recipe import QuantizationConfig
+from edge_mri_export.int8.search import Search
+from edge_mri_export.int8.trial import Trial
+from edge_mri_train.evaluation.predictor import SEEN_KEY
+from edge_mri_train.networks.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,7 @@ class ExportConfig:
         calibration: Folder of images to calibrate and check with; None for the run's own.
         max_drop: Largest share of answers that a quantised file may change, and largest loss of a
             class's sensitivity, in percent; None: 0.5.
-        outputs: What is wanted beside the logits, of `edge_mri_export.outputs.NAMES`.
+        outputs: What is wanted beside the logits, of `edge_mri_export.graph.outputs.NAMES`.
         licence: Licence of the weights, as their owner states it; "": that of the models that they
             were trained from, where those state one.
     """

@@ -6,21 +6,21 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from edge_mri.contract import Contract
-from edge_mri.preprocess import PreprocessSpec
-from edge_mri.progress import Progress
-from edge_mri_export.calibration import ExportImages
-from edge_mri_export.editing import in_order
-from edge_mri_export.outputs import add_outputs
-from edge_mri_export.rejection import (
+from edge_mri.images.preprocess import PreprocessSpec
+from edge_mri.model.contract import Contract
+from edge_mri.terminal.progress import Progress
+from edge_mri_export.gate.rejection import (
     LEAST_TRAINING_IMAGES,
     LEAST_VALIDATION_IMAGES,
     TRAINING_IMAGES,
     with_rejection,
 )
-from edge_mri_export.sharing import shared
-from edge_mri_export.weights import weights_sha256
-from edge_mri_train.pixels import load_pixels
+from edge_mri_export.graph.editing import in_order
+from edge_mri_export.graph.outputs import add_outputs
+from edge_mri_export.graph.sharing import shared
+from edge_mri_export.graph.weights import weights_sha256
+from edge_mri_export.guard.calibration import ExportImages
+from edge_mri_train.data.pixels import load_pixels
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Finish:
     """What finishes a model.
 
     Attributes:
-        outputs: What is wanted beside the logits, of `edge_mri_export.outputs.NAMES`.
+        outputs: What is wanted beside the logits, of `edge_mri_export.graph.outputs.NAMES`.
         training: `(M, 1, S, S)` uint8 for the rejection gate; None: no gate.
         validation: `(L, 1, S, S)` uint8, what the gate's limits are chosen on.
     """

@@ -12,26 +12,26 @@ import numpy as np
 import onnx
 
 from edge_mri.classifier import Classifier
-from edge_mri.content_hash import HASH_KEY
-from edge_mri.contract import Contract
 from edge_mri.errors import AnswerError, ContentError, EdgeMriError, ModelFormatError
+from edge_mri.images.preprocess import preprocess
 from edge_mri.labels import TYPES, Label
-from edge_mri.onnx_file import OnnxFile
-from edge_mri.phantom import draw_phantom
-from edge_mri.preprocess import preprocess
-from edge_mri.signature import OPTION, require_signature, signer_of
-from edge_mri_export.editing import only
-from edge_mri_export.graph import LESION, LOGITS
-from edge_mri_export.layers import count_quantized
-from edge_mri_export.novelty import NOVELTY
-from edge_mri_export.weights import weights_sha256
+from edge_mri.model.content_hash import HASH_KEY
+from edge_mri.model.contract import Contract
+from edge_mri.model.onnx_file import OnnxFile
+from edge_mri.model.signature import OPTION, require_signature, signer_of
+from edge_mri.phantoms.phantom import draw_phantom
+from edge_mri_export.gate.novelty import NOVELTY
+from edge_mri_export.graph.editing import only
+from edge_mri_export.graph.graph import LESION, LOGITS
+from edge_mri_export.graph.layers import count_quantized
+from edge_mri_export.graph.weights import weights_sha256
 from edge_mri_train.errors import first_line
 
 OPSETS = range(17, 21)
 """What every onnxruntime from 1.20 on runs, INT8 too."""
 
 PRECISIONS = ("fp32", "fp16", "int8")
-"""What a file can be; how it is made is `edge_mri_export.recipe.PRECISIONS`."""
+"""What a file can be; how it is made is `edge_mri_export.int8.recipe.PRECISIONS`."""
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """Checking a model file again, at any time: what export made sure of, and whether it still holds.
 
 The file by itself (`edge_mri_export.integrity`); with images the rejection gate; with the
-checkpoint the guard of the export (`edge_mri_export.parity`). Nothing is written. How well a model
-does is `edge_mri_train.evaluation`.
+checkpoint the guard of the export (`edge_mri_export.guard.parity`). Nothing is written. How well a
+model does is `edge_mri_train.evaluation.evaluating`.
 """
 
 from collections.abc import Iterator
@@ -15,16 +15,18 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from edge_mri.contract import Contract
 from edge_mri.errors import AnswerError, ContractError, OptionError
-from edge_mri.onnx_file import OnnxFile
-from edge_mri.progress import Progress
-from edge_mri.signature import required_signature
-from edge_mri_export.answers import checkpoint_answers, file_answers
-from edge_mri_export.calibration import CheckImages, load_check_images
-from edge_mri_export.comparison import compare
+from edge_mri.model.contract import Contract
+from edge_mri.model.onnx_file import OnnxFile
+from edge_mri.model.signature import required_signature
+from edge_mri.terminal.progress import Progress
 from edge_mri_export.errors import ParityError
 from edge_mri_export.exported import Exported
+from edge_mri_export.gate.rejection import answered, measure
+from edge_mri_export.guard.answers import checkpoint_answers, file_answers
+from edge_mri_export.guard.calibration import CheckImages, load_check_images
+from edge_mri_export.guard.comparison import compare
+from edge_mri_export.guard.parity import MAX_DROP, Parity
 from edge_mri_export.integrity import (
     Check,
     content_check,
@@ -35,10 +37,8 @@ from edge_mri_export.integrity import (
     signature_check,
     weights_check,
 )
-from edge_mri_export.parity import MAX_DROP, Parity
-from edge_mri_export.rejection import answered, measure
 from edge_mri_export.report import lines
-from edge_mri_train.checkpoint import Checkpoint
+from edge_mri_train.networks.checkpoint import Checkpoint
 
 _SAME_SHARE = 0.005
 """Shares measured twice on the same images may differ by this, from CPU to CPU."""

@@ -5,12 +5,12 @@ from importlib import import_module
 
 TYPE_CHECKING = False  # as type checkers know it; importing `typing` takes longer than the rest
 if TYPE_CHECKING:
+    from edge_mri.answers.prediction import Prediction
     from edge_mri.classifier import Classifier
-    from edge_mri.contract import Contract
     from edge_mri.errors import EdgeMriError
+    from edge_mri.images.preprocess import PreprocessSpec
     from edge_mri.labels import PLANES, TYPES, Label, LabelSpace
-    from edge_mri.prediction import Prediction
-    from edge_mri.preprocess import PreprocessSpec
+    from edge_mri.model.contract import Contract
 
 __version__ = "0.1.0"
 
@@ -22,13 +22,13 @@ os.environ["ORT_DISABLE_TELEMETRY"] = os.environ.get("ORT_DISABLE_TELEMETRY") or
 
 _HOMES = {
     "Classifier": "classifier",
-    "Contract": "contract",
+    "Contract": "model.contract",
     "EdgeMriError": "errors",
     "Label": "labels",
     "LabelSpace": "labels",
     "PLANES": "labels",
-    "Prediction": "prediction",
-    "PreprocessSpec": "preprocess",
+    "Prediction": "answers.prediction",
+    "PreprocessSpec": "images.preprocess",
     "TYPES": "labels",
 }
 __all__ = [

@@ -2,7 +2,7 @@
 
 import sys
 
-from edge_mri.interrupts import Interrupts
+from edge_mri.process.interrupts import Interrupts
 
 _WRONG_USE = 2
 
@@ -13,7 +13,7 @@ def main() -> None:
         try:
             from edge_mri.cli import main as command_line
         except Exception as error:
-            from edge_mri.causes import cause_of
+            from edge_mri.process.causes import cause_of
 
             cause = cause_of(error)
             if cause is None:

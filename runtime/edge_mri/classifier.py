@@ -1,9 +1,9 @@
 """The classifier: a model file and its contract, asked about images.
 
 One image, a batch of network input, or a stream of files. Opening and running the model is
-`edge_mri.graph`, finding the files `edge_mri.images`, reading some of them together
+`edge_mri.model.graph`, finding the files `edge_mri.images`, reading some of them together
 `edge_mri.file_batch`, running batches side by side `edge_mri.stream`, writing the records
-`edge_mri.output`.
+`edge_mri.records.output`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,20 +15,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_mri.decision import Answers
+from edge_mri.answers.decision import Answers
+from edge_mri.answers.location import maps
+from edge_mri.answers.prediction import Prediction, predictions, softmax
 from edge_mri.errors import AnswerError, ImageDecodeError, ImageError, ModelFormatError
 from edge_mri.file_batch import begin_files
 from edge_mri.finishing import Finish, finished
-from edge_mri.graph import Graph
 from edge_mri.images import Frame, Limits, decode_frames, grey_array, read_file
-from edge_mri.location import maps
-from edge_mri.prediction import Prediction, predictions, softmax
-from edge_mri.prepared import Prepared
-from edge_mri.providers import CPU
-from edge_mri.session import SessionConfig
-from edge_mri.signature import required_signature
+from edge_mri.images.prepared import Prepared
+from edge_mri.model.graph import Graph
+from edge_mri.model.providers import CPU
+from edge_mri.model.session import SessionConfig
+from edge_mri.model.signature import required_signature
+from edge_mri.process.workers import available_threads, one_core_each
 from edge_mri.stream import stream_batches
-from edge_mri.workers import available_threads, one_core_each
 
 SHIPPED_MODEL = Path(__file__).parent / "models" / "edge_mri_int8.onnx"
 
@@ -253,8 +253,8 @@ class Classifier:
                 with `low_power`.
             batch_size: Files that a thread takes at a time; None for what suits the device.
             finish: Called in the worker threads with each record but the `error` ones, its image
-                `(H, W)` uint8 and its `(h, w)` map (`edge_mri.location.maps`; None without one).
-                What it returns takes the record's place; an `error` record does where it runs
+                `(H, W)` uint8 and its `(h, w)` map (`edge_mri.answers.location.maps`; None without
+                one). What it returns takes the record's place; an `error` record does where it runs
                 out of memory.
             audit: Let each record say where it comes from.
             would_wait: Says whether the next path is not there yet, such as `queue.empty`; then

@@ -2,7 +2,7 @@
 
 `edge-mri --help` reads the table alone. A command whose optional dependency is missing answers
 with the line to type; every `EdgeMriError` becomes one line on stderr and its exit code, and so
-does what other packages and the system are to blame for (`edge_mri.causes`).
+does what other packages and the system are to blame for (`edge_mri.process.causes`).
 """
 
 import sys
@@ -16,9 +16,9 @@ import click
 
 from edge_mri import __version__
 from edge_mri.errors import EdgeMriError, MissingExtraError
-from edge_mri.interrupts import Interrupts
-from edge_mri.printable import printable
-from edge_mri.standard_streams import let_go, standard_streams
+from edge_mri.process.interrupts import Interrupts
+from edge_mri.terminal.printable import printable
+from edge_mri.terminal.standard_streams import let_go, standard_streams
 
 # What the process exits with, beside 0, 1 and 2 of the commands: as shells report a signal, and
 # what sysexits.h calls EX_SOFTWARE for what only a fault of the program explains.
@@ -139,7 +139,7 @@ class _TableGroup(click.Group):
 
 def _missing(command: str, error: Exception) -> EdgeMriError | None:
     """Say which extra brings a missing module, or what else is wrong beside edge-mri, if it is."""
-    from edge_mri.causes import cause_of, is_found
+    from edge_mri.process.causes import cause_of, is_found
 
     name = (error.name or "") if isinstance(error, ModuleNotFoundError) else ""
     module = name.partition(".")[0]

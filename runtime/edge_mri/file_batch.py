@@ -10,13 +10,13 @@ from functools import partial
 from os import PathLike
 from typing import NamedTuple, Protocol
 
-from edge_mri.audit import Audit
-from edge_mri.contract import Contract
+from edge_mri.answers.audit import Audit
+from edge_mri.answers.prediction import Prediction
 from edge_mri.errors import ImageError
 from edge_mri.finishing import Finish
 from edge_mri.images import Limits, decode_frames, read_file
-from edge_mri.prediction import Prediction
-from edge_mri.prepared import Prepared
+from edge_mri.images.prepared import Prepared
+from edge_mri.model.contract import Contract
 
 _PART_PIXELS = 2**24  # of a part's frames, where a file has several: a page may be a large one
 _NO_ANSWER_YET = Prediction("", "error")

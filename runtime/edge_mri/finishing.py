@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_mri import memory
-from edge_mri.prediction import Prediction
-from edge_mri.prepared import Prepared
+from edge_mri.answers.prediction import Prediction
+from edge_mri.images.prepared import Prepared
+from edge_mri.process import memory
 
 Finish = Callable[[Prediction, NDArray[np.uint8], NDArray[np.float32] | None], Prediction]
 """Takes a record, its image `(H, W)` uint8 and its `(h, w)` map; gives what takes its place."""

@@ -9,26 +9,26 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from edge_mri.answers.prediction import Prediction
+from edge_mri.answers.volumes import VolumeSummaries
 from edge_mri.classifier import Classifier
-from edge_mri.destination import Destination
 from edge_mri.errors import NoImagesError, OptionError
 from edge_mri.finishing import Finish
 from edge_mri.images import ImageFiles, Limits
 from edge_mri.images.files import STDIN
-from edge_mri.images.limits import VARIABLES
-from edge_mri.images.quiet import native_stderr_silenced
-from edge_mri.output import format_for
-from edge_mri.prediction import Prediction
-from edge_mri.printable import show
-from edge_mri.progress import NoProgress, Progress, TerminalProgress
-from edge_mri.run_summary import SHOWN_VOLUMES, RunSummary, volume_lines, write_volumes
-from edge_mri.signals import Stop, stop_on_signals
-from edge_mri.standard_streams import stdin_bytes
-from edge_mri.volumes import VolumeSummaries
-from edge_mri.workers import available_threads
+from edge_mri.images.pixels.limits import VARIABLES
+from edge_mri.process.quiet import native_stderr_silenced
+from edge_mri.process.signals import Stop, stop_on_signals
+from edge_mri.process.workers import available_threads
+from edge_mri.records.destination import Destination
+from edge_mri.records.output import format_for
+from edge_mri.records.run_summary import SHOWN_VOLUMES, RunSummary, volume_lines, write_volumes
+from edge_mri.terminal.printable import show
+from edge_mri.terminal.progress import NoProgress, Progress, TerminalProgress
+from edge_mri.terminal.standard_streams import stdin_bytes
 
 if TYPE_CHECKING:
-    from edge_mri.result_files import ResultFiles
+    from edge_mri.records.result_files import ResultFiles
 
 SOME_FAILED = 1
 ENGINES = ("local", "ray")
@@ -46,7 +46,8 @@ class InferConfig:
         reject: Whether images are rejected as the contract says.
         require_signature: The public key that the model must be signed for, see `Classifier.load`.
         trust_pixels: Whether what a file's header says of modality and body part does not count.
-        format: Of the records, one of `edge_mri.output.WRITERS`; None for what the suffix of
+        format: Of the records, one of `edge_mri.records.output.WRITERS`; None for what the suffix
+        of
             `output` says, else a table.
         output: Where they go; None or `-` for stdout.
         resume: Go on with an output that ended early.
@@ -120,7 +121,7 @@ class InferConfig:
         """What it writes but stdout; None where it writes nothing else, and starts sooner."""
         if all(one is None for one in (self._file, self.report, self.volumes, self.heatmaps)):
             return None
-        from edge_mri.result_files import ResultFiles
+        from edge_mri.records.result_files import ResultFiles
 
         return ResultFiles(
             output=self._file, report=self.report, volumes=self.volumes, heatmaps=self.heatmaps
@@ -178,7 +179,7 @@ def _run(config: InferConfig, held: ExitStack) -> int:
     todo = (path for path in stop.awaited(chain((first,), found)) if not done.take(str(path)))
     finish, report = None, None
     if config.heatmaps is not None or config.report is not None:
-        from edge_mri.views import Views
+        from edge_mri.pictures.views import Views
 
         views = Views.of(classifier, config.heatmaps, config.report)
         finish, report = views.finish, views.report

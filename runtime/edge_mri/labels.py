@@ -1,7 +1,7 @@
 """The label space: four types, three planes, and the folder names that mean them.
 
 One distribution over type x plane serves both image sets; a type's probability is its sum over
-planes, a plane's its sum over types. Reading folders of images is `edge_mri_train.folders`.
+planes, a plane's its sum over types. Reading folders of images is `edge_mri_train.data.folders`.
 """
 
 import re

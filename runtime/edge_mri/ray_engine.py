@@ -18,11 +18,11 @@ from typing import Any
 import ray
 import ray.data
 
+from edge_mri.answers.prediction import Prediction
 from edge_mri.classifier import Classifier
 from edge_mri.file_batch import begin_files
 from edge_mri.images import Limits
-from edge_mri.prediction import Prediction
-from edge_mri.workers import one_core_each
+from edge_mri.process.workers import one_core_each
 
 WINDOW = 100_000  # files that the driver holds at a time
 BATCH = 64

@@ -1,15 +1,15 @@
 """Work that streams: batches are worked at by threads and come back in order.
 
 Both ends are bounded: no more than a few batches a worker are read ahead of the consumer, so that
-a million files take no more memory than a hundred. The threads are `edge_mri.crew`.
+a million files take no more memory than a hundred. The threads are `edge_mri.process.crew`.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate, chain, islice, pairwise
 from typing import TypeVar
 
-from edge_mri.crew import Crew
 from edge_mri.errors import OptionError
+from edge_mri.process.crew import Crew
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")

@@ -12,17 +12,17 @@ import torch
 from torch import nn
 
 from edge_mri.images import ImageFiles
+from edge_mri.images.preprocess import PreprocessSpec
 from edge_mri.labels import LabelSpace
-from edge_mri.preprocess import PreprocessSpec
-from edge_mri.progress import NoProgress
+from edge_mri.terminal.progress import NoProgress
 from edge_mri_export import exporting
 from edge_mri_export.exported import Exported
 from edge_mri_export.exporting import ExportConfig, export
-from edge_mri_export.graph import body_graph
-from edge_mri_export.recipe import QuantizationConfig
-from edge_mri_train.architectures import build, normalise
-from edge_mri_train.checkpoint import Checkpoint
-from edge_mri_train.pixels import load_pixels
+from edge_mri_export.graph.graph import body_graph
+from edge_mri_export.int8.recipe import QuantizationConfig
+from edge_mri_train.data.pixels import load_pixels
+from edge_mri_train.networks.architectures import build, normalise
+from edge_mri_train.networks.checkpoint import Checkpoint
 
 MINMAX = QuantizationConfig("int8", method="minmax")
 SIZES = {"artemis_cnn": 80, "mobilenet_v2": 64, "mobilenet_v3_small": 64}

@@ -9,22 +9,22 @@ import torch
 from onnx import numpy_helper
 
 from edge_mri.classifier import Classifier
-from edge_mri.contract import Contract
 from edge_mri.errors import EdgeMriError, OptionError, OutputError
+from edge_mri.images.preprocess import PreprocessSpec
 from edge_mri.labels import LabelSpace
-from edge_mri.preprocess import PreprocessSpec
-from edge_mri.progress import NoProgress
+from edge_mri.model.contract import Contract
+from edge_mri.terminal.progress import NoProgress
 from edge_mri_export import exporting
 from edge_mri_export.errors import ParityError
 from edge_mri_export.exporting import ExportConfig, export
-from edge_mri_export.recipe import QuantizationConfig
-from edge_mri_train.architectures import build
-from edge_mri_train.checkpoint import Checkpoint
+from edge_mri_export.int8.recipe import QuantizationConfig
+from edge_mri_train.data.scan import fingerprint_files
 from edge_mri_train.duplicates.seen import SeenImages
 from edge_mri_train.errors import SeenImagesError
-from edge_mri_train.evaluation import EvaluationConfig, evaluate
-from edge_mri_train.predictor import open_predictor
-from edge_mri_train.scan import fingerprint_files
+from edge_mri_train.evaluation.evaluating import EvaluationConfig, evaluate
+from edge_mri_train.evaluation.predictor import open_predictor
+from edge_mri_train.networks.architectures import build
+from edge_mri_train.networks.checkpoint import Checkpoint
 
 
 def test_the_fp32_file_gives_pytorchs_logits(each):

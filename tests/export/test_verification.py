@@ -10,19 +10,19 @@ from click.testing import CliRunner
 from onnx import numpy_helper
 
 from edge_mri.cli import main
-from edge_mri.content_hash import HASH_KEY
-from edge_mri.contract import METADATA_KEY, Contract, Rejection
-from edge_mri.phantom import PhantomConfig, write_phantoms
-from edge_mri.progress import NoProgress
-from edge_mri_export.graph import set_metadata
+from edge_mri.model.content_hash import HASH_KEY
+from edge_mri.model.contract import METADATA_KEY, Contract, Rejection
+from edge_mri.phantoms.phantom import PhantomConfig, write_phantoms
+from edge_mri.terminal.progress import NoProgress
+from edge_mri_export.graph.graph import set_metadata
+from edge_mri_export.graph.stored_contract import store_contract
+from edge_mri_export.graph.weights import weights_sha256
 from edge_mri_export.report import lines
-from edge_mri_export.stored_contract import store_contract
-from edge_mri_export.weights import weights_sha256
-from edge_mri_train.folders import read_folders
-from edge_mri_train.grouping import IdSource
-from edge_mri_train.manifest import write_manifest
-from edge_mri_train.partition import partition
-from edge_mri_train.split import SplitConfig
+from edge_mri_train.data.folders import read_folders
+from edge_mri_train.data.grouping import IdSource
+from edge_mri_train.data.manifest import write_manifest
+from edge_mri_train.data.partition import partition
+from edge_mri_train.data.split import SplitConfig
 
 
 def run(*arguments: object):

@@ -14,6 +14,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from edge_mri.answers.prediction import Prediction, softmax
 from edge_mri.classifier import SHIPPED_MODEL, Classifier
 from edge_mri.errors import (
     ContractError,
@@ -25,10 +26,9 @@ from edge_mri.errors import (
     ModelNotFoundError,
     OptionError,
 )
+from edge_mri.images.preprocess import preprocess_batch
 from edge_mri.labels import Label
-from edge_mri.phantom import draw_phantom
-from edge_mri.prediction import Prediction, softmax
-from edge_mri.preprocess import preprocess_batch
+from edge_mri.phantoms.phantom import draw_phantom
 
 
 @pytest.fixture(scope="module")
@@ -207,7 +207,7 @@ def test_an_image_that_cannot_be_used_raises(classifier, source, error, reason):
 
 
 def test_an_image_that_needs_an_extra_is_named(classifier, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "edge_mri.images.nifti", None)
+    monkeypatch.setitem(sys.modules, "edge_mri.images.formats.nifti", None)
     path = tmp_path / "volume.nii.gz"
     path.write_bytes(b"\x1f\x8b")
     with pytest.raises(ImageSupportError) as refusal:
@@ -225,7 +225,7 @@ def test_answers_depend_neither_on_batches_nor_on_threads(
 
 
 def test_one_classifier_answers_many_threads_alike(classifier, files, answers):
-    """Fewer calls than `benchmarks/soak.py --calls 10000` makes, each compared."""
+    """Fewer calls than the study `soak.py --calls 10000` makes, each compared."""
     calls = [number % len(files) for number in range(400)]
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda number: classifier.predict(files[number]), calls))

@@ -4,9 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from edge_mri.answers.prediction import softmax
 from edge_mri.errors import ContractError, OptionError
 from edge_mri.labels import PLANES, TYPES, Label, LabelSpace, parse_folder_name
-from edge_mri.prediction import softmax
 
 
 @pytest.mark.parametrize(

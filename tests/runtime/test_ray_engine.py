@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_mri.images.limits import VARIABLES
+from edge_mri.images.pixels.limits import VARIABLES
 
 ray = pytest.importorskip("ray", reason="needs the extra [ray]")
 pytestmark = [

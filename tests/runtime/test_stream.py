@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_mri.crew import PARTS
+from edge_mri.process.crew import PARTS
 from edge_mri.stream import stream_batches
 
 

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from edge_mri.labels import LabelSpace, parse_folder_name
-from edge_mri.phantom import draw_phantom
-from edge_mri_train.checkpoint import load_state
-from edge_mri_train.config import TrainConfig
-from edge_mri_train.training import train
+from edge_mri.phantoms.phantom import draw_phantom
+from edge_mri_train.networks.checkpoint import load_state
+from edge_mri_train.settings.config import TrainConfig
+from edge_mri_train.training.run import train
 
 
 class Recorder:

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from edge_mri import __version__
-from edge_mri.atomic import atomic_path
+from edge_mri.storage.atomic import atomic_path
 
 _THUMBNAIL_PX = 192
 _JPEG_QUALITY = 80

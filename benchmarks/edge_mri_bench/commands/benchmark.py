@@ -9,17 +9,17 @@ from typing import Any
 
 import click
 
-from edge_mri.atomic import require_writable
 from edge_mri.commands.options import PATH, path_option, seed_option
-from edge_mri.progress import TerminalProgress
-from edge_mri_bench.backends import KINDS
+from edge_mri.storage.atomic import require_writable
+from edge_mri.terminal.progress import TerminalProgress
+from edge_mri_bench.backends.backends import KINDS
 from edge_mri_bench.benchmark import benchmark
-from edge_mri_bench.comparison import compare
 from edge_mri_bench.config import EFFORTS, BenchmarkConfig
-from edge_mri_bench.cpu_kinds import ARM, AVX2, VNNI
-from edge_mri_bench.floor import AUTO, floor_text, judge_floor, require_floor
-from edge_mri_bench.markdown import markdown, write_markdown
-from edge_mri_bench.record import PARTIAL, Record, read_record, write_record
+from edge_mri_bench.figures.cpu_kinds import ARM, AVX2, VNNI
+from edge_mri_bench.figures.record import PARTIAL, Record, read_record, write_record
+from edge_mri_bench.telling.comparison import compare
+from edge_mri_bench.telling.floor import AUTO, floor_text, judge_floor, require_floor
+from edge_mri_bench.telling.markdown import markdown, write_markdown
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
@@ -152,7 +152,7 @@ def command(
     else:
         click.echo(text, nl=False)
     if html_file or plots:
-        from edge_mri_bench.page import write_benchmark_page, write_plots
+        from edge_mri_bench.telling.page import write_benchmark_page, write_plots
 
         if html_file:
             write_benchmark_page(record, html_file, compared)

@@ -5,18 +5,18 @@ from pathlib import Path
 
 import click
 
-from edge_mri.atomic import require_writable, write_json
 from edge_mri.commands.options import PATH, path_option
-from edge_mri.printable import show
-from edge_mri.progress import TerminalProgress
+from edge_mri.storage.atomic import require_writable, write_json
+from edge_mri.terminal.printable import show
+from edge_mri.terminal.progress import TerminalProgress
 from edge_mri_export.errors import ParityError
 from edge_mri_export.exported import Exported
 from edge_mri_export.exporting import ExportConfig, export
-from edge_mri_export.parity import MAX_DROP
-from edge_mri_export.ranges import METHODS
-from edge_mri_export.recipe import AUTO, PRECISIONS, TARGETS, QuantizationConfig
+from edge_mri_export.guard.parity import MAX_DROP
+from edge_mri_export.int8.ranges import METHODS
+from edge_mri_export.int8.recipe import AUTO, PRECISIONS, TARGETS, QuantizationConfig
 from edge_mri_export.report import lines
-from edge_mri_train.runs import CHECKPOINT, checkpoint_file, newest_run
+from edge_mri_train.settings.runs import CHECKPOINT, checkpoint_file, newest_run
 
 
 @click.command("export")

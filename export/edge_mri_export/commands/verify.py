@@ -6,10 +6,10 @@ from pathlib import Path
 import click
 
 from edge_mri.commands.options import PATH, path_option, signature_option
-from edge_mri.printable import show
-from edge_mri.progress import TerminalProgress
+from edge_mri.terminal.printable import show
+from edge_mri.terminal.progress import TerminalProgress
+from edge_mri_export.guard.parity import MAX_DROP
 from edge_mri_export.integrity import Check
-from edge_mri_export.parity import MAX_DROP
 from edge_mri_export.verification import VerifyConfig, verify
 
 _WORDS = {True: "ok", False: "FAILED"}

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import click
 
-from edge_mri.check import Checked, check
 from edge_mri.classifier import Classifier
 from edge_mri.commands.options import MODEL, device_option, signature_option
 from edge_mri.errors import OptionError
-from edge_mri.golden import read_golden, write_golden
-from edge_mri.printable import show
+from edge_mri.golden.check import Checked, check
+from edge_mri.golden.values import read_golden, write_golden
+from edge_mri.terminal.printable import show
 
 FAILED = 1
 

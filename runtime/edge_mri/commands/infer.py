@@ -7,9 +7,9 @@ import click
 from edge_mri.commands.option_groups import GroupedCommand, grouped
 from edge_mri.commands.options import MODEL, PATH, device_option, signature_option
 from edge_mri.images import Limits
-from edge_mri.images.limits import VARIABLES
+from edge_mri.images.pixels.limits import VARIABLES
 from edge_mri.inference import ENGINES, InferConfig, infer
-from edge_mri.output import WRITERS
+from edge_mri.records.output import WRITERS
 
 _answer, _write, _work, _limit = (
     grouped(heading) for heading in ("Answers", "What is written", "How it runs", "Limits")

@@ -8,8 +8,8 @@ import click
 
 from edge_mri.classifier import Classifier
 from edge_mri.commands.options import MODEL, signature_option
-from edge_mri.contract import Contract
-from edge_mri.printable import show
+from edge_mri.model.contract import Contract
+from edge_mri.terminal.printable import show
 
 _LONG = 88  # characters; what is longer gets lines of its own
 

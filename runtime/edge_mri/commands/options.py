@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from edge_mri.errors import ModelNotFoundError
-from edge_mri.providers import DEVICES
-from edge_mri.signature import OPTION, VARIABLE
+from edge_mri.model.providers import DEVICES
+from edge_mri.model.signature import OPTION, VARIABLE
 
 PATH = click.Path(path_type=Path)
 

@@ -6,8 +6,8 @@ import click
 
 from edge_mri.commands.options import PATH, seed_option
 from edge_mri.labels import LabelSpace
-from edge_mri.phantom import PhantomConfig, write_phantoms
-from edge_mri.progress import TerminalProgress
+from edge_mri.phantoms.phantom import PhantomConfig, write_phantoms
+from edge_mri.terminal.progress import TerminalProgress
 
 
 @click.command("phantom")

@@ -9,14 +9,14 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from edge_mri.atomic import atomic_path
 from edge_mri.commands.options import PATH, path_option
-from edge_mri.contract import Contract
 from edge_mri.errors import OptionError, OutputError, SignatureError
-from edge_mri.golden import rename_golden
-from edge_mri.onnx_file import OnnxFile
-from edge_mri.regular_file import read_regular
-from edge_mri.signature import fingerprint, sign
+from edge_mri.golden.values import rename_golden
+from edge_mri.model.contract import Contract
+from edge_mri.model.onnx_file import OnnxFile
+from edge_mri.model.signature import fingerprint, sign
+from edge_mri.storage.atomic import atomic_path
+from edge_mri.storage.regular_file import read_regular
 
 _MAX_KEY_BYTES = 2**16
 

@@ -1,25 +1,19 @@
-"""Images that come in: finding them, and reading them as grey pixels.
+"""Images that come in: finding them, reading them as grey pixels, and what a network sees of them.
 
-    files.py             which files there are among some paths
-    dicomdir.py          which files a DICOMDIR lists
-    opening.py           a file's bytes, whatever the file turns out to be
-    limits.py            how large a file and an image may be
-    headers.py           a file's format and size from its first bytes
-    reading.py           a file, its bytes or an array, as one image or as frames (frame.py)
-    picture.py           JPEG, PNG, BMP, WebP, and the pages of a TIFF, by OpenCV
-    jpeg.py, png.py, webp.py, tiff.py   what of their files OpenCV is given
-    dicom.py, nifti.py   frames and slices, with the plane they lie in (plane.py); optional
-    deflated.py          deflated DICOM, inflated within bounds
-    grey.py              stored values to 8 bits of grey
+    files        which files there are among some paths (path_list: on stdin; dicomdir: listed)
+    opening      a file's bytes, whatever the file turns out to be
+    reading      a file, its bytes or an array, as one image or as frames
+    preprocess   the one function that turns grey pixels into network input
+    prepared     an image ready for the network, with what drawing on it needs
 
-What the network sees of the pixels is `edge_mri.preprocess`.
+Below them are `formats`, a decoder each, and `pixels`, what decoders make. No model is known here.
 """
 
 from edge_mri.images.files import SUFFIXES, VOLUME_SUFFIXES, ImageFiles
-from edge_mri.images.frame import Frame
-from edge_mri.images.grey import grey_array
-from edge_mri.images.limits import Limits
 from edge_mri.images.opening import read_file
+from edge_mri.images.pixels.frame import Frame
+from edge_mri.images.pixels.grey import grey_array
+from edge_mri.images.pixels.limits import Limits
 from edge_mri.images.reading import (
     decode_frames,
     decode_image,

@@ -8,7 +8,7 @@ import pydicom
 
 from edge_mri.errors import ImageDecodeError
 from edge_mri.images.opening import read_file
-from edge_mri.images.quiet import keep_pydicom_quiet
+from edge_mri.process.quiet import keep_pydicom_quiet
 
 
 def referenced_files(dicomdir: Path) -> list[Path]:

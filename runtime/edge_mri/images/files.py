@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from edge_mri.errors import EdgeMriError, FolderNotFoundError, ImageReadError
-from edge_mri.images.headers import FIRST_BYTES, format_of
+from edge_mri.images.formats.headers import FIRST_BYTES, format_of
 from edge_mri.images.opening import open_regular
 from edge_mri.images.path_list import PathList
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from edge_mri.errors import ImageError, ImageMemoryError, ImageReadError
-from edge_mri.images.limits import Limits
+from edge_mri.images.pixels.limits import Limits
 
 _NO_WAITING = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)  # POSIX; Windows
 

@@ -11,7 +11,7 @@ from select import select
 from typing import BinaryIO
 
 from edge_mri.errors import OptionError
-from edge_mri.images.headers import FIRST_BYTES, format_of
+from edge_mri.images.formats.headers import FIRST_BYTES, format_of
 
 _MAX_ENTRY_BYTES = 65_536
 _CHUNK_BYTES = 65_536

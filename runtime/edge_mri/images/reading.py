@@ -14,14 +14,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_mri import memory
 from edge_mri.errors import ImageDecodeError
-from edge_mri.images.frame import Frame
-from edge_mri.images.headers import FIRST_BYTES, Format, format_of
-from edge_mri.images.limits import Limits
+from edge_mri.images.formats.headers import FIRST_BYTES, Format, format_of
+from edge_mri.images.formats.picture import decode_page, decode_stored_picture, picture_frame
+from edge_mri.images.formats.tiff import pages
 from edge_mri.images.opening import read_file
-from edge_mri.images.picture import decode_page, decode_stored_picture, picture_frame
-from edge_mri.images.tiff import pages
+from edge_mri.images.pixels.frame import Frame
+from edge_mri.images.pixels.limits import Limits
+from edge_mri.process import memory
 
 _FORMATS = "JPEG, PNG, TIFF, BMP, WebP, DICOM, NIfTI"
 
@@ -57,7 +57,7 @@ def decode_image(
     Args:
         data: A file in one of the formats of `read_frames`.
         limits: What it may cost; None for what the environment says.
-        reduce_to: See `edge_mri.images.picture.picture_frame`.
+        reduce_to: See `edge_mri.images.formats.picture.picture_frame`.
 
     Raises:
         ImageDecodeError: The bytes are empty, truncated, no image, or more than one.
@@ -133,9 +133,9 @@ def _known_format(data: bytes, formats: str = "") -> Format:
 def _reader(extra: Literal["dicom", "nifti"]) -> ModuleType:
     """Import the reader of an optional format; of an unusual file no ordinary run pays for it."""
     try:
-        return import_module(f"edge_mri.images.{extra}")
+        return import_module(f"edge_mri.images.formats.{extra}")
     except Exception as error:  # whatever a package says that is broken, or not the one expected
-        from edge_mri.causes import unreadable
+        from edge_mri.process.causes import unreadable
 
         raise unreadable(extra, error) from error
 

@@ -15,17 +15,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from damaged_files import damaged
+from damaged_files import whole_files as seeds
 from edge_mri.errors import ImageError
 from edge_mri.images import Limits, decode_frames, decode_image
-from edge_mri.images.deflated import inflated
-from edge_mri.images.headers import codestream_size, format_of
-from edge_mri.images.jpeg import end_of_image, without_trailer
-from edge_mri.images.png import still_png
+from edge_mri.images.formats.deflated import inflated
+from edge_mri.images.formats.headers import codestream_size, format_of
+from edge_mri.images.formats.jpeg import end_of_image, without_trailer
+from edge_mri.images.formats.png import still_png
+from edge_mri.images.formats.tiff import pages
+from edge_mri.images.formats.webp import still_webp
 from edge_mri.images.reading import decode_stored
-from edge_mri.images.tiff import pages
-from edge_mri.images.webp import still_webp
-from edge_mri_bench.damaged_files import damaged
-from edge_mri_bench.damaged_files import whole_files as seeds
 
 LIMITS = Limits(max_pixels=100_000, max_bytes=1_000_000)
 SEEDS = [(name, data) for name, data in seeds() if not name.startswith("dicom JPEGLS")]

@@ -1,5 +1,5 @@
 """Any damage to any file ends in frames or in a reason; a hundred thousand more are in
-`benchmarks/fuzz_readers.py`."""
+`benchmarks/studies/robustness/fuzz_readers.py`."""
 
 import gzip
 from importlib.util import find_spec
@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from edge_mri.errors import ImageError
 from edge_mri.images import Limits, decode_frames
-from edge_mri.images.headers import format_of
+from edge_mri.images.formats.headers import format_of
 from edge_mri.labels import Label
-from edge_mri.phantom import draw_phantom
+from edge_mri.phantoms.phantom import draw_phantom
 
 LIMITS = Limits(max_pixels=1_000_000)
 MUCH = settings(max_examples=1000, deadline=5000, derandomize=True, database=None)

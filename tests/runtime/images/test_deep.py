@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_mri.images import decode_image, grey_array
-from edge_mri.images.deep import eight_bits, value_range, without_lone_pixels
+from edge_mri.images.pixels.deep import eight_bits, value_range, without_lone_pixels
 
 
 def head(brightest: int = 255, seed: int = 0, side: int = 96) -> np.ndarray:

@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_mri.images.levels import why_not_an_image
+from edge_mri.images.pixels.levels import why_not_an_image
 from edge_mri.labels import Label
-from edge_mri.phantom import draw_phantom
+from edge_mri.phantoms.phantom import draw_phantom
 
 HANDFUL = "it has only a handful of grey values, as masks and drawings do"
 EMPTY = "it is empty: all of one grey value"

@@ -6,7 +6,7 @@ import pytest
 
 from edge_mri.errors import ImageSizeError, OptionError
 from edge_mri.images import Frame, Limits
-from edge_mri.images.limits import VARIABLES
+from edge_mri.images.pixels.limits import VARIABLES
 
 
 def test_the_environment_sets_the_limits():

@@ -335,7 +335,7 @@ def test_damaged_files_leave_no_noise_on_stderr(process, tmp_path):
         "from pathlib import Path\n"
         "from edge_mri.errors import ImageError\n"
         "from edge_mri.images import read_image\n"
-        "from edge_mri.images.quiet import native_stderr_silenced\n"
+        "from edge_mri.process.quiet import native_stderr_silenced\n"
         "with native_stderr_silenced():\n"
         "    for name in sys.argv[1:]:\n"
         "        try:\n"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edge_mri.labels import parse_folder_name
-from edge_mri.phantom import draw_phantom
+from edge_mri.phantoms.phantom import draw_phantom
 from edge_mri_train.augmentation.lesions import LesionBank
 from edge_mri_train.augmentation.pipeline import Donors
 from edge_mri_train.augmentation.view import View

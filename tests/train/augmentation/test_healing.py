@@ -9,9 +9,9 @@ from edge_mri.labels import Label, LabelSpace
 from edge_mri_train.augmentation.healing import heal
 from edge_mri_train.augmentation.pipeline import Augmentation, AugmentConfig, Donors
 from edge_mri_train.augmentation.view import View
-from edge_mri_train.batches import Batches
-from edge_mri_train.ranks import Ranks
-from edge_mri_train.slices import Slices
+from edge_mri_train.learning.batches import Batches
+from edge_mri_train.learning.ranks import Ranks
+from edge_mri_train.learning.slices import Slices
 
 
 def rng(seed: int) -> np.random.Generator:

@@ -7,9 +7,9 @@ import torch
 from edge_mri.labels import Label, LabelSpace
 from edge_mri_train.augmentation.mixing import Mixer
 from edge_mri_train.augmentation.pipeline import Augmentation, AugmentConfig, Donors
-from edge_mri_train.batches import Batches
-from edge_mri_train.ranks import Ranks
-from edge_mri_train.slices import Slices
+from edge_mri_train.learning.batches import Batches
+from edge_mri_train.learning.ranks import Ranks
+from edge_mri_train.learning.slices import Slices
 
 SPACE = LabelSpace()
 

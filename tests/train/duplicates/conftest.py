@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edge_mri.labels import Label
-from edge_mri.phantom import draw_phantom
+from edge_mri.phantoms.phantom import draw_phantom
 from edge_mri_train.duplicates.fingerprint import Fingerprint, fingerprint
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from edge_mri.progress import NoProgress
+from edge_mri.terminal.progress import NoProgress
 from edge_mri_train.duplicates import candidates
 from edge_mri_train.duplicates.candidates import find_candidates
 from edge_mri_train.duplicates.descriptors import turn

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_mri.progress import NoProgress
+from edge_mri.terminal.progress import NoProgress
 from edge_mri_train.duplicates.candidates import Candidates
 from edge_mri_train.duplicates.descriptors import CUTS, turn
 from edge_mri_train.duplicates.fingerprint import fingerprint_pixels

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from edge_mri.labels import LabelSpace
-from edge_mri.phantom import draw_phantom
+from edge_mri.phantoms.phantom import draw_phantom
 from edge_mri_train.networks.artemis_cnn import ArtemisCnn
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from edge_mri.labels import NO_TUMOR, LabelSpace
-from edge_mri_train.architectures import build
+from edge_mri_train.networks.architectures import build
 from edge_mri_train.networks.lesion_network import STRIDE, LesionAnswer, LesionNetwork
 
 SPACE = LabelSpace()

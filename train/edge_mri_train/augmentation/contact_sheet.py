@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_mri.atomic import atomic_path
 from edge_mri.errors import OutputError
+from edge_mri.storage.atomic import atomic_path
 from edge_mri_train.augmentation.pipeline import Augmentation, AugmentConfig, Donors
 from edge_mri_train.augmentation.view import View
 

@@ -6,17 +6,17 @@ from typing import Any
 
 import click
 
-from edge_mri.atomic import require_writable, write_json
 from edge_mri.commands.options import PATH, path_option
 from edge_mri.errors import OptionError
-from edge_mri.printable import show
-from edge_mri.progress import TerminalProgress
-from edge_mri_train.audit import FINDINGS, AuditConfig, audit, findings
-from edge_mri_train.audit_page import write_audit_page
+from edge_mri.storage.atomic import require_writable, write_json
+from edge_mri.terminal.printable import show
+from edge_mri.terminal.progress import TerminalProgress
+from edge_mri_train.audit.auditing import FINDINGS, AuditConfig, audit, findings
+from edge_mri_train.audit.page import write_audit_page
 from edge_mri_train.commands.options import id_options, layout_options
 from edge_mri_train.commands.refusals import DataCommand
-from edge_mri_train.grouping import IdSource
-from edge_mri_train.layout import Layout
+from edge_mri_train.data.grouping import IdSource
+from edge_mri_train.data.layout import Layout
 
 FOUND = 1
 

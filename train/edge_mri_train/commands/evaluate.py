@@ -5,14 +5,14 @@ from typing import Any
 
 import click
 
-from edge_mri.atomic import require_writable, write_json
 from edge_mri.commands.options import PATH, path_option
-from edge_mri.printable import show
-from edge_mri.progress import TerminalProgress
+from edge_mri.storage.atomic import require_writable, write_json
+from edge_mri.terminal.printable import show
+from edge_mri.terminal.progress import TerminalProgress
 from edge_mri_train.commands.options import data_option, layout_options
 from edge_mri_train.commands.refusals import DataCommand
-from edge_mri_train.evaluation import READINGS, EvaluationConfig, evaluate
-from edge_mri_train.layout import Layout
+from edge_mri_train.data.layout import Layout
+from edge_mri_train.evaluation.evaluating import READINGS, EvaluationConfig, evaluate
 
 
 @click.command("evaluate", cls=DataCommand)
@@ -79,7 +79,7 @@ def command(
     if json_file:
         write_json(result.report, json_file)
     if html_file:
-        from edge_mri_train.evaluation_page import write_evaluation_page
+        from edge_mri_train.evaluation.page import write_evaluation_page
 
         write_evaluation_page(result, html_file)
     show(_lines(result.report))

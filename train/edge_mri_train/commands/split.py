@@ -6,20 +6,20 @@ from pathlib import Path
 
 import click
 
-from edge_mri.atomic import require_writable
 from edge_mri.commands.options import PATH, path_option, seed_option
 from edge_mri.errors import OptionError
-from edge_mri.printable import show
-from edge_mri.progress import TerminalProgress
+from edge_mri.storage.atomic import require_writable
+from edge_mri.terminal.printable import show
+from edge_mri.terminal.progress import TerminalProgress
 from edge_mri_train.commands.options import id_options, layout_options
 from edge_mri_train.commands.refusals import DataCommand
+from edge_mri_train.data.folders import read_folders
+from edge_mri_train.data.grouping import IdSource
+from edge_mri_train.data.layout import Layout
+from edge_mri_train.data.manifest import DROPPED, Row, leave_out, read_left_out, write_manifest
+from edge_mri_train.data.partition import partition
+from edge_mri_train.data.split import TEST, TRAIN, VAL, SplitConfig
 from edge_mri_train.errors import LeaveOutError
-from edge_mri_train.folders import read_folders
-from edge_mri_train.grouping import IdSource
-from edge_mri_train.layout import Layout
-from edge_mri_train.manifest import DROPPED, Row, leave_out, read_left_out, write_manifest
-from edge_mri_train.partition import partition
-from edge_mri_train.split import TEST, TRAIN, VAL, SplitConfig
 
 
 @click.command("split", cls=DataCommand)

@@ -13,15 +13,15 @@ from edge_mri.cli import INTERRUPTED
 from edge_mri.commands.options import device_option, path_option, seed_option
 from edge_mri.errors import OptionError
 from edge_mri.labels import TASKS
-from edge_mri.progress import TerminalProgress
+from edge_mri.terminal.progress import TerminalProgress
 from edge_mri_train.augmentation.pipeline import AugmentConfig
 from edge_mri_train.commands.options import data_option, layout_options
 from edge_mri_train.commands.refusals import DataCommand
-from edge_mri_train.config import CLASS_WEIGHTS, PRECISIONS, SAMPLERS, TrainConfig
-from edge_mri_train.defaults import defaults_of
-from edge_mri_train.recipe_files import read_recipe, recipe_names
-from edge_mri_train.runs import CONFIG, RUNS, newest_run
-from edge_mri_train.training import resume, show_augmentation, train
+from edge_mri_train.settings.config import CLASS_WEIGHTS, PRECISIONS, SAMPLERS, TrainConfig
+from edge_mri_train.settings.recipe_files import read_recipe, recipe_names
+from edge_mri_train.settings.runs import CONFIG, RUNS, newest_run
+from edge_mri_train.training.defaults import defaults_of
+from edge_mri_train.training.run import resume, show_augmentation, train
 
 _LISTS = ("data", "distill", "validate_only")
 

@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_mri.progress import Progress
-from edge_mri.worker_pool import WorkerPool
-from edge_mri.workers import available_threads
+from edge_mri.process.worker_pool import WorkerPool
+from edge_mri.process.workers import available_threads
+from edge_mri.terminal.progress import Progress
 from edge_mri_train.duplicates.candidates import Candidates
 from edge_mri_train.duplicates.descriptors import turn, view_cuts
 from edge_mri_train.duplicates.fingerprint import THUMBNAIL_PX

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_mri.progress import NoProgress, Progress
+from edge_mri.terminal.progress import NoProgress, Progress
 from edge_mri_train.duplicates.candidates import find_candidates
 from edge_mri_train.duplicates.components import connected_groups
 from edge_mri_train.duplicates.fingerprint import Fingerprint

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_mri.progress import NoProgress, Progress
+from edge_mri.terminal.progress import NoProgress, Progress
 from edge_mri_train.duplicates.candidates import Candidates, Layer, search_pool, strongest
 from edge_mri_train.duplicates.descriptors import (
     SIZE,

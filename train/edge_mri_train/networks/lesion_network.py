@@ -2,9 +2,9 @@
 
 Any trunk with features at strides 8, 16 and 32 takes the head: a small feature pyramid (Lin et al.
 2017, arXiv 1612.03144) to a lesion map at stride 8. The mean of the map's highest cells is the
-evidence for a tumour, to which `edge_mri_train.last_layers` may add what the features there look
-like; the type is read from those and the whole image, the plane from the whole image. The class
-probabilities are composed of the three.
+evidence for a tumour, to which `edge_mri_train.learning.last_layers` may add what the features
+there look like; the type is read from those and the whole image, the plane from the whole image.
+The class probabilities are composed of the three.
 """
 
 from typing import NamedTuple

@@ -1,0 +1,150 @@
+"""From what a model's graph gives to what is said: the type, and whether to answer at all.
+
+One rule for records and for evaluation, so that measured figures are those of the answers that
+users get. The thresholds come from the model's contract.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_mri.errors import AnswerError
+from edge_mri.labels import NO_TUMOR, LabelSpace
+from edge_mri.model.contract import Rejection
+
+_ROUNDING = 1e-3  # what float32 probabilities may sum to beside 1
+TUMOR_THRESHOLD = 0.5
+"""P(any tumour) at which a model without a threshold of its own says tumour."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a graph gives for N images.
+
+    Attributes:
+        probabilities: `(N, K)` float32 class probabilities, rows sum to 1.
+        novelty: `(N,)` float32, how unlike the training images each is; None where the model
+            does not measure it.
+        lesion: `(N, 1, h, w)` float32, 0 to 1: how much of each cell a lesion covers, of the
+            network's input; None where the model has no such map, or it was not asked for.
+        cam: `(N, types, h, w)` float32, class activation maps of a model without a lesion map;
+            None where it has none, or they were not asked for.
+    """
+
+    probabilities: NDArray[np.float32]
+    novelty: NDArray[np.float32] | None = None
+    lesion: NDArray[np.float32] | None = None
+    cam: NDArray[np.float32] | None = None
+
+    def faults(self) -> dict[int, str]:
+        """Return which of the N images have no answer: the output that holds no numbers, by row.
+
+        A novelty of plus infinity is one: as unlike the training images as can be.
+        """
+        sums = self.probabilities.sum(axis=1)
+        usable = {"logits": (np.abs(sums - 1) <= _ROUNDING) & (self.probabilities.min(axis=1) >= 0)}
+        if self.novelty is not None:
+            usable["novelty"] = self.novelty > -np.inf
+        for name, values in (("lesion", self.lesion), ("cam", self.cam)):
+            if values is not None:
+                usable[name] = np.isfinite(values).all(axis=(1, 2, 3))
+        return {
+            row: name
+            for name, rows in reversed(usable.items())
+            for row in np.flatnonzero(~rows).tolist()
+        }
+
+    def without(self, rows: Collection[int]) -> "Answers":
+        """Return it with numbers in some rows, so that the others can be decided."""
+        if not rows:
+            return self
+        chosen = list(rows)
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        there = {name: array.copy() for name, array in values.items() if array is not None}
+        for name, array in there.items():
+            array[chosen] = 1 / array.shape[1] if name == "probabilities" else 0
+        return Answers(**there)
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """What is said of N images.
+
+    Attributes:
+        types: `(N,)` int64 columns of `LabelSpace.types`.
+        by_type: `(N, types)` float32, probability of each type.
+        tumor: `(N,)` float32, P(any tumour).
+        foreign: `(N,)` whether the image is no brain MR slice as the model knows them.
+        undecided: `(N,)` whether P(any tumour) is too close to call; never where `foreign`.
+    """
+
+    types: NDArray[np.int64]
+    by_type: NDArray[np.float32]
+    tumor: NDArray[np.float32]
+    foreign: NDArray[np.bool_]
+    undecided: NDArray[np.bool_]
+
+    @property
+    def accepted(self) -> NDArray[np.bool_]:
+        """`(N,)` whether there is an answer."""
+        return ~(self.foreign | self.undecided)
+
+    def at(self, rows: NDArray[np.int64]) -> "Decisions":
+        """Return what is said of some of the images."""
+        return Decisions(
+            self.types[rows],
+            self.by_type[rows],
+            self.tumor[rows],
+            self.foreign[rows],
+            self.undecided[rows],
+        )
+
+
+def decide(
+    answers: Answers,
+    labels: LabelSpace,
+    tumor_threshold: float = TUMOR_THRESHOLD,
+    rejection: Rejection | None = None,
+    known_foreign: NDArray[np.bool_] | None = None,
+) -> Decisions:
+    """Decide N images.
+
+    Where P(any tumour) reaches the threshold the type is the most probable tumour type, elsewhere
+    `no_tumor`. With several tumour types this is not always the most probable of all types.
+
+    Args:
+        answers: What the graph gave.
+        labels: The classes of its columns.
+        tumor_threshold: P(any tumour) that is called tumour, 0 to 1.
+        rejection: When not to answer; None: always answer. Where the model measures no novelty,
+            no image counts as foreign.
+        known_foreign: `(N,)` whether something else than the model says that an image is foreign,
+            such as the header of its file; None: of no image.
+
+    Raises:
+        AnswerError: Some of what the graph gave are no numbers.
+    """
+    if faults := answers.faults():
+        names = " and ".join(sorted(set(faults.values())))
+        raise AnswerError.of(names, len(faults), len(answers.probabilities))
+    by_type = labels.type_probabilities(answers.probabilities)
+    if NO_TUMOR in labels.types:
+        healthy = labels.types.index(NO_TUMOR)
+        tumor = np.maximum(1 - by_type[:, healthy], 0).astype(np.float32, copy=False)
+        tumors = by_type.copy()
+        tumors[:, healthy] = -1
+        said = np.where(tumor >= np.float32(tumor_threshold), tumors.argmax(axis=1), healthy)
+    else:
+        tumor, said = np.ones(len(by_type), np.float32), by_type.argmax(axis=1)
+    foreign = undecided = np.zeros(len(by_type), bool)
+    if rejection is not None:
+        low, high = rejection.undecided
+        if answers.novelty is not None:
+            foreign = answers.novelty > rejection.max_novelty
+        if low < high:
+            undecided = (tumor >= np.float32(low)) & (tumor <= np.float32(high)) & ~foreign
+    if known_foreign is not None:
+        foreign, undecided = foreign | known_foreign, undecided & ~known_foreign
+    return Decisions(said, by_type, tumor, foreign, undecided)

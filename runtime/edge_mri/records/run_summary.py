@@ -1,0 +1,110 @@
+"""What a run says to people when it ends: counts, speed, what was skipped, volumes."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import fields
+from itertools import islice
+from pathlib import Path
+
+from edge_mri.answers.prediction import Prediction
+from edge_mri.answers.volumes import Volume, VolumeSummaries
+from edge_mri.classifier import Classifier
+from edge_mri.images import ImageFiles
+from edge_mri.records.resume import Done
+from edge_mri.storage.atomic import atomic_path
+from edge_mri.storage.csv_text import csv_line
+from edge_mri.storage.json_text import json_array, json_text
+
+SHOWN_VOLUMES = 10
+
+
+class RunSummary:
+    """Counts records as they pass: status, why rejected, and the type where there is an answer.
+
+    Args:
+        done: The records that were there before.
+    """
+
+    def __init__(self, done: Done) -> None:
+        self._counts: Counter[str] = Counter()
+        self._done = done
+        self._animations = 0
+        self._unread = 0
+
+    @property
+    def errors(self) -> int:
+        """Files that could not be used, in the run that this one goes on with too."""
+        return self._counts["error"] + self._done.errors
+
+    def counted(
+        self, records: Iterable[Prediction], step: Callable[[], None]
+    ) -> Iterator[Prediction]:
+        """Let records pass; `step` is called for each."""
+        for record in records:
+            answer = record.type if record.status == "ok" else record.rejected
+            self._counts.update(name for name in (record.status, answer) if name)
+            self._animations += record.unread > 0
+            self._unread += record.unread
+            step()
+            yield record
+
+    def lines(
+        self, files: ImageFiles, seconds: float, classifier: Classifier, workers: int
+    ) -> list[str]:
+        """Return the summary, a line each."""
+        counts, contract = self._counts, classifier.contract
+        total = sum(counts[status] for status in ("ok", "rejected", "error"))
+        lines = [
+            f"{total} images in {seconds:.1f} s ({total / seconds:.0f} images/s; {contract.name} "
+            f"{contract.precision}, {classifier.device}, {workers} threads)",
+            ", ".join(f"{name} {counts[name]}" for name in contract.labels.types),
+            f"ok {counts['ok']}, rejected {counts['rejected']} (foreign {counts['foreign']}, "
+            f"undecided {counts['undecided']}), errors {counts['error']}",
+        ]
+        if self._done.records:
+            lines.append(
+                f"went on after {self._done.records} records, {self._done.errors} of them errors"
+            )
+        if self._animations:
+            lines.append(
+                f"animations {self._animations}: of each one image was read, "
+                f"{self._unread} more are in them"
+            )
+        if files.skipped:
+            lines.append(f"skipped {files.skipped} other files (not {' '.join(files.suffixes)})")
+        return [*lines, "For research use, not for diagnosis."]
+
+
+def volume_lines(summaries: VolumeSummaries) -> list[str]:
+    """Return the first volumes, a line each; a hint where there are more, or may be.
+
+    What was left out, such as a series of one slice so far, need not be a volume.
+    """
+    volumes = list(islice(summaries.volumes(), SHOWN_VOLUMES + 1))
+    lines = []
+    for volume in volumes[:SHOWN_VOLUMES]:
+        lines.append(f"volume {volume.path!r}: {volume.told()}")
+    if len(volumes) > SHOWN_VOLUMES:
+        lines.append("and more volumes: --volumes FILE lists them all")
+    elif summaries.left_out:
+        first = "and perhaps more volumes" if lines else "perhaps there are volumes"
+        lines.append(f"{first}: --volumes FILE lists them all")
+    return lines
+
+
+def write_volumes(summaries: VolumeSummaries, path: Path) -> None:
+    """Write all volumes: as JSON or CSV where the suffix says so, else as JSON lines."""
+    format_ = path.suffix.lower()
+    with (
+        atomic_path(path) as temporary,
+        temporary.open("w", encoding="utf-8", newline="") as file,
+    ):
+        found = (volume.to_dict() for volume in summaries.volumes())
+        if format_ == ".json":
+            file.writelines(json_array(found))
+        elif format_ == ".csv":
+            columns = [field.name for field in fields(Volume)]
+            file.write(csv_line(columns))
+            file.writelines(csv_line(volume[name] for name in columns) for volume in found)
+        else:
+            file.writelines(f"{json_text(volume)}\n" for volume in found)

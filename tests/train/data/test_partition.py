@@ -1,0 +1,46 @@
+import cv2
+
+from edge_mri.terminal.progress import NoProgress
+from edge_mri_train.data.folders import read_folders
+from edge_mri_train.data.grouping import IdSource
+from edge_mri_train.data.partition import partition
+from edge_mri_train.data.split import SplitConfig
+
+
+def test_edited_copies_go_where_their_image_goes(heads, head, save, tmp_path):
+    for file in sorted(heads.glob("*/*.png")):
+        save(tmp_path / file.parent.name / file.name, cv2.imread(str(file), 0))
+    first = head(0, "glioma_axial")
+    save(tmp_path / "glioma_axial" / "encoded.jpg", first, cv2.IMWRITE_JPEG_QUALITY, 70)
+    save(tmp_path / "glioma_axial" / "turned.png", cv2.rotate(first, cv2.ROTATE_180))
+    save(tmp_path / "glioma_axial" / "copied.bmp", first)
+    samples = read_folders([tmp_path])
+    divided = partition(samples, IdSource(), SplitConfig(), NoProgress())
+    assert [row.sample.file for row in divided.rows] == [sample.file for sample in samples]
+    assert len(divided.fingerprints) == len(samples)
+    groups = {row.sample.path.name: row.group for row in divided.rows}
+    family = {groups[name] for name in ("00.png", "encoded.jpg", "turned.png", "copied.bmp")}
+    assert len(family) == 1
+    assert groups["12.png"] not in family
+    sides = {}
+    for row in divided.rows:
+        sides.setdefault(row.group, set()).add(row.sample.split)
+    assert all(len(one) == 1 for one in sides.values())
+    assert {row.sample.split for row in divided.rows} == {"train", "val"}
+
+
+def test_ids_join_what_pixels_do_not(heads):
+    samples = read_folders([heads])
+    alone = partition(samples, IdSource(), SplitConfig(), NoProgress()).rows
+    joined = partition(samples, IdSource(pattern="/1"), SplitConfig(), NoProgress()).rows
+    tens = {row.group for row in joined if row.sample.path.name.startswith("1")}
+    assert len(tens) == 1
+    assert len({row.group for row in alone}) > len({row.group for row in joined})
+
+
+def test_the_same_images_give_the_same_rows(heads):
+    one, other = (
+        partition(read_folders([heads]), IdSource(), SplitConfig(seed=3), NoProgress()).rows
+        for _ in range(2)
+    )
+    assert one == other

@@ -1,0 +1,47 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge_mri_train.training.operating_point import fit_threshold
+
+
+def fitted(healthy: list[float], tumor: list[float]) -> float:
+    return fit_threshold(
+        np.array([*healthy, *tumor], np.float32),
+        np.array([False] * len(healthy) + [True] * len(tumor)),
+    )
+
+
+def test_halfway_in_log_odds_where_the_two_are_apart():
+    assert fitted([0.01, 0.2], [0.8, 0.99]) == pytest.approx(0.5)
+    assert fitted([0.01, 0.02], [0.1, 0.99]) == pytest.approx(0.0455, abs=1e-3)
+
+
+def test_of_equally_good_thresholds_the_one_that_finds_more_tumours():
+    """Calling 0.3 to 0.6 tumour costs as much specificity as it gains sensitivity."""
+    healthy = [0.1] * 80 + [0.4] * 20
+    tumor = [0.5] * 20 + [0.9] * 80
+    assert fitted(healthy, tumor) < 0.5
+    assert fitted([0.1] * 90 + [0.5] * 10, [0.4] * 10 + [0.9] * 90) < 0.4
+
+
+def test_a_clear_loss_is_not_taken_for_sensitivity():
+    threshold = fitted([0.1] * 500 + [0.6] * 500, [0.55] * 10 + [0.9] * 990)
+    assert 0.6 < threshold < 0.9
+
+
+@pytest.mark.parametrize(
+    ("healthy", "tumor"), [([], [0.2, 0.9]), ([0.2, 0.9], []), ([0.5, 0.5], [0.5, 0.5])]
+)
+def test_one_half_where_nothing_can_be_told(healthy, tumor):
+    assert fitted(healthy, tumor) == 0.5
+
+
+@settings(max_examples=40)
+@given(
+    st.lists(st.floats(0, 1, width=32), min_size=1, max_size=30),
+    st.lists(st.floats(0, 1, width=32), min_size=1, max_size=30),
+)
+def test_a_threshold_in_any_case(healthy, tumor):
+    assert 0 <= fitted(healthy, tumor) <= 1

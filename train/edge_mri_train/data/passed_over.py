@@ -1,0 +1,83 @@
+"""Files of a set that no command here reads: counted and named, not passed over in silence.
+
+In a class folder that is every file which is no picture: DICOM and NIfTI, MAT, a spreadsheet. In
+other folders it is what is an image by its name or its first bytes. Hidden files, what operating
+systems leave behind, a set's `masks/` and folders that are to be skipped do not count.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edge_mri.errors import ImageReadError
+from edge_mri.images import SUFFIXES, VOLUME_SUFFIXES
+from edge_mri.images.formats.headers import FIRST_BYTES, format_of
+from edge_mri.images.opening import open_regular
+
+_LEFT_BEHIND = ("desktop.ini", "thumbs.db")
+_KINDS = ("jpeg", "png", "tiff", "webp", "dicom", "nifti")  # two bytes make a BMP: too few here
+_UNLISTED = "folders that cannot be listed"
+
+
+@dataclass
+class PassedOver:
+    """What was passed over, by suffix.
+
+    Attributes:
+        counts: How many files have each suffix, lower case; "" for none.
+        first: The first file of each.
+    """
+
+    counts: Counter[str] = field(default_factory=Counter)
+    first: dict[str, Path] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return self.counts.total()
+
+    def consider(self, file: Path, *, labelled: bool) -> None:
+        """Count a file that is not read, unless it is of no concern.
+
+        Args:
+            file: The file.
+            labelled: Whether it lies in a class folder.
+        """
+        name = file.name.lower()
+        if name in _LEFT_BEHIND:
+            return
+        if labelled or name.endswith(VOLUME_SUFFIXES) or _begins_as_image(file):
+            self._count(".nii.gz" if name.endswith(".nii.gz") else file.suffix.lower(), file)
+
+    def unlisted(self, folder: Path) -> None:
+        """Count a folder that cannot be listed."""
+        self._count(_UNLISTED, folder)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return {
+            kind: {"files": count, "first": str(self.first[kind])}
+            for kind, count in self.counts.most_common()
+        }
+
+    def __str__(self) -> str:
+        return (
+            f"passed over {len(self)} files that are no pictures: {', '.join(self._told())}; only "
+            f"{' '.join(SUFFIXES)} are read here"
+        )
+
+    def _told(self) -> Iterator[str]:
+        for kind, count in self.counts.most_common():
+            yield f"{count} {kind or 'without suffix'} (the first is {self.first[kind]})"
+
+    def _count(self, kind: str, file: Path) -> None:
+        self.counts[kind] += 1
+        self.first.setdefault(kind, file)
+
+
+def _begins_as_image(file: Path) -> bool:
+    try:
+        with open_regular(file) as (opened, _):
+            return format_of(opened.read(FIRST_BYTES)) in _KINDS
+    except (ImageReadError, OSError):
+        return False

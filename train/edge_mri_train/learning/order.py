@@ -1,0 +1,74 @@
+"""In which order an epoch sees the images, and how often which."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from edge_mri.labels import NO_TUMOR, Label
+from edge_mri_train.learning.loss import balanced_weights
+from edge_mri_train.settings.config import TrainConfig
+
+
+class Order:
+    """The batches of each epoch, which follow from the seed and its number.
+
+    Args:
+        labels: N labels of the training images.
+        sets: N folders of the sets they belong to.
+        config: Sampler, class weights, batch size, seed.
+
+    Attributes:
+        steps: Batches an epoch.
+        loss_weights: `(N,)` float, weight of each image in the loss.
+    """
+
+    def __init__(self, labels: Sequence[Label], sets: Sequence[Path], config: TrainConfig) -> None:
+        self._count = len(labels)
+        self._config = config
+        self.steps = max(len(labels) // config.batch_size, 1)
+        balanced = balanced_weights(labels)
+        self.loss_weights = torch.ones(len(labels)) if config.class_weights == "none" else balanced
+        draws = {
+            "shuffle": torch.ones(len(labels)),
+            "weighted": balanced,
+            "sets": _equal_sets(labels, sets),
+        }[config.sampler]
+        if config.tumor_free is not None:
+            free = torch.tensor([label.type == NO_TUMOR for label in labels])
+            shares = torch.where(free, config.tumor_free, 1 - config.tumor_free)
+            draws = draws * shares / torch.where(free, draws[free].sum(), draws[~free].sum())
+        self._draws = draws
+
+    def batches(self, epoch: int) -> Iterator[NDArray[np.int64]]:
+        """Yield the positions of the images in each batch of an epoch."""
+        config = self._config
+        generator = torch.Generator().manual_seed(1_000_003 * config.seed + epoch)
+        if config.sampler == "shuffle" and config.tumor_free is None:
+            order = torch.randperm(self._count, generator=generator)
+        else:
+            order = torch.multinomial(
+                self._draws, self._count, replacement=True, generator=generator
+            )
+        for batch in torch.split(order, config.batch_size)[: self.steps]:
+            yield batch.numpy()
+
+
+def _equal_sets(labels: Sequence[Label], sets: Sequence[Path]) -> torch.Tensor:
+    """Return `(N,)` float weights, mean 1, with which sets count the same.
+
+    Tumours and images without one are two parts: in each, all sets that have any count the same.
+    """
+    parts = [label.type == NO_TUMOR for label in labels]
+    images = Counter(parts)
+    of_set = Counter(zip(parts, sets, strict=True))
+    shared_by = Counter(part for part, _ in of_set)
+    return torch.tensor(
+        [
+            images[part] / (shared_by[part] * of_set[part, one])
+            for part, one in zip(parts, sets, strict=True)
+        ]
+    )
