@@ -6,7 +6,7 @@ One image, a batch of network input, or a stream of files. Opening and running t
 `edge_mri.records.output`.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -241,7 +241,7 @@ class Classifier:
         audit: bool = False,
         would_wait: Callable[[], bool] | None = None,
         stopped: Callable[[], bool] | None = None,
-    ) -> Iterator[Prediction]:
+    ) -> Generator[Prediction, None, None]:
         """Classify files as they come, in their order; a bad file becomes an `error` record.
 
         A file of many images is read image by image, and all threads answer them. While it runs,

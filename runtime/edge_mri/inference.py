@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass
 from itertools import chain
@@ -183,7 +183,9 @@ def _run(config: InferConfig, held: ExitStack) -> int:
 
         views = Views.of(classifier, config.heatmaps, config.report)
         finish, report = views.finish, views.report
-    records = _records(config, classifier, todo, files.would_wait, finish, stop)
+    records: Iterator[Prediction] = held.enter_context(
+        closing(_records(config, classifier, todo, files.would_wait, finish, stop))
+    )
     if report is not None:
         records = report.gathered(records)
     summary = RunSummary(done)
@@ -228,7 +230,7 @@ def _records(
     would_wait: Callable[[], bool],
     finish: Finish | None,
     stop: Stop,
-) -> Iterator[Prediction]:
+) -> Generator[Prediction, None, None]:
     if config.engine == "ray":
         from edge_mri.ray_engine import stream_on_ray
 

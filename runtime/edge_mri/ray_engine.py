@@ -8,7 +8,7 @@ are asked again, by Ray. The cluster is the one that `RAY_ADDRESS` names, else a
 import logging
 import os
 import pickle
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 from itertools import islice
@@ -50,7 +50,7 @@ def stream_on_ray(
     *,
     batch_size: int | None = None,
     audit: bool = False,
-) -> Iterator[Prediction]:
+) -> Generator[Prediction, None, None]:
     """Classify files on the workers of a cluster, in their order, under this process's limits.
 
     Args:

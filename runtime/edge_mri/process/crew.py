@@ -57,6 +57,9 @@ class _Task(Generic[Answer]):
 class Crew(Generic[Answer]):
     """The threads, started with the first task; on leaving the `with` block they end.
 
+    A thread that finds nothing to do ends its turn rather than wait: a crew that is left without
+    being closed, as a generator that nobody asks any more leaves it, keeps no process alive.
+
     Args:
         workers: How many threads.
         stopped: Says whether nobody wants any more answers.
@@ -70,7 +73,8 @@ class Crew(Generic[Answer]):
         self._workers = workers
         self._stopped = stopped
         self._lock = Lock()  # entered by itself: an interrupt inside Condition's would keep it
-        self._to_do, self._to_take = Condition(self._lock), Condition(self._lock)
+        self._to_take = Condition(self._lock)
+        self._serving = 0
         self._pool: WorkerPool | None = None
         self._is_closed = False
 
@@ -87,15 +91,13 @@ class Crew(Generic[Answer]):
         """
         with self._lock:
             self.tasks.append(_Task(parts))
-            self._to_do.notify()
         if self._pool is None:
             from edge_mri.process.worker_pool import (
                 WorkerPool,  # it brings logging: not for one image
             )
 
             self._pool = WorkerPool(self._workers, thread_name_prefix="edge-mri")
-            for _ in range(self._workers):
-                self._pool.submit(self._serve)
+        self._call()
 
     def oldest(self) -> Iterator[Answer]:
         """Yield the answers of the oldest task, and be done with it.
@@ -118,8 +120,6 @@ class Crew(Generic[Answer]):
         traceback: TracebackType | None,
     ) -> None:
         self._is_closed = True
-        with self._lock:
-            self._to_do.notify_all()
         if self._pool is not None:
             self._pool.__exit__(kind, value, traceback)
 
@@ -129,13 +129,31 @@ class Crew(Generic[Answer]):
             task = self.tasks[0]
             while not self.halted():
                 if task.begun and task.begun[0].is_done:
-                    self._to_do.notify()  # there is room for another
-                    return task.begun.popleft()
+                    part = task.begun.popleft()
+                    break
                 if task.has_ended and not task.begun:
+                    part = None
                     break
                 self._to_take.wait(None if self._stopped is None else _LISTEN_S)
-            self.tasks.popleft()
-            return None
+            else:
+                part = None
+            if part is None:
+                self.tasks.popleft()
+        self._call()  # there is room for another
+        return part
+
+    def _call(self) -> None:
+        """Let one more thread serve, where there is something to do and one that does nothing."""
+        with self._lock:
+            if self.halted() or self._serving == self._workers or self._free() is None:
+                return
+            self._serving += 1
+        try:
+            if self._pool is not None:
+                self._pool.submit(self._serve)
+        except RuntimeError:  # the pool or the interpreter ends meanwhile
+            with self._lock:
+                self._serving -= 1
 
     def _serve(self) -> None:
         while (task := self._next()) is not None:
@@ -146,7 +164,7 @@ class Crew(Generic[Answer]):
                     task.has_ended = True
                 if part is not None:
                     task.begun.append(part)
-                self._to_do.notify()
+            self._call()
             if part is not None:
                 part.work()
             with self._lock:
@@ -156,15 +174,14 @@ class Crew(Generic[Answer]):
                     self._to_take.notify()
 
     def _next(self) -> _Task[Answer] | None:
-        """Wait for a task of which a part may be begun; None where the crew ends."""
+        """Take a task of which a part may be begun; None where there is none: the turn ends."""
         with self._lock:
-            while not self.halted():
-                task = self._free()
-                if task is not None:
-                    task.is_open = task.is_busy = True
-                    return task
-                self._to_do.wait()
-            return None
+            task = None if self.halted() else self._free()
+            if task is None:
+                self._serving -= 1
+            else:
+                task.is_open = task.is_busy = True
+            return task
 
     def _free(self) -> _Task[Answer] | None:
         others = 0

@@ -57,7 +57,7 @@ def pictures(tmp_path: Path) -> Path:
     """A folder with a dark picture and one that holds something bright."""
     folder = tmp_path / "pictures"
     folder.mkdir()
-    dark = np.full((64, 64), 20, np.uint8)
+    dark = np.random.default_rng(0).integers(0, 40, (64, 64), np.uint8)  # levels as an image has
     bright = dark.copy()
     bright[16:40, 16:40] = 255
     cv2.imwrite(str(folder / "bright.png"), bright)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from edge_mri.answers.decision import Answers
 from edge_mri.answers.prediction import Prediction, predictions
 from edge_mri.errors import OutputError
+from edge_mri.images import Frame
 from edge_mri.images.preprocess import PreprocessSpec
 from edge_mri.labels import LabelSpace
 from edge_mri.model.contract import Contract
@@ -32,6 +33,7 @@ NAMES = [
     "'=1+1",
     "v.nii",
 ]
+PIXELS = np.zeros((2, 2), np.uint8)
 formats = pytest.mark.parametrize("format_", ["jsonl", "csv"])
 
 
@@ -43,7 +45,11 @@ def of_file(name: str) -> list[Prediction]:
     (record,) = predictions([name], Answers(row), CONTRACT)
     if not name.endswith(".nii"):
         return [record]
-    frames = [record.at(number, plane) for plane in ("axial", "coronal") for number in (1, 2)]
+    frames = [
+        record.at(Frame(PIXELS, number, plane))
+        for plane in ("axial", "coronal")
+        for number in (1, 2)
+    ]
     return [*frames, Prediction.failed(name, "cut off")]
 
 
