@@ -15,14 +15,12 @@ ModelError
 OptionError
 ├── ArchitectureError(LookupError)
 └── RunFolderError
-EdgeMriError
-└── SystemRefusalError(RuntimeError)
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from edge_mri.errors import DataError, EdgeMriError, ModelError, OptionError, listed
+from edge_mri.errors import DataError, ModelError, OptionError, listed
 
 
 def first_line(error: Exception) -> str:
@@ -111,10 +109,3 @@ class ArchitectureError(OptionError, LookupError):
 
 class RunFolderError(OptionError):
     """A run that cannot be started, found or continued."""
-
-
-class SystemRefusalError(EdgeMriError, RuntimeError):
-    """The system has no more of something that a command needs."""
-
-    def __init__(self, reason: str, next_step: str) -> None:
-        super().__init__(f"the system refuses what this needs: {reason}; {next_step}")

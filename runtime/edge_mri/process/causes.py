@@ -38,7 +38,13 @@ _LIMITS = {
     "container's pids limit), or use fewer --threads",
     errno.ENOSPC: "free some space",
 }
-_NO_THREAD = "can't start new thread"
+# What others say in words of their own: Python, and torch of the processor's and of a card's memory.
+_SAID = {
+    "can't start new thread": errno.EAGAIN,
+    "can't allocate memory": errno.ENOMEM,
+    "not enough memory": errno.ENOMEM,
+    "out of memory": errno.ENOMEM,
+}
 
 
 def cause_of(error: BaseException) -> EdgeMriError | None:
@@ -62,11 +68,12 @@ def unreadable(extra: Literal["dicom", "nifti"], error: Exception) -> ImageSuppo
 
 
 def _limit(error: BaseException) -> SystemRefusalError | None:
-    if isinstance(error, MemoryError):
-        return SystemRefusalError(os.strerror(errno.ENOMEM), _LIMITS[errno.ENOMEM])
-    text = os.strerror(errno.EAGAIN) if _NO_THREAD in str(error) else str(error)
+    text = str(error)
+    told = errno.ENOMEM if isinstance(error, MemoryError) else getattr(error, "errno", None)
+    if told is None:
+        told = next((number for said, number in _SAID.items() if said in text), None)
     for number, next_step in _LIMITS.items():
-        if getattr(error, "errno", None) == number or os.strerror(number) in text:
+        if told == number or os.strerror(number) in text:
             return SystemRefusalError(os.strerror(number), next_step)
     return None
 

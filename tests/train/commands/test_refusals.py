@@ -63,14 +63,16 @@ def test_no_threads_to_be_had_is_a_line(phantoms, tmp_path):
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (RuntimeError("can't start new thread"), "it starts no more threads; raise the limit of "),
-        (MemoryError(), "there is no more memory; fewer images, or a smaller --batch-size, need "),
+        (RuntimeError("can't start new thread"), "Resource temporarily unavailable; it may start "),
+        (MemoryError(), "Cannot allocate memory; there is not enough memory; fewer --threads and "),
         (
             RuntimeError("[enforce fail at alloc_cpu.cpp:118] DefaultCPUAllocator: can't allocate "
                          "memory: you tried to allocate 9 bytes."),
-            "there is no more memory; ",
+            "Cannot allocate memory; there is not enough memory; ",
         ),
-        (OSError(24, "Too many open files", "/x"), "Too many open files (/x); see what it ran out"),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB."), "Cannot allocate memory; "),
+        (OSError(24, "Too many open files", "/x"), "Too many open files; this process may open "),
+        (OSError(30, "Read-only file system", "/x"), "Read-only file system; /x"),
     ],
 )  # fmt: skip
 def test_each_refusal_is_a_line(error, said, phantoms, monkeypatch):
@@ -80,7 +82,7 @@ def test_each_refusal_is_a_line(error, said, phantoms, monkeypatch):
     monkeypatch.setattr(audit_command, "audit", refused)
     result = CliRunner().invoke(main, ["audit", str(phantoms)])
     assert result.exit_code == 2
-    assert result.stderr.startswith(f"Error: the system refuses what this needs: {said}")
+    assert result.stderr.startswith(f"Error: the system says: {said}")
     assert result.stderr.count("\n") == 1
 
 

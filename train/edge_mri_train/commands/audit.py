@@ -14,7 +14,6 @@ from edge_mri.terminal.progress import TerminalProgress
 from edge_mri_train.audit.auditing import FINDINGS, AuditConfig, audit, findings
 from edge_mri_train.audit.page import write_audit_page
 from edge_mri_train.commands.options import id_options, layout_options
-from edge_mri_train.commands.refusals import DataCommand
 from edge_mri_train.data.grouping import IdSource
 from edge_mri_train.data.layout import Layout
 
@@ -23,7 +22,7 @@ FOUND = 1
 _LISTED, _SHOWN = 10, 5
 
 
-@click.command("audit", cls=DataCommand)
+@click.command("audit")
 @click.argument("data", nargs=-1, type=PATH, metavar="[DIR]…")
 @path_option(
     "--manifest",

@@ -10,12 +10,11 @@ from edge_mri.storage.atomic import require_writable, write_json
 from edge_mri.terminal.printable import show
 from edge_mri.terminal.progress import TerminalProgress
 from edge_mri_train.commands.options import data_option, layout_options
-from edge_mri_train.commands.refusals import DataCommand
 from edge_mri_train.data.layout import Layout
 from edge_mri_train.evaluation.evaluating import READINGS, EvaluationConfig, evaluate
 
 
-@click.command("evaluate", cls=DataCommand)
+@click.command("evaluate")
 @click.argument("model", required=False, type=PATH)
 @data_option(required=True)
 @layout_options

@@ -12,7 +12,6 @@ from edge_mri.storage.atomic import require_writable
 from edge_mri.terminal.printable import show
 from edge_mri.terminal.progress import TerminalProgress
 from edge_mri_train.commands.options import id_options, layout_options
-from edge_mri_train.commands.refusals import DataCommand
 from edge_mri_train.data.folders import read_folders
 from edge_mri_train.data.grouping import IdSource
 from edge_mri_train.data.layout import Layout
@@ -22,7 +21,7 @@ from edge_mri_train.data.split import TEST, TRAIN, VAL, SplitConfig
 from edge_mri_train.errors import LeaveOutError
 
 
-@click.command("split", cls=DataCommand)
+@click.command("split")
 @click.argument("data", nargs=-1, required=True, type=PATH, metavar="DIR…")
 @layout_options
 @id_options

@@ -16,7 +16,6 @@ from edge_mri.labels import TASKS
 from edge_mri.terminal.progress import TerminalProgress
 from edge_mri_train.augmentation.pipeline import AugmentConfig
 from edge_mri_train.commands.options import data_option, layout_options
-from edge_mri_train.commands.refusals import DataCommand
 from edge_mri_train.settings.config import CLASS_WEIGHTS, PRECISIONS, SAMPLERS, TrainConfig
 from edge_mri_train.settings.recipe_files import read_recipe, recipe_names
 from edge_mri_train.settings.runs import CONFIG, RUNS, newest_run
@@ -26,7 +25,7 @@ from edge_mri_train.training.run import resume, show_augmentation, train
 _LISTS = ("data", "distill", "validate_only")
 
 
-@click.command("train", cls=DataCommand)
+@click.command("train")
 @data_option()
 @layout_options
 @path_option(

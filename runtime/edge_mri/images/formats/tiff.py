@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from edge_mri.errors import ImageDecodeError, ImageSizeError
+from edge_mri.errors import ImageDecodeError
 from edge_mri.images.pixels.limits import Limits
 
 _SUBFILE_TYPE, _WIDTH, _HEIGHT, _SAMPLES, _PHOTOMETRIC = 254, 256, 257, 277, 262
@@ -18,7 +18,6 @@ _EXTRA_SAMPLES = 338
 _WANTED = frozenset({_SUBFILE_TYPE, _WIDTH, _HEIGHT, _SAMPLES, _PHOTOMETRIC, _EXTRA_SAMPLES})
 _REDUCED_OR_MASK = 0b101
 _ALPHA, _UNSPECIFIED = 2, 0
-MAX_PAGES = 100_000
 # BYTE, SHORT, LONG, LONG8, and the same with a sign: libtiff takes a size from any of them.
 _INTEGERS = {1: "B", 3: "H", 4: "I", 16: "Q", 6: "b", 8: "h", 9: "i", 17: "q"}
 
@@ -71,12 +70,12 @@ def pages(data: bytes, limits: Limits) -> Iterator[Page]:
     Raises:
         ImageDecodeError: There is no page, or a page's directory is cut off, lies outside the file
             or shares its bytes with another.
-        ImageSizeError: A page has more pixels than `limits` allow, or there are more than
-            `MAX_PAGES`.
+        ImageSizeError: A page has more pixels than `limits` allow; or, behind the pages before,
+            there are more directories than frames allowed.
     """
     order = "<" if data[:2] == b"II" else ">"
     layout = _Layout(order, *(_BIG if data[2:4] in (b"+\0", b"\0+") else _CLASSIC))
-    directories = _directories(data, layout, limits)
+    directories, are_all = _directories(data, layout, limits)
     if not directories:
         raise ImageDecodeError("the TIFF has no page")
     copy = bytearray(data)
@@ -87,9 +86,14 @@ def pages(data: bytes, limits: Limits) -> Iterator[Page]:
             struct.pack_into(order + "H", copy, page.alpha, _UNSPECIFIED)
         inverted = page.photometric == 0 and page.samples == 1
         yield Page(page.number if len(directories) > 1 else None, copy, inverted)
+    if not are_all:
+        limits.refuse_more_frames()
 
 
-def _directories(data: bytes, layout: _Layout, limits: Limits) -> list[_Directory]:
+def _directories(
+    data: bytes, layout: _Layout, limits: Limits
+) -> tuple[list[_Directory], bool]:
+    """Return the pages' directories, and whether there are no more than were looked at."""
     found: list[_Directory] = []
     seen: set[int] = set()
     left = len(data)
@@ -97,8 +101,8 @@ def _directories(data: bytes, layout: _Layout, limits: Limits) -> list[_Director
     while offset:
         if offset in seen:
             raise ImageDecodeError("the TIFF's pages lead back to an earlier one")
-        if len(seen) == MAX_PAGES:
-            raise ImageSizeError(f"more than {MAX_PAGES:,} pages", f"{MAX_PAGES:,} pages")
+        if len(seen) == limits.max_frames:
+            return found, False
         seen.add(offset)
         tags, places, link = _directory(data, layout, offset, len(seen))
         left -= link - offset
@@ -111,7 +115,7 @@ def _directories(data: bytes, layout: _Layout, limits: Limits) -> list[_Director
             alpha = places[_EXTRA_SAMPLES] if is_rgba else None
             found.append(_Directory(len(seen), offset, link, photometric, samples, alpha))
         offset = _number(data, layout, link, layout.header[1], len(seen))
-    return found
+    return found, True
 
 
 def _directory(

@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from edge_mri.errors import ImageSizeError, OptionError
 
@@ -67,6 +67,10 @@ class Limits:
         if size > self.max_bytes:
             raise ImageSizeError(f"{size:,} bytes", f"{self.max_bytes:,} bytes (--max-bytes)")
 
+    def refuse_more_frames(self) -> NoReturn:
+        """Refuse what comes after the last image that a file may have."""
+        raise _beyond(self.max_frames, "more than {:,} frames", "{:,} frames (--max-frames)")
+
     def within(self, frames: Iterator["Frame"]) -> Iterator["Frame"]:
         """Yield a file's frames, decoded as they are asked for, until they cost too much.
 
@@ -94,9 +98,7 @@ class Limits:
                 said, limit = "over {:,} s to decode", "{:,} s (--max-seconds)"
                 raise _beyond(self.max_seconds, said, limit)
             if count > self.max_frames:
-                raise _beyond(
-                    self.max_frames, "more than {:,} frames", "{:,} frames (--max-frames)"
-                )
+                self.refuse_more_frames()
             if size > self.max_decoded_bytes:
                 said, limit = "over {:,} bytes of frames", "{:,} bytes (--max-decoded-bytes)"
                 raise _beyond(self.max_decoded_bytes, said, limit)

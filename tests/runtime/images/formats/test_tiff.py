@@ -119,12 +119,34 @@ def test_a_page_is_given_to_its_decoder_without_those_behind_it(order, big):
         np.testing.assert_array_equal(decoded, image)
 
 
-def test_more_pages_than_are_read_are_refused_before_the_first(monkeypatch):
-    monkeypatch.setattr("edge_mri.images.formats.tiff.MAX_PAGES", 3)
-    data = tiff(*[gradient(number) for number in range(4)])
+@pytest.mark.parametrize("subfile", [0, 1])  # pages, and previews that are passed over
+def test_more_pages_than_are_read_are_refused_behind_the_first_ones(subfile):
+    whole = tiff(*[gradient(number) for number in range(3)])
+    data = _joined(whole, 3, tiff(gradient(3), subfile=subfile))
+    found = decode_frames(data, Limits(max_frames=3))
+    for number in range(3):
+        np.testing.assert_array_equal(next(found).pixels, gradient(number))
     with pytest.raises(ImageSizeError) as refusal:
-        next(decode_frames(data))
-    assert str(refusal.value) == "image too large: more than 3 pages, the limit is 3 pages"
+        next(found)
+    told = "image too large: more than 3 frames, the limit is 3 frames (--max-frames)"
+    assert str(refusal.value) == told
+    assert len(list(decode_frames(whole, Limits(max_frames=3)))) == 3
+
+
+def _joined(data: bytes, pages: int, last: bytes) -> bytes:
+    """Hang the only page of `last` on the pages of another file."""
+    joined, link = bytearray(data + last), 4
+    for _ in range(pages):
+        first = struct.unpack_from("<I", joined, link)[0]
+        link = first + 2 + struct.unpack_from("<H", joined, first)[0] * 12
+    shift = len(data)
+    struct.pack_into("<I", joined, link, struct.unpack_from("<I", last, 4)[0] + shift)
+    directory = shift + struct.unpack_from("<I", last, 4)[0]
+    for entry in range(struct.unpack_from("<H", joined, directory)[0]):
+        place = directory + 2 + 12 * entry
+        if struct.unpack_from("<H", joined, place)[0] == 273:  # where its pixels are
+            struct.pack_into("<I", joined, place + 8, 8 + shift)
+    return bytes(joined)
 
 
 @pytest.mark.parametrize("subfile", [1, 4])
