@@ -241,3 +241,21 @@ def test_an_error_in_a_later_part_is_raised_after_the_answers_before_it():
     assert list(islice(stream, 7)) == [(7, frame) for frame in range(7)]
     with pytest.raises(ZeroDivisionError):
         next(stream)
+
+
+LEFT = """
+from edge_mri.stream import stream_batches
+
+def work(batch, halted):
+    for item in batch:
+        yield lambda: [item]
+
+stream = stream_batches(work, range(10_000), workers=2, batch_size=4)
+print(next(stream), flush=True)
+"""
+
+
+def test_a_stream_that_nobody_asks_any_more_keeps_no_process_alive(process):
+    started = time.monotonic()
+    assert process("-c", LEFT) == (0, "0\n", "")
+    assert time.monotonic() - started < 60

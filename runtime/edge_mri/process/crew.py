@@ -126,17 +126,14 @@ class Crew(Generic[Answer]):
     def _taken(self) -> _Part[Answer] | None:
         """Wait for the oldest task's next part; None where there is none."""
         with self._lock:
-            task = self.tasks[0]
-            while not self.halted():
+            task, part = self.tasks[0], None
+            while part is None and not self.halted():
                 if task.begun and task.begun[0].is_done:
                     part = task.begun.popleft()
+                elif task.has_ended and not task.begun:
                     break
-                if task.has_ended and not task.begun:
-                    part = None
-                    break
-                self._to_take.wait(None if self._stopped is None else _LISTEN_S)
-            else:
-                part = None
+                else:
+                    self._to_take.wait(None if self._stopped is None else _LISTEN_S)
             if part is None:
                 self.tasks.popleft()
         self._call()  # there is room for another
