@@ -1,9 +1,9 @@
-"""The folds of a cross-validation, read together: each image by the run that held it out.
+r"""The folds of a cross-validation, read together: each image by the run that held it out.
 
     edge-mri split artemis --folds 5 --out folds.csv
     edge-mri train --recipe mobilenet_v2 --split folds.csv --fold 0 --out runs/0   # and 1 to 4
-    python benchmarks/studies/accuracy/cross_validation.py runs/0 runs/1 runs/2 runs/3 runs/4
-    --without glioma
+    python benchmarks/studies/accuracy/cross_validation.py runs/0 runs/1 runs/2 runs/3 \
+        runs/4 --without glioma
 
 The weights are those of each run's last epoch, not of its best: which epoch is best was found on
 the very images that are scored. For the same reason tumour is said from 0.5, at no operating point.

@@ -1,7 +1,7 @@
-"""The answers a model is surest of and wrong about, by path: what a failure gallery shows.
+r"""The answers a model is surest of and wrong about, by path: what a failure gallery shows.
 
-    python benchmarks/studies/accuracy/list_failures.py MODEL --data nickparvar/Testing --json
-    FILE.json
+    python benchmarks/studies/accuracy/list_failures.py MODEL --data nickparvar/Testing \
+        --json FILE.json
 
 Paths, not pictures: the images are not ours to publish. What the model rejects is no answer and is
 left out. Look at the files before blaming the model: labels are wrong too.

@@ -1,8 +1,7 @@
 r"""Whether heatmaps point at tumours: peaks and boxes against an expert's outlines.
 
-    python benchmarks/studies/lesions/measure_heatmaps.py MODEL --data cheng --manifest
-    RUN/split.csv \
-        --fractions --json docs/figures/heatmaps.json
+    python benchmarks/studies/lesions/measure_heatmaps.py MODEL --data cheng \
+        --manifest RUN/split.csv --fractions --json docs/figures/heatmaps.json
 
 The folder holds outlined images (`outlined`). With `--manifest` those are kept that
 the run's manifest gave to validation, whole patients as far as they are known: what there is to

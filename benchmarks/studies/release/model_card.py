@@ -1,7 +1,7 @@
-"""Writes `docs/model-card.md` from a model's contract and the figures that were recorded of it.
+r"""Writes `docs/model-card.md` from a model's contract and the figures that were recorded of it.
 
-    python benchmarks/studies/release/model_card.py MODEL.onnx --figures docs/figures --out
-    docs/model-card.md
+    python benchmarks/studies/release/model_card.py MODEL.onnx --figures docs/figures \
+        --out docs/model-card.md
 
 The folder holds what `edge-mri evaluate --json` wrote, one file an image set, named as the set is
 to be called; `heatmaps.json` of `measure_heatmaps.py`, `rejection.json` of

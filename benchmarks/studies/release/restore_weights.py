@@ -1,8 +1,7 @@
-"""The weights of `edge_net` read back from its INT8 file, as a starting point for training.
+r"""The weights of `edge_net` read back from its INT8 file, as a starting point for training.
 
-    python benchmarks/studies/release/restore_weights.py runtime/edge_mri/models/edge_mri_int8.onnx
-    \
-        train/edge_mri_train/weights/edge_net.pt
+    python benchmarks/studies/release/restore_weights.py \
+        runtime/edge_mri/models/edge_mri_int8.onnx train/edge_mri_train/weights/edge_net.pt
 
 Integers times their scales, in half precision: what lies between them was lost when they were
 rounded, and their BatchNorms are folded in (each is the identity, as `--init-weights` knows how to

@@ -6,10 +6,9 @@ Every case takes a whole file of some format and damages it: its bytes, whatever
 A child process reads; when it dies or takes too long over a case, the case is a finding and a new
 child goes on after it. Seed, formats and number of a case give its bytes again:
 
-    python benchmarks/studies/robustness/fuzz_readers.py [--cases 100000] [--seconds 300] [--seed 0]
-    [--json FILE] python benchmarks/studies/robustness/fuzz_readers.py --formats
-    png,apng,webp,awebp,tiff,jpeg,bmp python benchmarks/studies/robustness/fuzz_readers.py --seed 0
-    --show 4711 > case.bin
+    python benchmarks/studies/robustness/fuzz_readers.py [--cases N] [--seconds S] [--json FILE]
+    python benchmarks/studies/robustness/fuzz_readers.py --formats png,apng,webp,awebp,tiff,jpeg,bmp
+    python benchmarks/studies/robustness/fuzz_readers.py --seed 0 --show 4711 > case.bin
 
 `--bare` gives the same cases to OpenCV alone, as a reader without checks of its own would: which of
 its decoders can die.

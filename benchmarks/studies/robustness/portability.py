@@ -1,7 +1,7 @@
-"""Whether a model answers alike on other CPUs, emulated: no VNNI and no AVX-512, and ARM64.
+r"""Whether a model answers alike on other CPUs, emulated: no VNNI and no AVX-512, and ARM64.
 
-    python benchmarks/studies/robustness/portability.py [MODEL...] [--images DIR] [--cpu haswell
-    --cpu cortex-a72]
+    python benchmarks/studies/robustness/portability.py [MODEL...] [--images DIR] \
+        [--cpu haswell --cpu cortex-a72]
 
 The same images go through the whole runtime natively, under `qemu-x86_64 -cpu Haswell` with this
 Python and its packages, and under `qemu-aarch64 -cpu cortex-a72` (the CPU of a Raspberry Pi 4) with

@@ -1,12 +1,11 @@
-"""One process, many images: does memory stay flat, and does every call give the same answer?
+r"""One process, many images: does memory stay flat, and does every call give the same answer?
 
 Phantoms and broken files are streamed over and over; the resident size is noted after the first
 10,000 images (or a tenth of them) and at the end. Then one classifier is called from eight threads.
 With `--seconds` it ends when the time is up, and says how far it came.
 
-    python benchmarks/studies/robustness/soak.py [--model FILE] [--images 1000000] [--seconds S]
-    [--size-px 512]
-                              [--threads 2] [--calls 10000]
+    python benchmarks/studies/robustness/soak.py [--model FILE] [--images 1000000] \
+        [--seconds S] [--size-px 512] [--threads 2] [--calls 10000]
 """
 
 import argparse
