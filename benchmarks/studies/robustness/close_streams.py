@@ -9,6 +9,7 @@ named with -o is whole whatever the streams are.
 import os
 import sys
 import tempfile
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,8 @@ from edge_mri.phantoms.phantom import PhantomConfig, write_phantoms
 STATES = ("open", "closed", "full")
 
 
-def campaign(every: int = 1) -> Campaign:
-    """Run each command under each combination of streams, or every so-manieth of them."""
+def campaign(every: int = 1, only: Sequence[str] = ()) -> Campaign:
+    """Run each command, or only some, under each combination of streams or one of every so many."""
     counted = Campaign("streams")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -38,7 +39,7 @@ def campaign(every: int = 1) -> Campaign:
             "verify": ["verify", image],
             "--help": ["--help"],
         }
-        cases = list(product(commands, product(STATES, repeat=3)))
+        cases = list(product(only or commands, product(STATES, repeat=3)))
         for command, states in cases[::every]:
             out = folder / "out.jsonl"
             out.unlink(missing_ok=True)

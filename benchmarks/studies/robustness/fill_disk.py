@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from campaign import Campaign, arguments, process
@@ -60,8 +61,8 @@ class Disk:
             subprocess.run(["umount", str(self.folder)], check=True)
 
 
-def campaign(steps: int, *, train: bool = True) -> Campaign:
-    """Try each command at `steps` sizes of the disk."""
+def campaign(steps: int, only: Sequence[str] = ()) -> Campaign:
+    """Try each command, or only some, at `steps` sizes of the disk."""
     counted = Campaign("full disk")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -83,13 +84,13 @@ def campaign(steps: int, *, train: bool = True) -> Campaign:
             "evaluate page": ["evaluate", "--data", images, "--html", out / "a.html"],
             "phantom": ["phantom", out, "--count", 4],
             "check --write": ["check", out / "model.onnx", "--write"],
+            "train": ["train", "--data", images, *TRAINING, "--out", out],
         }
-        if train:
-            commands["train"] = ["train", "--data", images, *TRAINING, "--out", out]
         try:
-            for command, given in commands.items():
+            for command in only or commands:
                 for step in range(steps):
-                    _try(counted, disk, out, command, given, LARGEST_BYTES * step // steps)
+                    size = LARGEST_BYTES * step // steps
+                    _try(counted, disk, out, command, commands[command], size)
         finally:
             disk.close()
     return counted

@@ -90,9 +90,7 @@ def pages(data: bytes, limits: Limits) -> Iterator[Page]:
         limits.refuse_more_frames()
 
 
-def _directories(
-    data: bytes, layout: _Layout, limits: Limits
-) -> tuple[list[_Directory], bool]:
+def _directories(data: bytes, layout: _Layout, limits: Limits) -> tuple[list[_Directory], bool]:
     """Return the pages' directories, and whether there are no more than were looked at."""
     found: list[_Directory] = []
     seen: set[int] = set()
