@@ -8,18 +8,25 @@ from typing import Any
 
 import click
 
-from edge_mri.errors import ModelNotFoundError
+from edge_mri.errors import ModelNotFoundError, OptionError
 from edge_mri.model.providers import DEVICES
 from edge_mri.model.signature import OPTION, VARIABLE
 
-PATH = click.Path(path_type=Path)
+
+class _Path(click.Path):
+    """A path with a name: an empty one, of a variable that is not set, would be this folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        if not os.fspath(value):
+            raise OptionError(f"{_name(param)} is empty; expected a path")
+        return Path(os.fsdecode(super().convert(value, param, ctx)))
 
 
-class _ModelFile(click.Path):
+class _ModelFile(_Path):
     """A model file that is there, for a parameter that may be left out."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        path = super().convert(value, param, ctx)
         name = param.opts[0] if isinstance(param, click.Option) else "MODEL"
         leave_out = f"leave {name} out for the one that ships"
         try:
@@ -31,6 +38,14 @@ class _ModelFile(click.Path):
         return path
 
 
+def _name(param: click.Parameter | None) -> str:
+    """Return what the user knows a parameter by."""
+    if isinstance(param, click.Option):
+        return max(param.opts, key=len)
+    return param.human_readable_name.strip("[]…") if param else "PATH"
+
+
+PATH = _Path(path_type=Path)
 MODEL = _ModelFile(path_type=Path)
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]

@@ -91,11 +91,14 @@ class Graph:
         self._run, self._process = again._run, again._process
 
 
+_REAL = ("tensor(float)", "tensor(float16)", "tensor(double)")
+
+
 def _check_signature(session: Any, contract: Contract) -> int | None:
     """Compare graph and contract; return the batch size the graph insists on, if it does.
 
     Raises:
-        ContractError: They differ in what the graph takes, or in the shape of an output that is
+        ContractError: They differ in what the graph takes, or in shape or type of an output that is
             read: one it must have, or one that means something where it is there.
     """
     size = contract.preprocess.size
@@ -107,6 +110,7 @@ def _check_signature(session: Any, contract: Contract) -> int | None:
             f"the contract says uint8 (N, 1, {size}, {size})"
         )
     gives = {output.name: list(output.shape or ()) for output in session.get_outputs()}
+    kinds = {output.name: output.type for output in session.get_outputs()}
     expected: dict[str, tuple[int | str, ...]] = {
         "logits": (len(contract.labels.classes),),
         "novelty": (),
@@ -120,6 +124,10 @@ def _check_signature(session: Any, contract: Contract) -> int | None:
             said = ", ".join(map(str, ("N", *sides)))
             raise ContractError(
                 f"the graph's outputs are {gives}, the contract says {name} ({said})"
+            )
+        if kinds[name] not in _REAL:
+            raise ContractError(
+                f"the graph's output {name} is a {kinds[name]}, expected real numbers"
             )
     return shape[0] if isinstance(shape[0], int) else None
 

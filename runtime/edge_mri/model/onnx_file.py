@@ -80,7 +80,9 @@ class OnnxFile:
             data = read_regular(path, MAX_BYTES)
         except OSError as error:
             if error.errno in _NOT_THERE:
-                raise ModelNotFoundError(path) from error
+                is_folder = error.errno == errno.EISDIR
+                more = "it is a folder; name an ONNX file in it" if is_folder else ""
+                raise ModelNotFoundError(path, more) from error
             expected = "readable" if error.errno in _NOT_READABLE else _AN_ONNX_MODEL
             raise ModelFormatError(path, expected, error.strerror or str(error)) from error
         if not data:

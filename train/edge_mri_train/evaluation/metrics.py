@@ -14,6 +14,9 @@ from scipy.special import expit, logit
 from scipy.stats import binomtest, norm, rankdata
 from sklearn.metrics import confusion_matrix, log_loss, roc_auc_score
 
+from edge_mri.errors import listed
+from edge_mri_train.errors import LabelsMissingError
+
 _ECE_BINS = 15
 _RESAMPLES = 1000
 _TWO_SIDED = float(norm.ppf(0.975))
@@ -45,8 +48,17 @@ def class_figures(
         2017, 15 bins of equal width), Brier score (sum over classes, Brier 1950), log loss,
         confusion matrix, and per class sensitivity, specificity, precision, F1, one-against-rest
         AUROC and support. What no image can tell is None.
+
+    Raises:
+        LabelsMissingError: A true name is none of `names`.
     """
     positions = {name: column for column, name in enumerate(names)}
+    unknown = sorted(set(truth) - positions.keys())
+    if unknown:
+        raise LabelsMissingError(
+            f"there are images of {listed(unknown)}, and the model answers with {listed(names)}; "
+            "name a model for these labels, or leave such folders out with --map FOLDER=skip"
+        )
     columns = np.array([positions[name] for name in truth])
     if answers is None:
         answers = probabilities.argmax(axis=1)
