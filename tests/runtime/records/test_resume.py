@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from edge_mri.answers.decision import Answers
 from edge_mri.answers.prediction import Prediction, predictions
 from edge_mri.errors import OutputError
+from edge_mri.images import Frame
 from edge_mri.images.preprocess import PreprocessSpec
 from edge_mri.labels import LabelSpace
 from edge_mri.model.contract import Contract
@@ -34,6 +35,8 @@ NAMES = [
 ]
 formats = pytest.mark.parametrize("format_", ["jsonl", "csv"])
 
+PIXELS = np.zeros((1, 1), np.uint8)
+
 
 def of_file(name: str) -> list[Prediction]:
     """The records of a file: a volume has three and then an error, others one."""
@@ -43,7 +46,11 @@ def of_file(name: str) -> list[Prediction]:
     (record,) = predictions([name], Answers(row), CONTRACT)
     if not name.endswith(".nii"):
         return [record]
-    frames = [record.at(number, plane) for plane in ("axial", "coronal") for number in (1, 2)]
+    frames = [
+        record.at(Frame(PIXELS, number, plane))
+        for plane in ("axial", "coronal")
+        for number in (1, 2)
+    ]
     return [*frames, Prediction.failed(name, "cut off")]
 
 

@@ -35,7 +35,8 @@ from pydicom.uid import (
 
 from edge_mri.errors import ImageDecodeError, ImageError, ImageSupportError
 from edge_mri.images.formats.deflated import inflated
-from edge_mri.images.formats.dicom_elements import parsed
+from edge_mri.images.formats.dicom_elements import element, parsed
+from edge_mri.images.formats.dicom_place import pixel_sides, plane, position
 from edge_mri.images.formats.dicom_says import why_foreign
 from edge_mri.images.formats.headers import codestream_size
 from edge_mri.images.formats.picture import decode_picture
@@ -43,7 +44,6 @@ from edge_mri.images.pixels.deep import value_range, without_lone_pixels
 from edge_mri.images.pixels.frame import Frame
 from edge_mri.images.pixels.grey import Grey, apply_window, scale_bits
 from edge_mri.images.pixels.limits import Limits
-from edge_mri.images.pixels.plane import plane_across
 from edge_mri.images.pixels.square import square_pixels
 from edge_mri.process.quiet import keep_pydicom_quiet
 
@@ -73,9 +73,15 @@ def dicom_frames(data: bytes, limits: Limits) -> Iterator[Frame]:
         image = _DicomImage(inflated(data, limits), limits)
         for pixels in image.stored_frames():
             number = done + 1 if image.count > 1 else None
-            grey = square_pixels(image.grey(pixels, done), *image.pixel_sides(done), limits)
-            plane, foreign = image.plane(done), image.why_foreign(done)
-            yield Frame(grey, number, plane, image.series, foreign=foreign)
+            grey = square_pixels(image.grey(pixels, done), *pixel_sides(image.header, done), limits)
+            yield Frame(
+                grey,
+                number,
+                plane(image.header, done),
+                image.series,
+                position(image.header, done, image.count),
+                image.why_foreign(done),
+            )
             done += 1
     except ImageError:
         raise
@@ -225,33 +231,8 @@ class _DicomImage:
         modality, kind = (str(self.header.get(name) or "") for name in ("Modality", "SOPClassUID"))
         return why_foreign(modality, kind, part)
 
-    def plane(self, index: int) -> str | None:
-        """Return the plane that the image's orientation in the patient says, or None."""
-        directions = self._element(index, "PlaneOrientation", "ImageOrientationPatient")
-        if directions is None or len(directions) != 6:
-            return None
-        cosines = np.asarray([float(value) for value in directions])
-        return plane_across(np.cross(cosines[:3], cosines[3:]))
-
-    def pixel_sides(self, index: int) -> tuple[float, float]:
-        """Return width and height of a pixel in a common unit; `(1, 1)` where none is told."""
-        sides = self._element(index, "PixelMeasures", "PixelSpacing")
-        if sides is None or len(sides) != 2:
-            sides = self.header.get("PixelAspectRatio")
-        if sides is None or len(sides) != 2:
-            return 1.0, 1.0
-        height, width = (float(side) for side in sides)  # DICOM says rows first
-        return width, height
-
     def _element(self, index: int, group: str, keyword: str) -> Any:
-        """Find an element of a frame: in its functional group, the shared one, or the header."""
-        per_frame = self.header.get("PerFrameFunctionalGroupsSequence") or []
-        shared = self.header.get("SharedFunctionalGroupsSequence") or []
-        for item in (*per_frame[index : index + 1], *shared[:1]):
-            sequence = item.get(f"{group}Sequence")
-            if sequence and sequence[0].get(keyword) is not None:
-                return sequence[0].get(keyword)
-        return self.header.get(keyword)
+        return element(self.header, index, group, keyword)
 
 
 def _has_lost_levels(grey: Grey, values: NDArray[Any]) -> bool:

@@ -23,7 +23,8 @@ _WANTED = (
     *(f"{colour}PaletteColorLookupTableDescriptor" for colour in ("Red", "Green", "Blue")),
     *(f"{colour}PaletteColorLookupTableData" for colour in ("Red", "Green", "Blue")),
     *(f"Segmented{colour}PaletteColorLookupTableData" for colour in ("Red", "Green", "Blue")),
-    *("ImageOrientationPatient", "PixelSpacing", "PixelAspectRatio"),
+    "InstanceNumber",
+    *("ImageOrientationPatient", "ImagePositionPatient", "PixelSpacing", "PixelAspectRatio"),
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
 )
 
@@ -46,6 +47,25 @@ def parsed(data: bytes) -> Any:
     if not any(name in header for name in _PIXEL_DATA):
         raise ImageDecodeError("the DICOM file holds no image")
     return header
+
+
+def element(header: Any, index: int, group: str, keyword: str, *, shared: bool = True) -> Any:
+    """Find an element of a frame: in its functional group, the shared one, or the header.
+
+    Args:
+        header: Of the file.
+        index: Of the frame, from 0.
+        group: Its functional group, such as `PlanePosition`.
+        keyword: Its name.
+        shared: Whether what is said of all frames together counts.
+    """
+    per_frame = header.get("PerFrameFunctionalGroupsSequence") or []
+    common = header.get("SharedFunctionalGroupsSequence") or []
+    for item in (*per_frame[index : index + 1], *(common[:1] if shared else ())):
+        sequence = item.get(f"{group}Sequence")
+        if sequence and sequence[0].get(keyword) is not None:
+            return sequence[0].get(keyword)
+    return header.get(keyword) if shared else None
 
 
 def _has_pixels(data: bytes) -> bool:
