@@ -1,10 +1,10 @@
 """A NIfTI volume as slices along its three axes, by nibabel.
 
-NIfTI-1 and NIfTI-2 in one file, plain or gzipped; every slice of every volume of a series, each
-volume sagittal first, then coronal, then axial; planes that were not
-acquired are left out. Slices are turned as radiology shows them (front or top up, the patient's
-right on the left) and stretched to square pixels. Values are shown in one range for the whole
-volume, see `edge_mri.images.pixels.deep`.
+NIfTI-1 and NIfTI-2 in one file, plain or gzipped (two files are joined before, by
+`edge_mri.images.formats.nifti_pair`); the slices of every volume of a series, each volume sagittal
+first, then coronal, then axial; planes that were not acquired are left out. Slices are turned as
+radiology shows them (front or top up, the patient's right on the left) and stretched to square
+pixels. Values are shown in one range for the whole volume, see `edge_mri.images.pixels.deep`.
 """
 
 import re
