@@ -20,6 +20,7 @@ _HEADER_BYTES = (348, 540)  # NIfTI-1 or Analyze, NIfTI-2
 _FIRST_MAGIC, _SECOND_MAGIC = slice(344, 348), slice(4, 12)
 _ORIENTATION = slice(252, 344)  # of NIfTI-1; Analyze has other things there
 _NO_EXTENSION = bytes(4)
+_FARTHEST = 2**40  # more is refused where values are read, and fits into the field here
 
 
 def partners(path: Path) -> list[Path]:
@@ -71,7 +72,8 @@ def one_file(header: bytes, values: bytes) -> bytes:
         b"n+1\0" if size == 348 else b"n+2\0\r\n\x1a\n"
     )
     (skipped,) = struct.unpack_from(order + kind, start, place)
-    offset = size + 4 + (skipped if math.isfinite(skipped) and skipped > 0 else 0)
+    skipped = min(max(skipped, 0), _FARTHEST) if math.isfinite(skipped) else 0
+    offset = size + 4 + skipped
     struct.pack_into(order + kind, start, place, offset)
     whole = bytes(start) + _NO_EXTENSION
     return (gzip.compress(whole, 1) if values.startswith(_GZIP) else whole) + values

@@ -68,9 +68,10 @@ def axes_to_cut(
         return [axis for axis, ratio in unequal.items() if ratio <= most]
     chosen = [axis for axis in unequal if names[axis] in wanted]
     if not chosen:
-        has = ", ".join(dict.fromkeys(names[axis] or "no name" for axis in unequal))
+        has = ", ".join(dict.fromkeys(name for axis in unequal if (name := names[axis])))
+        why = f"they are {has}" if has else "they have no names, for it does not say how it lies"
         raise ImageDecodeError(
-            f"none of its planes is {' or '.join(wanted)}: they are {has}; --planes all takes them"
+            f"none of its planes is {' or '.join(wanted)}: {why}; --planes all takes them"
         )
     return chosen
 

@@ -2,12 +2,15 @@
 
 import gzip
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from edge_mri.errors import ImageDecodeError, ImageReadError, ImageSizeError
+from edge_mri.errors import ImageDecodeError, ImageError, ImageReadError, ImageSizeError
 from edge_mri.images import ImageFiles, Limits, read_frames
 
 nib = pytest.importorskip("nibabel", reason="needs the extra [nifti]")
@@ -96,6 +99,32 @@ def test_what_is_wrong_with_the_values_is_told(tmp_path):
         told(path)
     (tmp_path / "head.img").write_bytes(b"")
     with pytest.raises(ImageDecodeError, match="the file of its values is empty"):
+        told(path)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    kind=st.sampled_from(["Nifti1Pair", "Nifti2Pair"]),
+    changes=st.lists(st.tuples(st.integers(0, 539), st.binary(min_size=1, max_size=8)), max_size=4),
+    values=st.binary(max_size=64),
+)
+def test_any_two_files_are_read_or_refused(tmp_path_factory, kind, changes, values):
+    folder = tmp_path_factory.mktemp("pair")
+    header = bytearray(getattr(nib, kind)(VALUES, AFFINE).header.binaryblock)
+    for place, data in changes:
+        header[place : place + len(data)] = data
+    (folder / "a.hdr").write_bytes(header)
+    (folder / "a.img").write_bytes(values)
+    with suppress(ImageError):
+        list(read_frames(folder / "a.hdr", Limits(max_pixels=10_000, max_frames=50)))
+
+
+def test_values_that_are_said_to_start_far_away_are_refused(tmp_path):
+    path = saved(tmp_path, "Nifti2Pair")
+    data = bytearray(path.read_bytes())
+    data[168:176] = (2**63 - 1).to_bytes(8, "little")
+    path.write_bytes(data)
+    with pytest.raises(ImageDecodeError, match="its values are said to start at byte"):
         told(path)
 
 
