@@ -307,7 +307,5 @@ def test_a_plane_that_a_volume_does_not_have_is_told():
     with pytest.raises(ImageDecodeError, match=r"planes is sagittal or coronal: they are axial; -"):
         list(decode_frames(single, planes=("sagittal", "coronal")))
     unplaced = nib.Nifti1Image(volume(), None).to_bytes()
-    with pytest.raises(
-        ImageDecodeError, match="is axial: they have no names, for it"
-    ):
+    with pytest.raises(ImageDecodeError, match="is axial: they have no names, for it"):
         list(decode_frames(unplaced, planes=("axial",)))
