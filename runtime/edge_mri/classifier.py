@@ -22,6 +22,7 @@ from edge_mri.errors import AnswerError, ImageDecodeError, ImageError, ModelForm
 from edge_mri.file_batch import begin_files
 from edge_mri.finishing import Finish, finished
 from edge_mri.images import Frame, Limits, decode_frames, grey_array, read_file
+from edge_mri.images.pixels.acquired import ACQUIRED, Planes
 from edge_mri.images.prepared import Prepared
 from edge_mri.model.graph import Graph
 from edge_mri.model.providers import CPU
@@ -50,6 +51,7 @@ class Classifier:
         reject: Whether images are rejected as the contract says; False: all are answered.
         trust_pixels: Whether an image is judged by its pixels alone, whatever its file's header
             says of modality and body part.
+        planes: Which planes of a NIfTI volume are cut and judged.
         graph: The opened file, and where it runs.
         contract: What the model says about itself.
         map_output: What says where the lesion is: `lesion`, else `cam`; None: the graph has
@@ -63,11 +65,13 @@ class Classifier:
         *,
         reject: bool = True,
         trust_pixels: bool = False,
+        planes: Planes = ACQUIRED,
     ) -> None:
         self.path = path
         self.config = config or SessionConfig()
         self.reject = reject
         self.trust_pixels = trust_pixels
+        self.planes = planes
         self.graph = Graph(path, self.config)
         self.contract = self.graph.contract
         found = (name for name in ("lesion", "cam") if name in self.graph.outputs)
@@ -84,6 +88,7 @@ class Classifier:
         reject: bool = True,
         require_signature: str | PathLike[str] | None = None,
         trust_pixels: bool = False,
+        planes: Planes = ACQUIRED,
     ) -> "Classifier":
         """Open a model.
 
@@ -98,6 +103,8 @@ class Classifier:
                 private half; None: the one that EDGE_MRI_REQUIRE_SIGNATURE names, if any.
             trust_pixels: True: a DICOM header that names another modality than MR, or another body
                 part than a head, does not make its image foreign.
+            planes: Of a NIfTI volume: `("acquired",)`, `("all",)`, or names of planes, see
+                `edge_mri.images.pixels.acquired`.
 
         Raises:
             ModelError: No such file, no model, no contract that this version understands, not what
@@ -111,10 +118,10 @@ class Classifier:
             require_signature=required_signature(require_signature),
         )
         file = SHIPPED_MODEL if path is None else Path(path)
-        return cls(file, config, reject=reject, trust_pixels=trust_pixels)
+        return cls(file, config, reject=reject, trust_pixels=trust_pixels, planes=planes)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        asked = (self.reject, self.trust_pixels)
+        asked = (self.reject, self.trust_pixels, self.planes)
         return _reopen, (self.path, self.config, asked, self.model_sha256)
 
     @property
@@ -288,7 +295,7 @@ class Classifier:
             return Frame(grey_array(source))
         limits = Limits.from_environment()
         data = source if isinstance(source, bytes) else read_file(source, limits)
-        frames = decode_frames(data, limits, self.contract.preprocess.reduce_to)
+        frames = decode_frames(data, limits, self.contract.preprocess.reduce_to, self.planes)
         first = next(frames)
         if next(frames, None) is not None:
             raise ImageDecodeError("it holds more than one image; expected one")
@@ -296,10 +303,10 @@ class Classifier:
 
 
 def _reopen(
-    path: Path, config: SessionConfig, asked: tuple[bool, bool], model_sha256: str
+    path: Path, config: SessionConfig, asked: tuple[bool, bool, Planes], model_sha256: str
 ) -> Classifier:
-    reject, trust_pixels = asked
-    classifier = Classifier(path, config, reject=reject, trust_pixels=trust_pixels)
+    reject, trust_pixels, planes = asked
+    classifier = Classifier(path, config, reject=reject, trust_pixels=trust_pixels, planes=planes)
     if classifier.model_sha256 != model_sha256:
         raise ModelFormatError(
             path, "the model that was sent to this process", "it was written again meanwhile"

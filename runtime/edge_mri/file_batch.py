@@ -15,6 +15,7 @@ from edge_mri.answers.prediction import Prediction
 from edge_mri.errors import ImageError
 from edge_mri.finishing import Finish
 from edge_mri.images import Limits, decode_frames, read_file
+from edge_mri.images.pixels.acquired import Planes
 from edge_mri.images.prepared import Prepared
 from edge_mri.model.contract import Contract
 
@@ -26,6 +27,7 @@ class Answering(Protocol):
     """What a classifier is to a batch of files; see `edge_mri.classifier.Classifier`."""
 
     contract: Contract
+    planes: Planes
 
     @property
     def model_sha256(self) -> str: ...  # noqa: D102
@@ -102,7 +104,7 @@ def begin_files(
         try:
             data = read_file(path, limits)
             origin = begun and begun.of(data)
-            for frame in decode_frames(data, limits, spec.reduce_to):
+            for frame in decode_frames(data, limits, spec.reduce_to, classifier.planes):
                 part.add(path, Prepared.of(frame, spec, keep=finish is not None), origin)
                 part.pixels += frame.pixels.size if frame.frame is not None else 0
                 if len(part.waiting) >= classifier.batch_size or part.pixels >= _PART_PIXELS:

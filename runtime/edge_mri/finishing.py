@@ -29,4 +29,4 @@ def finished(
         return finish(record, image.frame.at_full_size(), cells)
     except memory.ERRORS as error:
         failed = Prediction.failed(record.path, str(memory.ran_out(error, "draw")))
-        return replace(failed, frame=record.frame, series=record.series)
+        return replace(failed, frame=record.frame, series=record.series, position=record.position)

@@ -16,6 +16,7 @@ from edge_mri.errors import NoImagesError, OptionError
 from edge_mri.finishing import Finish
 from edge_mri.images import ImageFiles, Limits
 from edge_mri.images.files import STDIN
+from edge_mri.images.pixels.acquired import ACQUIRED, Planes
 from edge_mri.images.pixels.limits import VARIABLES
 from edge_mri.process.quiet import native_stderr_silenced
 from edge_mri.process.signals import Stop, stop_on_signals
@@ -46,6 +47,7 @@ class InferConfig:
         reject: Whether images are rejected as the contract says.
         require_signature: The public key that the model must be signed for, see `Classifier.load`.
         trust_pixels: Whether what a file's header says of modality and body part does not count.
+        planes: Which planes of a NIfTI volume are cut, see `edge_mri.images.pixels.acquired`.
         format: Of the records, one of `edge_mri.records.output.WRITERS`; None for what the suffix
         of
             `output` says, else a table.
@@ -73,6 +75,7 @@ class InferConfig:
     reject: bool = True
     require_signature: Path | None = None
     trust_pixels: bool = False
+    planes: Planes = ACQUIRED
     format: str | None = None
     output: Path | None = None
     resume: bool = False
@@ -169,6 +172,7 @@ def _run(config: InferConfig, held: ExitStack) -> int:
         reject=config.reject,
         require_signature=config.require_signature,
         trust_pixels=config.trust_pixels,
+        planes=config.planes,
     )
     destination = config.destination
     if results is not None:
@@ -192,7 +196,7 @@ def _run(config: InferConfig, held: ExitStack) -> int:
     most = None if config.volumes else SHOWN_VOLUMES + 1
     if report is not None and most is not None:
         most = report.most_volumes
-    summaries = VolumeSummaries(most)
+    summaries = VolumeSummaries(most, classifier.contract.volumes)
     started = time.perf_counter()
     with native_stderr_silenced(), report or nullcontext(), stop_on_signals(stop):
         with destination.opened(done) as stream:

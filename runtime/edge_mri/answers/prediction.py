@@ -13,6 +13,7 @@ from edge_mri.answers.decision import Answers, decide
 from edge_mri.answers.location import Box, lesion_box
 from edge_mri.errors import AnswerError
 from edge_mri.images import Frame
+from edge_mri.images.pixels.frame import SlicePosition
 from edge_mri.images.preprocess import Placement
 from edge_mri.labels import NO_TUMOR
 from edge_mri.model.contract import Contract
@@ -21,7 +22,7 @@ from edge_mri.storage.spelling import spelled, valid
 Status = Literal["ok", "rejected", "error"]
 Reason = Literal["foreign", "undecided"]
 
-NOT_WRITTEN = frozenset({"series", "unread"})
+NOT_WRITTEN = frozenset({"series", "position", "unread"})
 """Fields of a record that serve this process alone."""
 
 
@@ -53,6 +54,7 @@ class Prediction:
         frame: Which image of the file it is, from 1; None where the file holds one.
         series: What the slices of one DICOM series share, see `edge_mri.images.Frame`; for
             `edge_mri.answers.volumes`, not written.
+        position: Where the slice lies in its volume, as the file tells it; likewise.
         unread: How many more images the file holds as an animation; for people, not written.
         audit: Where the record comes from; only when that was asked for.
     """
@@ -72,14 +74,22 @@ class Prediction:
     error: str | None = None
     frame: int | None = None
     series: str | None = None
+    position: SlicePosition | None = None
     unread: int = 0
     audit: Audit | None = None
 
     def at(self, frame: Frame) -> "Prediction":
         """Return the record as that of a frame; a plane that the file itself tells goes first."""
-        if (frame.frame, frame.plane, frame.series, frame.unread) == (None, None, None, 0):
+        told = (frame.frame, frame.plane, frame.series, frame.position, frame.unread)
+        if told == (None, None, None, None, 0):
             return self
-        here = replace(self, frame=frame.frame, series=frame.series, unread=frame.unread)
+        here = replace(
+            self,
+            frame=frame.frame,
+            series=frame.series,
+            position=frame.position,
+            unread=frame.unread,
+        )
         if self.status == "error":
             return here
         return replace(here, plane=frame.plane or self.plane)

@@ -7,6 +7,7 @@ import click
 from edge_mri.commands.option_groups import GroupedCommand, grouped
 from edge_mri.commands.options import MODEL, PATH, device_option, signature_option
 from edge_mri.images import Limits
+from edge_mri.images.pixels.acquired import ACQUIRED, planes_named
 from edge_mri.images.pixels.limits import VARIABLES
 from edge_mri.inference import ENGINES, InferConfig, infer
 from edge_mri.records.output import WRITERS
@@ -32,6 +33,14 @@ _answer, _write, _work, _limit = (
     is_flag=True,
     help="Judge an image by its pixels alone, also where its DICOM header names another modality "
     "than MR, or another body part than a head.",
+)
+@_answer(
+    "--planes",
+    metavar="PLANES",
+    default=ACQUIRED[0],
+    show_default=True,
+    help="Of a NIfTI volume: acquired (those whose resolution is real), all, or names such as "
+    "axial,coronal.",
 )
 @_write(
     "--format",
@@ -148,7 +157,7 @@ _answer, _write, _work, _limit = (
     show_envvar=True,
     help="Leave off a file that takes longer to decode.",
 )
-def command(providers: str | None, **options: Any) -> None:
+def command(providers: str | None, planes: str, **options: Any) -> None:
     r"""Classify image files, and the images below folders.
 
     A PATH is a file, a folder, a pattern in quotes such as '**/*.png', or - for a list of files on
@@ -173,6 +182,6 @@ def command(providers: str | None, **options: Any) -> None:
     rejected image is no failure.
     """
     listed = tuple(name for name in (providers or "").split(",") if name)
-    code = infer(InferConfig(providers=listed, **options))
+    code = infer(InferConfig(providers=listed, planes=planes_named(planes), **options))
     if code:
         raise SystemExit(code)

@@ -1,6 +1,7 @@
 """Images that come in: finding them, reading them as grey pixels, and what a network sees of them.
 
-    files        which files there are among some paths (path_list: on stdin; dicomdir: listed)
+    files        which files there are among some paths (path_list: on stdin; dicomdir: listed;
+                 patterns: what `*` matches)
     opening      a file's bytes, whatever the file turns out to be
     reading      a file, its bytes or an array, as one image or as frames
     preprocess   the one function that turns grey pixels into network input

@@ -4,27 +4,25 @@ Nothing is opened here but folders, and files without a suffix to see whether th
 such a list looks like is `path_list`.
 """
 
-import errno
 import os
-import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from itertools import chain, islice
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
-from edge_mri.errors import EdgeMriError, FolderNotFoundError, ImageReadError
+from edge_mri.errors import EdgeMriError, ImageReadError
 from edge_mri.images.formats.headers import FIRST_BYTES, format_of
+from edge_mri.images.formats.nifti_pair import HEADERS, VALUES, is_pair_header, partners
 from edge_mri.images.opening import open_regular
 from edge_mri.images.path_list import PathList
+from edge_mri.images.patterns import exists, is_dir, is_pattern, matches, require
 
 SUFFIXES = (".bmp", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-VOLUME_SUFFIXES = (".dcm", ".dicom", ".ima", ".nii", ".nii.gz")
+VOLUME_SUFFIXES = (".dcm", ".dicom", *HEADERS, ".ima", ".nii", ".nii.gz")
 STDIN = Path("-")
 
 _DICOMDIR = "dicomdir"
-_MAGIC = frozenset("*?[")
-_NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
+_FIRST_BYTES = max(FIRST_BYTES, 1024)  # a gzipped NIfTI-2 header, too
 _T = TypeVar("_T")
 
 
@@ -46,7 +44,8 @@ class ImageFiles:
     Args:
         paths: Files, folders and patterns; `-` for a list of paths in `stdin`.
         volumes: Whether DICOM and NIfTI files count too: those with a suffix of
-            `VOLUME_SUFFIXES`, files with no suffix or one of digits that are DICOM by their
+            `VOLUME_SUFFIXES` (of `.hdr` files those that are a volume's: the `.img` beside comes
+            with it), files with no suffix or one of digits that are DICOM by their
             first bytes, and what a DICOMDIR that is named itself refers to.
         sort_up_to: Folders with more entries than this come in the file system's own order, so
             that memory stays flat; None sorts every folder.
@@ -84,7 +83,7 @@ class ImageFiles:
         for path in paths:
             listed = stdin is not None and path == STDIN
             if not listed:
-                _require(path)
+                require(path)
         self._paths = tuple(paths)
 
     def __iter__(self) -> Iterator[Path]:
@@ -96,10 +95,10 @@ class ImageFiles:
                 for listed in self._list:
                     yield from self._one_ahead(self._of_file(listed))
                 self._list = None
-            elif _exists(path) or not _is_pattern(path):
+            elif exists(path) or not is_pattern(path):
                 yield from self._below(path)
             else:
-                for match in self._in_order(_glob(path), str):
+                for match in self._in_order(matches(path), str):
                     yield from self._below(match)
 
     def would_wait(self) -> bool:
@@ -108,12 +107,12 @@ class ImageFiles:
 
     def names(self, file: Path) -> bool:
         """Say whether a file is named among the paths, or matches a pattern; below a folder: no."""
-        if not _exists(file) or not file.is_file():
+        if not exists(file) or not file.is_file():
             return False
         known = file.stat()
         for path in self._paths:
-            found = (path,) if _exists(path) else _glob(path)
-            if any(_exists(one) and os.path.samestat(one.stat(), known) for one in found):
+            found = (path,) if exists(path) else matches(path)
+            if any(exists(one) and os.path.samestat(one.stat(), known) for one in found):
                 return True
         return False
 
@@ -127,9 +126,9 @@ class ImageFiles:
         for path in self._paths:
             if self._stdin is not None and path == STDIN:
                 continue
-            is_pattern = not _exists(path)
-            for found in _glob(path) if is_pattern else (path,):
-                if _exists(found) and found.is_dir():
+            is_pattern = not exists(path)
+            for found in matches(path) if is_pattern else (path,):
+                if exists(found) and found.is_dir():
                     takes = target.is_relative_to(os.path.realpath(found))
                 else:
                     takes = is_pattern and Path(os.path.realpath(found.parent)) == target
@@ -146,10 +145,10 @@ class ImageFiles:
             file = following
 
     def _below(self, path: Path) -> Iterator[Path]:
-        return self._walk(path) if _is_dir(path) else self._of_file(path)
+        return self._walk(path) if is_dir(path) else self._of_file(path)
 
     def _of_file(self, path: Path) -> Iterator[Path]:
-        if self._volumes and path.name.lower() == _DICOMDIR and not _is_dir(path):
+        if self._volumes and path.name.lower() == _DICOMDIR and not is_dir(path):
             yield from _referenced(path)
         else:
             yield path
@@ -182,7 +181,7 @@ class ImageFiles:
                 entered = folder.path / entry.name
             elif self._counts(entry):
                 yield folder.path / entry.name
-            else:
+            elif not self._comes_with_another(folder.path / entry.name):
                 self.skipped += 1
                 if self._on_skipped is not None:
                     self._on_skipped(folder.path / entry.name)
@@ -217,12 +216,21 @@ class ImageFiles:
 
     def _counts(self, entry: os.DirEntry[str]) -> bool:
         name = entry.name.lower()
+        if name.endswith(HEADERS):
+            return self._volumes and _begins(entry, is_pair_header)
         if name.endswith(self.suffixes):
             return True
         if not self._volumes or name == _DICOMDIR:
             return False
         suffix = name.rpartition(".")[2] if "." in name else ""
-        return (not suffix or suffix.isdigit()) and _is_dicom(entry)
+        return (not suffix or suffix.isdigit()) and _begins(
+            entry, lambda start: format_of(start) == "dicom"
+        )
+
+    def _comes_with_another(self, path: Path) -> bool:
+        """Say whether a file has the values of a header that counts."""
+        is_values = self._volumes and path.name.lower().endswith(VALUES)
+        return is_values and any(one.is_file() for one in partners(path))
 
 
 class _Folder:
@@ -248,58 +256,6 @@ def _referenced(dicomdir: Path) -> Iterator[Path]:
         yield dicomdir
 
 
-def _require(path: Path) -> None:
-    """Raise `FolderNotFoundError` unless a path is there, or is a pattern that matches."""
-    try:
-        path.stat()
-    except (OSError, ValueError) as error:
-        if next(_glob(path), None) is None:
-            number = getattr(error, "errno", None)
-            reason = "" if number in _NOT_THERE or number is None else os.strerror(number)
-            raise FolderNotFoundError(path, reason) from error
-
-
-def _is_dir(path: Path) -> bool:
-    with suppress(OSError, ValueError):  # ValueError: a name with a null character
-        return stat.S_ISDIR(path.stat().st_mode)
-    return False
-
-
-def _exists(path: Path) -> bool:
-    try:
-        path.stat()
-    except (OSError, ValueError):
-        return False
-    return True
-
-
-def _is_pattern(path: Path) -> bool:
-    return not _MAGIC.isdisjoint(str(path))
-
-
-def _glob(pattern: Path) -> Iterator[Path]:
-    """Give what a pattern matches, as a shell does: hidden files only where it says so.
-
-    Where a folder cannot be searched it, or else the pattern, comes itself: reading it fails.
-    """
-    if not _is_pattern(pattern):
-        return
-    try:
-        for match in Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor))):
-            if _hidden_parts(match) <= _hidden_parts(pattern):
-                yield match
-    except (NotImplementedError, ValueError):  # no pattern that pathlib knows, such as **.png
-        return
-    except OSError as error:
-        yield Path(os.fsdecode(error.filename)) if error.filename else pattern
-    except RecursionError:  # pathlib's, before Python 3.13
-        yield pattern
-
-
-def _hidden_parts(path: Path) -> int:
-    return sum(part.startswith(".") and part != ".." for part in path.parts)
-
-
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
@@ -307,11 +263,12 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _is_dicom(entry: os.DirEntry[str]) -> bool:
+def _begins(entry: os.DirEntry[str], right: Callable[[bytes], bool]) -> bool:
+    """Ask about the first bytes of a file; no, where it cannot be read."""
     try:
         if not entry.is_file():
             return False
         with open_regular(Path(entry.path)) as (file, _):
-            return format_of(file.read(FIRST_BYTES)) == "dicom"
+            return right(file.read(_FIRST_BYTES))
     except (ImageReadError, OSError):
         return False

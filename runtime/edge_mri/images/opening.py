@@ -1,4 +1,7 @@
-"""Opening files that may be anything: only regular ones, and nobody waits for a pipe."""
+"""Opening files that may be anything: only regular ones, and nobody waits for a pipe.
+
+A volume in two files is read as the one that it equals.
+"""
 
 import os
 import stat
@@ -8,21 +11,52 @@ from pathlib import Path
 from typing import BinaryIO
 
 from edge_mri.errors import ImageError, ImageMemoryError, ImageReadError
+from edge_mri.images.formats.nifti_pair import HEADERS, VALUES, is_pair_header, one_file, partners
 from edge_mri.images.pixels.limits import Limits
 
 _NO_WAITING = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)  # POSIX; Windows
 
 
 def read_file(path: str | os.PathLike[str], limits: Limits | None = None) -> bytes:
-    """Read an image file's bytes.
+    """Read an image file's bytes; of a half of a `.hdr`/`.img` pair those of both, as one file.
 
     Raises:
         ImageReadError: It cannot be read, is no regular file (pipes, sockets and devices are not
-            waited for), or its length changes while it is read.
+            waited for), its length changes while it is read, or its other half is not there.
         ImageSizeError: It has more bytes than `limits` allow.
         ImageMemoryError: Memory runs out.
     """
     allowed = limits or Limits.from_environment()
+    data = _read(path, allowed)
+    return _joined(Path(path), data, allowed) if _may_be_half(path) else data
+
+
+def _may_be_half(path: str | os.PathLike[str]) -> bool:
+    return os.fspath(path).lower().endswith(HEADERS + VALUES)
+
+
+def _joined(path: Path, data: bytes, allowed: Limits) -> bytes:
+    """Return a pair as one file; what is no half of one as it is."""
+    others = partners(path)
+    is_values = path.name.lower().endswith(VALUES)
+    if not is_values and not is_pair_header(data):
+        return data
+    other = next((one for one in others if one.is_file()), None)
+    if other is None and is_values:
+        return data
+    if other is None:
+        names = " or ".join(one.name for one in others)
+        raise ImageReadError(f"its values are in a second file, and there is no {names} beside it")
+    second = _read(other, allowed)
+    header, values = (second, data) if is_values else (data, second)
+    if not is_pair_header(header):
+        return data
+    whole = one_file(header, values)
+    allowed.check_bytes(len(whole))
+    return whole
+
+
+def _read(path: str | os.PathLike[str], allowed: Limits) -> bytes:
     with _opened(path) as (descriptor, size):
         allowed.check_bytes(size)
         try:

@@ -19,6 +19,7 @@ from edge_mri.images.formats.headers import FIRST_BYTES, Format, format_of
 from edge_mri.images.formats.picture import decode_page, decode_stored_picture, picture_frame
 from edge_mri.images.formats.tiff import pages
 from edge_mri.images.opening import read_file
+from edge_mri.images.pixels.acquired import ACQUIRED, Planes
 from edge_mri.images.pixels.frame import Frame
 from edge_mri.images.pixels.limits import Limits
 from edge_mri.process import memory
@@ -35,18 +36,22 @@ def read_image(
 
 
 def read_frames(
-    path: Path, limits: Limits | None = None, reduce_to: int | None = None
+    path: Path,
+    limits: Limits | None = None,
+    reduce_to: int | None = None,
+    planes: Planes = ACQUIRED,
 ) -> Iterator[Frame]:
     """Read every image of a file: pages, frames, slices; one for an ordinary picture.
 
     Frames are decoded as they are asked for; `frame` and `plane` are None for a file with one
     image that does not say how it lies. Where they cost more than `limits` allow, the rest is left.
+    `planes` are those of a NIfTI volume that are cut, see `edge_mri.images.pixels.acquired`.
 
     Raises:
         ImageError: With the reason; what was yielded before stays good.
     """
     allowed = limits or Limits.from_environment()
-    yield from decode_frames(read_file(path, allowed), allowed, reduce_to)
+    yield from decode_frames(read_file(path, allowed), allowed, reduce_to, planes)
 
 
 def decode_image(
@@ -75,17 +80,20 @@ def decode_image(
 
 
 def decode_frames(
-    data: bytes, limits: Limits | None = None, reduce_to: int | None = None
+    data: bytes,
+    limits: Limits | None = None,
+    reduce_to: int | None = None,
+    planes: Planes = ACQUIRED,
 ) -> Iterator[Frame]:
     """Decode every image in a file's bytes; see `read_frames`."""
     allowed = limits or Limits.from_environment()
     try:
-        yield from allowed.within(_frames(data, allowed, reduce_to))
+        yield from allowed.within(_frames(data, allowed, reduce_to, planes))
     except memory.ERRORS as error:
         raise memory.ran_out(error, "decode") from error
 
 
-def _frames(data: bytes, allowed: Limits, reduce_to: int | None) -> Iterator[Frame]:
+def _frames(data: bytes, allowed: Limits, reduce_to: int | None, planes: Planes) -> Iterator[Frame]:
     kind = _known_format(data, _FORMATS)
     if kind == "tiff":
         for page in pages(data, allowed):
@@ -94,7 +102,7 @@ def _frames(data: bytes, allowed: Limits, reduce_to: int | None) -> Iterator[Fra
     elif kind == "dicom":
         yield from _reader("dicom").dicom_frames(data, allowed)
     elif kind in ("nifti", "gzip"):
-        yield from _reader("nifti").nifti_frames(data, allowed)
+        yield from _reader("nifti").nifti_frames(data, allowed, planes)
     else:
         yield picture_frame(data, kind, allowed, reduce_to)
 

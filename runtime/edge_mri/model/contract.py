@@ -13,6 +13,7 @@ from typing import Any
 from edge_mri.errors import ContractError, listed
 from edge_mri.images.preprocess import PreprocessSpec
 from edge_mri.labels import LabelSpace
+from edge_mri.model.volume_rule import VolumeRule
 from edge_mri.storage.json_document import finite, is_number, parse, shown
 
 METADATA_KEY = "edge_mri.contract"
@@ -40,7 +41,10 @@ _FIRST_KINDS: _Kinds = {
     "toolkit_version": str,
     "weights_sha256": str,
 }
-KINDS: dict[int, _Kinds] = {1: _FIRST_KINDS, SCHEMA_VERSION: _FIRST_KINDS}
+KINDS: dict[int, _Kinds] = {
+    1: _FIRST_KINDS,
+    SCHEMA_VERSION: _FIRST_KINDS | {"volumes": (dict, type(None))},
+}
 """The versions that are read, and the fields of each."""
 _RECORDS = ("quantization", "parity", "training")
 
@@ -103,6 +107,8 @@ class Contract:
         temperature: The logits are divided by it before the softmax; 0.001 to 1000.
         tumor_threshold: An image is called tumour where P(any tumour) reaches it; 0 to 1.
         rejection: When the model does not answer; None where it always does.
+        volumes: When the slices of a volume say together what it is; None: the rule that was
+            fitted for the model that ships. Left out of the document where it is None.
         precision: `fp32`, `fp16` or `int8`.
         quantization: How an INT8 or FP16 file was made; empty for FP32.
         parity: How far this file's answers are from PyTorch's, with the n they come from.
@@ -111,8 +117,8 @@ class Contract:
         intended_use: What the model is for, and what not.
         toolkit_version: Version of edge-mri that wrote the file.
         weights_sha256: Hash of the graph's initialisers; "" in a file older than the hash.
-        schema_version: Version of the document; 1 and 2 have the same fields, and a file of
-            version 2 states the hash of all that is in it.
+        schema_version: Version of the document; 1 has no `volumes`, and a file of version 2
+            states the hash of all that is in it.
     """
 
     name: str
@@ -121,6 +127,7 @@ class Contract:
     temperature: float = 1.0
     tumor_threshold: float = 0.5
     rejection: Rejection | None = None
+    volumes: VolumeRule | None = None
     precision: str = "fp32"
     quantization: dict[str, Any] = field(default_factory=dict)
     parity: dict[str, Any] = field(default_factory=dict)
@@ -150,6 +157,8 @@ class Contract:
     def to_dict(self) -> dict[str, Any]:
         """Return the contract as JSON values, `schema_version` first; no value is NaN."""
         values = asdict(self)
+        if self.volumes is None:
+            del values["volumes"]
         first = {"schema_version": values.pop("schema_version")}
         strict: dict[str, Any] = finite(first | values)
         return strict
@@ -195,5 +204,7 @@ class Contract:
         spec = PreprocessSpec.from_dict(given.pop("preprocess"))
         gate = given.pop("rejection", None)
         rejection = None if gate is None else Rejection.from_dict(gate)
+        rule = given.pop("volumes", None)
+        volumes = None if rule is None else VolumeRule.from_dict(rule)
         given |= {name: finite(given[name]) for name in _RECORDS if name in given}
-        return cls(labels=labels, preprocess=spec, rejection=rejection, **given)
+        return cls(labels=labels, preprocess=spec, rejection=rejection, volumes=volumes, **given)

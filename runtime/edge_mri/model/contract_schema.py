@@ -35,6 +35,11 @@ _BOUNDS: dict[str, dict[str, Any]] = {
     "PreprocessSpec.decode": {"enum": list(DECODES)},
     "Rejection.kept": {"minimum": 0, "maximum": 1},
     "Rejection.n": {"minimum": 0},
+    "VolumeRule.neighbours": {"minimum": 1},
+    **{
+        f"VolumeRule.{name}": {"minimum": 0, "maximum": 1}
+        for name in ("share", "tumor_from", "free_below")
+    },
     "Rejection.undecided": {"items": {"type": "number", "minimum": 0, "maximum": 1}},
 }
 

@@ -83,7 +83,7 @@ def volume_lines(summaries: VolumeSummaries) -> list[str]:
     volumes = list(islice(summaries.volumes(), SHOWN_VOLUMES + 1))
     lines = []
     for volume in volumes[:SHOWN_VOLUMES]:
-        lines.append(f"volume {volume.path!r}: {volume.told()}")
+        lines.append(f"volume {volume.name!r}: {volume.told()}")
     if len(volumes) > SHOWN_VOLUMES:
         lines.append("and more volumes: --volumes FILE lists them all")
     elif summaries.left_out:
@@ -105,6 +105,8 @@ def write_volumes(summaries: VolumeSummaries, path: Path) -> None:
         elif format_ == ".csv":
             columns = [field.name for field in fields(Volume)]
             file.write(csv_line(columns))
-            file.writelines(csv_line(volume[name] for name in columns) for volume in found)
+            for volume in found:
+                volume["planes"] = " ".join(volume["planes"])
+                file.write(csv_line(volume[name] for name in columns))
         else:
             file.writelines(f"{json_text(volume)}\n" for volume in found)

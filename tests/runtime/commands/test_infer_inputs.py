@@ -124,10 +124,49 @@ def test_every_page_is_a_record_and_the_file_a_volume(command, pages, tmp_path):
     volume = json.loads(line)
     assert (volume["path"], volume["slices"], volume["errors"]) == (str(pages), 3, 0)
     told = f"{volume['tumor_slices']} of {volume['answered']} answered slices say tumour"
-    assert f"volume {str(pages)!r}: 3 slices, no type: {told}, no 4 neighbours" in ended.err
+    planes, means = ", ".join(volume["planes"]), volume["neighbours_tumor_probability"]
+    over = f"P(tumour) {means:.3f} over 3 neighbours" if means else "too few neighbours"
+    said = f"{volume['type'] or 'no type'}: {told}, {over}"
+    assert f"volume {str(pages)!r}: 3 slices ({planes}), {said}" in ended.err
     assert [line.rpartition("#")[2] for line in command("infer", pages).out.splitlines()[1:]] == [
         *("1", "2", "3"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("options", "planes", "slices"),
+    [
+        ([], ["axial"], 24),
+        (["--planes", "acquired"], ["axial"], 24),
+        (["--planes", "Axial, coronal"], ["coronal", "axial"], 280),
+        (["--planes", "all"], ["sagittal", "coronal", "axial"], 536),
+    ],
+)
+def test_a_clinical_volume_is_cut_as_it_was_acquired(command, tmp_path, options, planes, slices):
+    nib = pytest.importorskip("nibabel", reason="needs the extra [nifti]")
+    head = np.zeros((256, 256, 24), np.int16)
+    head[60:200, 40:220, 3:22] = np.random.default_rng(0).integers(300, 900, (140, 180, 19))
+    nib.save(nib.Nifti1Image(head, np.diag([0.9, 0.9, 5.5, 1])), tmp_path / "head.nii.gz")
+    summary = tmp_path / "volumes.json"
+    ended = command(
+        *("infer", tmp_path, "--format", "jsonl", "--no-reject", "--volumes", summary), *options
+    )
+    assert ended.code == 0
+    assert {record["plane"] for record in records(ended)} == set(planes)
+    assert len(records(ended)) == slices
+    (volume,) = json.loads(summary.read_text())
+    assert (volume["planes"], volume["slices"]) == (planes, slices)
+    assert f": {slices} slices ({', '.join(planes)}), " in ended.err
+
+
+@pytest.mark.parametrize("planes", ["", "axial,", "transverse", "all,axial", "acquired,all"])
+def test_planes_that_are_none_are_wrong_use(command, picture, planes):
+    assert command("infer", picture, "--planes", planes) == (
+        2,
+        "",
+        f"Error: planes are {planes!r}; expected acquired, all, or some of "
+        "sagittal, coronal, axial with commas\n",
+    )
 
 
 def test_volumes_that_the_summary_leaves_out_are_told(command, tmp_path):

@@ -7,7 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_mri.images import decode_image, grey_array
-from edge_mri.images.pixels.deep import eight_bits, value_range, without_lone_pixels
+from edge_mri.images.pixels.deep import (
+    BRIGHTEST_PERCENT,
+    DARKEST_PERCENT,
+    eight_bits,
+    spread_of,
+    value_range,
+    without_lone_pixels,
+)
 
 
 def head(brightest: int = 255, seed: int = 0, side: int = 96) -> np.ndarray:
@@ -109,3 +116,34 @@ def test_images_of_any_shape_and_type_are_shown(shape, dtype):
     assert eight_bits(values).shape == shape
     assert eight_bits(np.zeros(shape, dtype)).max() == 0
     assert grey_array(eight_bits(values)).dtype == np.uint8
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.integers(0, 1) | st.integers(-32768, 32767), min_size=1, max_size=300),
+    st.sampled_from(["<i2", ">i2", "<u2", "i1", "u1"]),
+)
+def test_the_spread_of_few_bits_is_that_of_numpys_percentiles(values, dtype):
+    """They are counted, not sorted; the answer is the same to the bit."""
+    pixels = np.array(values).astype(dtype)
+    above = pixels[pixels > pixels.min()].astype(np.float64)
+    if not above.size:
+        assert spread_of(pixels) == 0
+        return
+    low, high = np.percentile(above, (DARKEST_PERCENT, BRIGHTEST_PERCENT))
+    expected = high - (low if high > low else float(pixels.min()))
+    assert spread_of(pixels) == expected
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.uint16, np.int32, np.float32, np.float64])
+@pytest.mark.parametrize("ends", [(0, 30000), (-32768, 32767)])
+def test_a_lone_pixel_goes_at_the_ends_of_a_type_too(dtype, ends):
+    dark, bright = (max(end, 0) if dtype == np.uint16 else end for end in ends)
+    pixels = np.full((40, 40), dark, dtype)
+    pixels[:, 20:] = dark + 1000
+    pixels[10, 10] = bright
+    pixels[30, 30] = dark
+    expected = pixels.copy()
+    expected[10, 10] = dark
+    expected[30, 30] = dark + 1000
+    np.testing.assert_array_equal(without_lone_pixels(pixels), expected)

@@ -403,7 +403,8 @@ def test_without_stdin_a_dash_is_a_name(tmp_path, monkeypatch):
 
 
 def test_volumes_count_only_where_they_are_asked_for(tmp_path):
-    volumes = touched(tmp_path, *(f"{number}{end}" for number, end in enumerate(VOLUME_SUFFIXES)))
+    suffixes = [one for one in VOLUME_SUFFIXES if not one.startswith(".hdr")]
+    volumes = touched(tmp_path, *(f"{number}{end}" for number, end in enumerate(suffixes)))
     assert list(ImageFiles([tmp_path])) == []
     files = ImageFiles([tmp_path], volumes=True)
     assert list(files) == volumes

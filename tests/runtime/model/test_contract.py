@@ -9,6 +9,7 @@ from edge_mri.errors import ContractError
 from edge_mri.images.preprocess import PreprocessSpec
 from edge_mri.labels import LabelSpace
 from edge_mri.model.contract import METADATA_KEY, Contract, Rejection
+from edge_mri.model.volume_rule import VolumeRule
 
 CONTRACT = Contract(
     name="mobilenet_v2",
@@ -54,6 +55,7 @@ def without(name: str) -> dict[str, str]:
         CONTRACT,
         replace(CONTRACT, labels=LabelSpace.for_task("type")),
         Contract("plain", LabelSpace(), PreprocessSpec(64)),
+        replace(CONTRACT, volumes=VolumeRule(4, 0.1, 0.9, 0.25)),
     ],
 )
 def test_a_contract_survives_the_metadata_of_a_file(contract):
@@ -297,3 +299,33 @@ def test_the_kind_of_every_field_is_checked(field):
     numbers = ("temperature", "tumor_threshold")
     reason = refused(changed(**{field: None if field in numbers else 1.5}))
     assert reason.startswith(f"its {field} cannot be ")
+
+
+RULE = {"neighbours": 4, "share": 0.1, "tumor_from": 0.9, "free_below": 0.25}
+
+
+def test_a_contract_without_a_rule_for_volumes_says_nothing_of_one():
+    """So that a runtime that does not know the key reads it."""
+    assert "volumes" not in CONTRACT.to_dict()
+    assert Contract.from_metadata(changed(volumes=None)) == CONTRACT
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {},
+        RULE | {"neighbours": 0},
+        RULE | {"neighbours": 2.5},
+        RULE | {"neighbours": True},
+        RULE | {"share": -0.1},
+        RULE | {"share": "a"},
+        RULE | {"free_below": 0.95},
+        RULE | {"tumor_from": 1.5},
+        RULE | {"more": 1},
+    ],
+)
+def test_a_rule_for_volumes_that_makes_no_sense_is_refused(rule):
+    assert refused(changed(volumes=rule)).startswith("its volumes cannot be ")
+    assert refused(changed(volumes=RULE, schema_version=1)) == (
+        "it has keys this version does not know: volumes"
+    )

@@ -9,6 +9,7 @@ from edge_mri.images.preprocess import PreprocessSpec
 from edge_mri.labels import LabelSpace
 from edge_mri.model.contract import Contract, Rejection
 from edge_mri.model.contract_schema import contract_schema
+from edge_mri.model.volume_rule import VolumeRule
 
 jsonschema = pytest.importorskip("jsonschema", reason="validating needs the package jsonschema")
 
@@ -18,6 +19,7 @@ FULL = replace(
     PLAIN,
     temperature=1.5,
     rejection=Rejection(7.25, (0.3, 0.7), 0.985, 1000),
+    volumes=VolumeRule(neighbours=4, share=0.1, tumor_from=0.9, free_below=0.25),
     licence="CC0-1.0",
     weights_sha256="0" * 64,
 )
@@ -49,7 +51,8 @@ def test_the_published_schema_is_the_codes():
 def test_the_schema_is_a_schema_and_describes_every_key():
     schema = contract_schema()
     jsonschema.Draft202012Validator.check_schema(schema)
-    assert set(schema["properties"]) == set(PLAIN.to_dict())
+    assert set(schema["properties"]) == set(FULL.to_dict())
+    assert set(FULL.to_dict()) - set(PLAIN.to_dict()) == {"volumes"}
     assert all(one["description"] for one in schema["properties"].values())
 
 

@@ -36,6 +36,8 @@ NAMES = [
 PIXELS = np.zeros((2, 2), np.uint8)
 formats = pytest.mark.parametrize("format_", ["jsonl", "csv"])
 
+PIXELS = np.zeros((1, 1), np.uint8)
+
 
 def of_file(name: str) -> list[Prediction]:
     """The records of a file: a volume has three and then an error, others one."""

@@ -35,7 +35,8 @@ from pydicom.uid import (
 
 from edge_mri.errors import ImageDecodeError, ImageError, ImageSupportError
 from edge_mri.images.formats.deflated import inflated
-from edge_mri.images.formats.dicom_elements import parsed
+from edge_mri.images.formats.dicom_elements import FrameElements, parsed
+from edge_mri.images.formats.dicom_place import pixel_sides, plane, position
 from edge_mri.images.formats.dicom_says import why_foreign
 from edge_mri.images.formats.headers import codestream_size
 from edge_mri.images.formats.picture import decode_picture
@@ -43,7 +44,6 @@ from edge_mri.images.pixels.deep import value_range, without_lone_pixels
 from edge_mri.images.pixels.frame import Frame
 from edge_mri.images.pixels.grey import Grey, apply_window, scale_bits
 from edge_mri.images.pixels.limits import Limits
-from edge_mri.images.pixels.plane import plane_across
 from edge_mri.images.pixels.square import square_pixels
 from edge_mri.process.quiet import keep_pydicom_quiet
 
@@ -73,9 +73,17 @@ def dicom_frames(data: bytes, limits: Limits) -> Iterator[Frame]:
         image = _DicomImage(inflated(data, limits), limits)
         for pixels in image.stored_frames():
             number = done + 1 if image.count > 1 else None
-            grey = square_pixels(image.grey(pixels, done), *image.pixel_sides(done), limits)
-            plane, foreign = image.plane(done), image.why_foreign(done)
-            yield Frame(grey, number, plane, image.series, foreign=foreign)
+            grey = square_pixels(
+                image.grey(pixels, done), *pixel_sides(image.elements, done), limits
+            )
+            yield Frame(
+                grey,
+                number,
+                plane(image.elements, done),
+                image.series,
+                position(image.elements, done, image.count),
+                image.why_foreign(done),
+            )
             done += 1
     except ImageError:
         raise
@@ -91,6 +99,7 @@ class _DicomImage:
 
     def __init__(self, data: bytes, limits: Limits) -> None:
         self.header = header = parsed(data)
+        self.elements = FrameElements(header)
         self.count = int(header.get("NumberOfFrames") or 1)
         self._limits = limits
         self._sides = (int(header.Columns), int(header.Rows))
@@ -101,6 +110,7 @@ class _DicomImage:
             bare = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
             header.file_meta.TransferSyntaxUID = bare if little else ExplicitVRBigEndian
         self._syntax = header.file_meta.TransferSyntaxUID
+        self._is_encapsulated = bool(self._syntax.is_encapsulated)
         series = str(header.get("SeriesInstanceUID", ""))
         self.series = hashlib.sha256(series.encode()).hexdigest()[:12] if series else None
         self._is_luma = self._syntax == JPEGBaseline8Bit and self._kind.startswith("YBR")
@@ -115,7 +125,7 @@ class _DicomImage:
         header = self.header
         stored, allocated = (int(header.get(name) or 0) for name in ("BitsStored", "BitsAllocated"))
         shift = int(header.get("HighBit") or 0) + 1 - stored
-        is_plain = not self._syntax.is_encapsulated or self._syntax == RLELossless
+        is_plain = not self._is_encapsulated or self._syntax == RLELossless
         if not is_plain or not 0 < shift <= allocated - stored or "PixelData" not in header:
             return stored, 0
         header.BitsStored, header.HighBit = allocated, allocated - 1
@@ -128,7 +138,7 @@ class _DicomImage:
             ImageDecodeError: How many bytes there are, and how many there should be.
         """
         header = self.header
-        if self._syntax.is_encapsulated or "PixelData" not in header:
+        if self._is_encapsulated or "PixelData" not in header:
             return
         bits = int(header.get("BitsAllocated") or 0) * int(header.get("SamplesPerPixel") or 1)
         if self._kind == "YBR_FULL_422":
@@ -141,7 +151,7 @@ class _DicomImage:
 
     def stored_frames(self) -> Iterator[NDArray[Any]]:
         """Decode frame by frame to `(H, W)` or, in colour, `(H, W, 3)`, before any window."""
-        if not self._syntax.is_encapsulated:
+        if not self._is_encapsulated:
             for pixels, _ in get_decoder(self._syntax).iter_array(self.header):
                 yield self._aligned(pixels)
             return
@@ -209,7 +219,9 @@ class _DicomImage:
         whole = without_lone_pixels(pixels)
         if center is not None and width is not None and 1 <= float(width) < np.inf:
             shape = str(self._element(index, "FrameVOILUT", "VOILUTFunction") or "LINEAR")
-            values = whole.astype(np.float32) * np.float32(slope) + np.float32(intercept)
+            values = whole.astype(np.float32)
+            values *= np.float32(slope)
+            values += np.float32(intercept)
             grey = _through_window(values, float(center), float(width), shape)
             if not _has_lost_levels(grey, whole):
                 return grey
@@ -225,38 +237,13 @@ class _DicomImage:
         modality, kind = (str(self.header.get(name) or "") for name in ("Modality", "SOPClassUID"))
         return why_foreign(modality, kind, part)
 
-    def plane(self, index: int) -> str | None:
-        """Return the plane that the image's orientation in the patient says, or None."""
-        directions = self._element(index, "PlaneOrientation", "ImageOrientationPatient")
-        if directions is None or len(directions) != 6:
-            return None
-        cosines = np.asarray([float(value) for value in directions])
-        return plane_across(np.cross(cosines[:3], cosines[3:]))
-
-    def pixel_sides(self, index: int) -> tuple[float, float]:
-        """Return width and height of a pixel in a common unit; `(1, 1)` where none is told."""
-        sides = self._element(index, "PixelMeasures", "PixelSpacing")
-        if sides is None or len(sides) != 2:
-            sides = self.header.get("PixelAspectRatio")
-        if sides is None or len(sides) != 2:
-            return 1.0, 1.0
-        height, width = (float(side) for side in sides)  # DICOM says rows first
-        return width, height
-
     def _element(self, index: int, group: str, keyword: str) -> Any:
-        """Find an element of a frame: in its functional group, the shared one, or the header."""
-        per_frame = self.header.get("PerFrameFunctionalGroupsSequence") or []
-        shared = self.header.get("SharedFunctionalGroupsSequence") or []
-        for item in (*per_frame[index : index + 1], *shared[:1]):
-            sequence = item.get(f"{group}Sequence")
-            if sequence and sequence[0].get(keyword) is not None:
-                return sequence[0].get(keyword)
-        return self.header.get(keyword)
+        return self.elements.find(index, group, keyword)
 
 
 def _has_lost_levels(grey: Grey, values: NDArray[Any]) -> bool:
     """Say whether a window shows too few of an image's values to tell anything by."""
-    levels = int(np.count_nonzero(np.bincount(grey.reshape(-1), minlength=256)))
+    levels = int(np.count_nonzero(cv2.calcHist([grey], [0], None, [256], [0, 256])))
     return levels < FEWEST_LEVELS and levels < len(np.unique(values))
 
 

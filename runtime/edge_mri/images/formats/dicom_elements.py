@@ -4,6 +4,7 @@ from io import BytesIO
 from typing import Any
 
 import pydicom
+from pydicom.tag import Tag
 
 from edge_mri.errors import ImageDecodeError
 
@@ -23,9 +24,41 @@ _WANTED = (
     *(f"{colour}PaletteColorLookupTableDescriptor" for colour in ("Red", "Green", "Blue")),
     *(f"{colour}PaletteColorLookupTableData" for colour in ("Red", "Green", "Blue")),
     *(f"Segmented{colour}PaletteColorLookupTableData" for colour in ("Red", "Green", "Blue")),
-    *("ImageOrientationPatient", "PixelSpacing", "PixelAspectRatio"),
+    "InstanceNumber",
+    *("ImageOrientationPatient", "ImagePositionPatient", "PixelSpacing", "PixelAspectRatio"),
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
 )
+
+
+_TAGS = [Tag(name) for name in _WANTED]
+
+
+class FrameElements:
+    """The elements of a file's frames: in the functional group of each, in that of all, or alone.
+
+    Args:
+        header: Of the file.
+    """
+
+    def __init__(self, header: Any) -> None:
+        self.header = header
+        self._per_frame = header.get("PerFrameFunctionalGroupsSequence") or []
+        self._common = (header.get("SharedFunctionalGroupsSequence") or [])[:1]
+
+    def find(self, index: int, group: str, keyword: str, *, shared: bool = True) -> Any:
+        """Find an element of a frame; None where it is not told.
+
+        Args:
+            index: Of the frame, from 0.
+            group: Its functional group, such as `PlanePosition`.
+            keyword: Its name.
+            shared: Whether what is said of all frames together counts.
+        """
+        for item in (*self._per_frame[index : index + 1], *(self._common if shared else ())):
+            sequence = item.get(f"{group}Sequence")
+            if sequence and sequence[0].get(keyword) is not None:
+                return sequence[0].get(keyword)
+        return self.header.get(keyword) if shared else None
 
 
 def parsed(data: bytes) -> Any:
@@ -36,7 +69,7 @@ def parsed(data: bytes) -> Any:
     """
 
     def parse(whole: bytes) -> Any:
-        return pydicom.dcmread(BytesIO(whole), force=True, specific_tags=list(_WANTED))
+        return pydicom.dcmread(BytesIO(whole), force=True, specific_tags=_TAGS)
 
     header = parse(data)
     if not any(name in header for name in _PIXEL_DATA) and _has_pixels(data):

@@ -1,9 +1,10 @@
 """A NIfTI volume as slices along its three axes, by nibabel.
 
-NIfTI-1 and NIfTI-2 in one file, plain or gzipped; every slice of every volume of a series, each
-volume sagittal first, then coronal, then axial. Slices are turned as radiology shows them (front or
-top up, the patient's right on the left) and stretched to square pixels. Values are shown in one
-range for the whole volume, see `edge_mri.images.pixels.deep`.
+NIfTI-1 and NIfTI-2 in one file, plain or gzipped (two files are joined before, by
+`edge_mri.images.formats.nifti_pair`); the slices of every volume of a series, each volume sagittal
+first, then coronal, then axial; planes that were not acquired are left out. Slices are turned as
+radiology shows them (front or top up, the patient's right on the left) and stretched to square
+pixels. Values are shown in one range for the whole volume, see `edge_mri.images.pixels.deep`.
 """
 
 import re
@@ -19,9 +20,10 @@ from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from edge_mri.errors import ImageDecodeError, ImageError
+from edge_mri.images.pixels.acquired import ACQUIRED, Planes, axes_to_cut
 from edge_mri.images.pixels.deep import spread_of, value_range, without_lone_pixels
-from edge_mri.images.pixels.frame import Frame
-from edge_mri.images.pixels.grey import Grey, apply_window
+from edge_mri.images.pixels.frame import Frame, SlicePosition
+from edge_mri.images.pixels.grey import apply_window
 from edge_mri.images.pixels.limits import Limits
 from edge_mri.images.pixels.plane import plane_across
 from edge_mri.images.pixels.square import square_pixels
@@ -34,35 +36,32 @@ _CHUNK_BYTES = 2**14
 _MAX_MEMBERS = 100_000  # `bgzip` writes 64 KiB into each
 
 
-def nifti_frames(data: bytes, limits: Limits) -> Iterator[Frame]:
+def nifti_frames(data: bytes, limits: Limits, planes: Planes = ACQUIRED) -> Iterator[Frame]:
     """Cut a NIfTI file into slices.
 
-    A slice's `frame` is its number among all slices of the file, in the order above. `plane`
-    is None where the file does not say how the volume lies in the patient, or lies aslant.
+    A slice's `frame` is its number among all slices of the file, in the order above, also of those
+    that are left out: it names the same slice whatever `planes` are. `plane` is
+    None where the file does not say how the volume lies in the patient, or lies aslant.
 
     Args:
         data: The file, `.nii` or `.nii.gz`.
         limits: How many voxels the file may hold.
+        planes: Which planes are cut.
 
     Raises:
         ImageDecodeError: It is no NIfTI volume of real numbers, or damaged.
         ImageSizeError: It holds more voxels than `limits` allow, or a slice would be that large.
     """
-    number = 0
     try:
         volume = _read(data, limits)
         for index in range(volume.values.shape[3]):
-            for pixels, plane in _slices(volume, index, limits):
-                number += 1
-                yield Frame(pixels, number, plane)
+            yield from _slices(volume, index, limits, planes)
     except ImageError:
         raise
     except Exception as error:  # nibabel on hostile bytes: nearly any there is
         raise ImageDecodeError(
             f"not a NIfTI volume, or damaged ({type(error).__name__})"
         ) from error
-    if not number:
-        raise ImageDecodeError("it holds no slice: its volume is one voxel thin along two axes")
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,27 +123,45 @@ def _placing(header: Any) -> tuple[NDArray[Any], bool]:
     return np.eye(4), False
 
 
-def _slices(volume: _Volume, index: int, limits: Limits) -> Iterator[tuple[Grey, str | None]]:
-    """Cut a volume across its three axes; slices that would be one voxel thin are left out."""
+def _slices(volume: _Volume, index: int, limits: Limits, planes: Planes) -> Iterator[Frame]:
+    """Cut a volume across its axes; slices that would be one voxel thin are left out."""
     stored = volume.values[..., index]
-    low, high = value_range(stored)
-    spread = spread_of(stored)
     orientation = io_orientation(volume.affine)
     upright = apply_orientation(stored, orientation)  # views: x to the right, y front, z up
     order = np.argsort(orientation[:, 0])
     directions = volume.affine[:3, :3][:, order]
     spacing = np.linalg.norm(directions, axis=0)
-    for axis in range(3):
+    names = [plane_across(directions[:, axis]) if volume.is_placed else None for axis in range(3)]
+    axes = axes_to_cut(upright.shape, spacing, names, planes)
+    low, high = value_range(stored)
+    spread = spread_of(stored)
+    count = volume.values.shape[3]
+    number = index * sum(map(len, _sliced(upright.shape)))
+    for axis, positions in enumerate(_sliced(upright.shape)):
         across, up = (other for other in range(3) if other != axis)
-        if min(upright.shape[across], upright.shape[up]) < 2:
-            continue
-        plane = plane_across(directions[:, axis]) if volume.is_placed else None
-        for position in range(upright.shape[axis]):
+        for position in positions if axis in axes else ():
             flat = upright[(slice(None),) * axis + (position,)][::-1, ::-1].T  # np.take would copy
             grey = apply_window(without_lone_pixels(flat, spread), low, high)
             if volume.is_inverted:
                 grey = 255 - grey
-            yield square_pixels(grey, spacing[across], spacing[up], limits), plane
+            yield Frame(
+                square_pixels(grey, spacing[across], spacing[up], limits),
+                number + position + 1,
+                names[axis],
+                position=SlicePosition(
+                    names[axis] or f"axis {axis + 1}",
+                    position * float(spacing[axis]),
+                    index + 1 if count > 1 else None,
+                ),
+            )
+        number += len(positions)
+
+
+def _sliced(shape: tuple[int, ...]) -> list[range]:
+    """Return the slices along each axis; none where they would be one voxel thin."""
+    return [
+        range(shape[axis] if min(shape[:axis] + shape[axis + 1 :]) > 1 else 0) for axis in range(3)
+    ]
 
 
 def _is_pair(start: bytes | bytearray) -> bool:

@@ -1,10 +1,27 @@
 """One image out of a file that may hold many."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+
+class SlicePosition(NamedTuple):
+    """Where a slice lies among others of its volume, as the file tells it.
+
+    Attributes:
+        stack: What slices that are parallel share.
+        along: How far along their common normal it lies, in millimetres; where the file tells no
+            place, its number.
+        volume: Which volume of a series of volumes in one file it is of, from 1; None where the
+            file holds one.
+    """
+
+    stack: str
+    along: float
+    volume: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,6 +37,7 @@ class Frame:
             None where it does not.
         series: What frames of one DICOM series share: a hash of its identifier, which tells
             nothing of the patient. None for other files.
+        position: Where it lies in its volume; None where the file does not tell.
         foreign: What the file's header says against being an MR image of a head, in words; None
             where it says nothing against it.
         shrunk: How many pixels of the file one of `pixels` stands for, along each side.
@@ -30,6 +48,7 @@ class Frame:
     frame: int | None = None
     plane: str | None = None
     series: str | None = None
+    position: SlicePosition | None = None
     foreign: str | None = None
     shrunk: int = 1
     unread: int = 0

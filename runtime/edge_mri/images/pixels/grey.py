@@ -36,9 +36,13 @@ def apply_window(pixels: NDArray[Any], low: float, high: float) -> Grey:
         return np.where(pixels > low, np.uint8(255), np.uint8(0))
     exact = np.dtype(np.float64 if pixels.dtype.itemsize > 4 else np.float32)
     with np.errstate(over="ignore", invalid="ignore"):  # of infinite and of absurd values
-        scaled: NDArray[Any] = (pixels.astype(exact) - low) * (255 / (high - low))
-    np.nan_to_num(scaled, copy=False, nan=0.0, posinf=255.0, neginf=0.0)
-    grey: Grey = np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
+        scaled: NDArray[Any] = pixels.astype(exact)
+        scaled -= low
+        scaled *= 255 / (high - low)
+    if pixels.dtype.kind == "f" and not np.isfinite(scaled).all():
+        np.nan_to_num(scaled, copy=False, nan=0.0, posinf=255.0, neginf=0.0)
+    np.clip(scaled, 0, 255, out=scaled)
+    grey: Grey = np.rint(scaled, out=scaled).astype(np.uint8)
     return grey
 
 

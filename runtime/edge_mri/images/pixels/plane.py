@@ -3,7 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-_ACROSS = ("sagittal", "coronal", "axial")  # left-right, front-back, up-down
+PLANES = ("sagittal", "coronal", "axial")
+"""Across left-right, front-back and up-down."""
+
 _MIN_COSINE = np.cos(np.radians(45))
 
 
@@ -22,4 +24,4 @@ def plane_across(normal: NDArray[np.floating]) -> str | None:
         return None
     cosines = np.abs(normal) / length
     axis = int(cosines.argmax())
-    return _ACROSS[axis] if cosines[axis] >= _MIN_COSINE else None
+    return PLANES[axis] if cosines[axis] >= _MIN_COSINE else None

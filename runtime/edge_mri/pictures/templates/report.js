@@ -153,9 +153,11 @@
     for (const one of about.volumes) {
       const slice = !one.answered ? "\u2013" : one.peak_frame === null ? name(one.peak_path) : `slice ${one.peak_frame}`;
       by("volumeRows").append(make("tr", {},
-        make("td", {}, make("button", { type: "button", class: "link", onclick: () => showOnly(one.path) }, name(one.path) || one.path), make("span", { class: "folder" }, folder(one.path))),
+        make("td", {}, make("button", { type: "button", class: "link", onclick: () => showOnly(one.path) }, (name(one.path) || one.path) + (one.volume === null ? "" : `#${one.volume}`)), make("span", { class: "folder" }, folder(one.path))),
         make("td", {}, one.type === null ? "\u2013" : make("b", {}, words(one.type))),
-        ...[one.slices, one.answered, one.tumor_slices, one.agreeing, one.rejected, one.errors].map((count) => make("td", { class: "number" }, count.toLocaleString("en"))),
+        ...[one.slices, one.answered, one.tumor_slices].map((count) => make("td", { class: "number" }, count.toLocaleString("en"))),
+        make("td", { class: "number" }, one.neighbours === null ? "\u2013" : one.neighbours_tumor_probability.toFixed(3)),
+        ...[one.rejected, one.errors].map((count) => make("td", { class: "number" }, count.toLocaleString("en"))),
         make("td", {}, slice)));
     }
   }

@@ -407,6 +407,68 @@ def test_frames_have_windows_and_planes_of_their_own():
     assert second.pixels.mean() > 220
 
 
+AXIAL = [1, 0, 0, 0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("elements", "position"),
+    [
+        ({"ImageOrientationPatient": AXIAL, "ImagePositionPatient": [9, 9, -4]}, ("z", -4)),
+        ({"ImageOrientationPatient": AXIAL, "ImagePositionPatient": [0, 0, 7.5]}, ("z", 7.5)),
+        ({"ImageOrientationPatient": AXIAL, "InstanceNumber": 12}, ("number", 12)),
+        ({"ImagePositionPatient": [0, 0, 7], "InstanceNumber": 3}, ("number", 3)),
+        ({"ImageOrientationPatient": AXIAL, "ImagePositionPatient": [0, 0]}, None),
+        ({"ImageOrientationPatient": [0] * 5, "ImagePositionPatient": [0, 0, 1]}, None),
+        ({}, None),
+    ],
+)
+def test_a_slice_lies_where_its_header_says(elements, position):
+    (frame,) = decode_frames(written(ramp(), **elements))
+    known = {"0.00 0.00 1.00": "z", "instance": "number"}
+    found = frame.position and (known[frame.position.stack], frame.position.along)
+    assert found == position
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("ImagePositionPatient", rb"1.25\2.5\3.75", rb"1.25\2.x\3.75"),
+        ("InstanceNumber", b"471100", b"47abc0"),
+    ],
+)
+def test_a_place_that_is_no_number_costs_no_image(name, old, new):
+    elements = {
+        "ImageOrientationPatient": AXIAL,
+        "ImagePositionPatient": [1.25, 2.5, 3.75],
+        "InstanceNumber": 471100,
+    }
+    data = written(ramp(), **elements if name[1] == "m" else {"InstanceNumber": 471100})
+    assert data.count(old) == 1
+    (frame,) = decode_frames(data.replace(old, new))
+    assert frame.position is None
+    assert frame.pixels.shape == (25, 40)
+
+
+def test_frames_lie_where_each_says_and_not_where_all_together_do():
+    def lying(place: float) -> Dataset:
+        item, group = Dataset(), Dataset()
+        item.ImagePositionPatient = [0, 0, place]
+        group.PlanePositionSequence = Sequence([item])
+        return group
+
+    places = [10.0, 0.0, 5.0]
+    data = written(
+        np.stack([ramp()] * 3),
+        ImageOrientationPatient=AXIAL,
+        PerFrameFunctionalGroupsSequence=Sequence(map(lying, places)),
+    )
+    assert [frame.position.along for frame in decode_frames(data)] == places
+    data = written(
+        np.stack([ramp()] * 3), ImageOrientationPatient=AXIAL, ImagePositionPatient=[0, 0, 5]
+    )
+    assert [frame.position for frame in decode_frames(data)] == [None] * 3
+
+
 def test_frames_of_one_series_share_a_hash_that_is_not_its_identifier():
     first, other = written(ramp()), written(ramp(), SeriesInstanceUID="1.2.3.4712")
     series = [next(decode_frames(data)).series for data in (first, first, other)]

@@ -11,6 +11,7 @@ import pytest
 
 from edge_mri.errors import ImageDecodeError, ImageSizeError
 from edge_mri.images import Limits, decode_frames, read_frames
+from edge_mri.images.pixels.acquired import ACQUIRED, ALL
 
 nib = pytest.importorskip("nibabel", reason="needs the extra [nifti]")
 
@@ -45,7 +46,7 @@ def pointed(right: int, front: int, top: int) -> np.ndarray:
     ],
 )
 def test_every_slice_of_a_real_file_is_a_frame_whose_plane_is_known(name, counts):
-    frames = list(read_frames(FILES / name))
+    frames = list(read_frames(FILES / name, planes=ALL))
     found = Counter(frame.plane for frame in frames)
     assert (found["sagittal"], found["coronal"], found["axial"]) == counts
     assert [frame.frame for frame in frames] == list(range(1, sum(counts) + 1))
@@ -111,7 +112,7 @@ def test_a_volume_that_lies_aslant_between_two_planes_names_none_of_them():
 
 
 def test_thick_slices_are_stretched_to_square_pixels():
-    frames = list(decode_frames(nifti(volume((8, 8, 4)), np.diag([1, 1, 5, 1]))))
+    frames = list(decode_frames(nifti(volume((8, 8, 4)), np.diag([1, 1, 5, 1])), planes=ALL))
     shapes = {frame.plane: frame.pixels.shape for frame in frames}
     assert shapes == {"sagittal": (20, 8), "coronal": (20, 8), "axial": (8, 8)}
 
@@ -253,4 +254,58 @@ def test_voxels_are_held_to_the_limit():
 def test_a_slice_is_not_stretched_beyond_the_limit():
     data = nifti(volume((10, 10, 10)), np.diag([1, 1, 19, 1]))
     with pytest.raises(ImageSizeError, match="10 x 190 pixels"):
-        list(decode_frames(data, Limits(max_pixels=1800)))
+        list(decode_frames(data, Limits(max_pixels=1800), planes=ALL))
+
+
+def cut(shape: tuple[int, ...], *spacing: float, planes: tuple[str, ...] = ACQUIRED) -> Counter:
+    """How many slices there are of each plane, of a small volume of these proportions."""
+    data = nifti(volume(shape), np.diag([*spacing, 1]) if spacing else None)
+    return Counter(frame.plane for frame in decode_frames(data, planes=planes))
+
+
+@pytest.mark.parametrize(
+    ("shape", "spacing", "expected"),
+    [
+        ((64, 64, 24), (0.9 * 4, 0.9 * 4, 5.5), {"axial": 24, "coronal": 64, "sagittal": 64}),
+        ((64, 64, 24), (0.9, 0.9, 5.5), {"axial": 24}),
+        ((6, 64, 64), (5.0, 0.9, 0.9), {"sagittal": 6}),
+        ((64, 6, 64), (0.9, 5.0, 0.9), {"coronal": 6}),
+        ((24, 64, 64), (), {"sagittal": 24}),
+        ((60, 64, 70), (), {"axial": 70, "coronal": 64, "sagittal": 60}),
+        ((64, 64, 12), (1, 1, 1), {"axial": 12}),
+        ((40, 64, 64), (2, 1, 1), {"axial": 64, "coronal": 64, "sagittal": 40}),
+        ((40, 64, 64), (2.2, 1, 1), {"sagittal": 40}),
+        ((64, 28, 8), (1, 2.4, 8), {"axial": 8}),
+        ((9, 8, 1), (1, 1, 5), {"axial": 1}),
+    ],
+    ids=lambda value: str(value),
+)
+def test_only_planes_whose_resolution_is_real_are_cut(shape, spacing, expected):
+    assert cut(shape, *spacing) == expected
+
+
+def test_planes_can_be_named():
+    shape, spacing = (16, 16, 6), (1, 1, 5)
+    assert cut(shape, *spacing, planes=ALL) == {"axial": 6, "coronal": 16, "sagittal": 16}
+    assert cut(shape, *spacing, planes=("coronal", "axial")) == {"axial": 6, "coronal": 16}
+
+
+def test_a_slice_has_one_number_whatever_planes_are_cut():
+    data = nifti(volume((16, 16, 6, 2)), np.diag([1, 1, 5, 1]))
+    known = {frame.frame: frame for frame in decode_frames(data, planes=ALL)}
+    found = list(decode_frames(data))
+    assert [frame.frame for frame in found] == [*range(33, 39), *range(71, 77)]
+    for frame in found:
+        assert known[frame.frame].position == frame.position
+        np.testing.assert_array_equal(known[frame.frame].pixels, frame.pixels)
+    assert [frame.position.volume for frame in found] == [1] * 6 + [2] * 6
+    assert [frame.position.along for frame in found[:3]] == [0, 5, 10]
+
+
+def test_a_plane_that_a_volume_does_not_have_is_told():
+    single = nifti(volume((9, 8, 1)))
+    with pytest.raises(ImageDecodeError, match=r"planes is sagittal or coronal: they are axial; -"):
+        list(decode_frames(single, planes=("sagittal", "coronal")))
+    unplaced = nib.Nifti1Image(volume(), None).to_bytes()
+    with pytest.raises(ImageDecodeError, match="is axial: they have no names, for it"):
+        list(decode_frames(unplaced, planes=("axial",)))
