@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pydicom
-from pydicom.dataset import Dataset
 from pydicom.datadict import tag_for_keyword
+from pydicom.dataset import Dataset
 
 from edge_mri.images import Limits
 from edge_mri.node.instance import Instance, header_of

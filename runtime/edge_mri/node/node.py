@@ -66,7 +66,7 @@ def echo(config: NodeConfig) -> bool:
     entity: Any = AE(ae_title=config.ae_title)
     entity.acse_timeout = entity.dimse_timeout = entity.connection_timeout = 5
     entity.add_requested_context(Verification)
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config.host, config.host)  # noqa: S104
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config.host, config.host)
     tls = None
     if config.tls is not None:
         context = config.tls.of_client()

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -145,6 +146,9 @@ class Node:
             finally:
                 if link.is_established:
                     link.release()
+                link.join(10)
+                if link.dul.socket is not None and link.dul.socket.socket is not None:
+                    link.dul.socket.socket.close()  # pynetdicom leaves it open when it is reset
 
         return opened()
 
@@ -155,3 +159,15 @@ def node(tmp_path: Path, environment: dict[str, str]) -> Iterator[Node]:
     one = Node(tmp_path, environment)
     yield one
     one.kill()
+
+
+@pytest.fixture(scope="session")
+def lab() -> SimpleNamespace:
+    """What tests of a node share."""
+    return SimpleNamespace(
+        patient=PATIENT,
+        tool=tool,
+        free_port=free_port,
+        wait_for=wait_for,
+        write_series=write_series,
+    )

@@ -8,7 +8,6 @@ import threading
 import time
 
 import pytest
-from node.conftest import PATIENT, free_port, wait_for, write_series
 
 pydicom = pytest.importorskip("pydicom", reason="needs the extra [node]")
 pytest.importorskip("pynetdicom", reason="needs the extra [node]")
@@ -24,8 +23,8 @@ def named(path) -> str:
     return f"{series[:12]}/{image[:16]}"
 
 
-def test_the_records_are_those_of_infer_and_the_volume_too(node, tmp_path, process):
-    paths = write_series(tmp_path / "sent")
+def test_the_records_are_those_of_infer_and_the_volume_too(lab, node, tmp_path, process):
+    paths = lab.write_series(tmp_path / "sent")
     node.start()
     assert node.send(paths) == [0] * 6
     (series,) = node.judged()
@@ -51,20 +50,20 @@ def test_the_records_are_those_of_infer_and_the_volume_too(node, tmp_path, proce
     assert series["model_sha256"]
 
 
-def test_an_image_that_comes_again_is_taken_and_not_judged_again(node, tmp_path):
-    paths = write_series(tmp_path / "sent", slices=3)
+def test_an_image_that_comes_again_is_taken_and_not_judged_again(lab, node, tmp_path):
+    paths = lab.write_series(tmp_path / "sent", slices=3)
     node.start()
     assert node.send([*paths, *paths]) == [0] * 6
     node.judged()
     assert node.send(paths) == [0] * 3
-    other = write_series(tmp_path / "other", index=2, slices=2)
+    other = lab.write_series(tmp_path / "other", index=2, slices=2)
     assert node.send(other) == [0] * 2
     node.judged(2)
     assert sorted(one["path"] for one in node.lines("image")) == sorted(map(named, paths + other))
 
 
-def test_slices_that_come_later_are_a_part_and_count_in_the_volume(node, tmp_path):
-    paths = write_series(tmp_path / "sent")
+def test_slices_that_come_later_are_a_part_and_count_in_the_volume(lab, node, tmp_path):
+    paths = lab.write_series(tmp_path / "sent")
     node.start()
     node.send(paths[::2])
     node.judged()
@@ -78,15 +77,23 @@ def test_slices_that_come_later_are_a_part_and_count_in_the_volume(node, tmp_pat
     assert second["volumes"][0]["agreeing"] >= 4, "in the order of places, not of arrival"
 
 
-def test_nothing_of_the_patient_is_outside_of_spool_and_objects(node, tmp_path):
-    paths = write_series(tmp_path / "sent", StudyDescription="Secret study", BodyPartExamined="LEG")
-    broken = write_series(tmp_path / "broken", index=2, slices=2, Rows=9000)
+def test_nothing_of_the_patient_is_outside_of_spool_and_objects(lab, node, tmp_path):
+    paths = lab.write_series(
+        tmp_path / "sent", StudyDescription="Secret study", BodyPartExamined="LEG"
+    )
+    broken = lab.write_series(tmp_path / "broken", index=2, slices=2, Rows=9000)
     node.start()
     node.send(paths + broken)
     node.judged(2)
     assert node.stop() == 0
     header = pydicom.dcmread(paths[0])
-    secrets = [*PATIENT.values(), "Secret", "Name", header.SOPInstanceUID, header.StudyInstanceUID]
+    secrets = [
+        *lab.patient.values(),
+        "Secret",
+        "Name",
+        header.SOPInstanceUID,
+        header.StudyInstanceUID,
+    ]
     told = node.told() + node.results.read_text()
     told += "".join(str(one) for one in node.spool.rglob("*"))
     journal = b"".join(one.read_bytes() for one in node.spool.glob("*.sqlite*"))
@@ -99,11 +106,11 @@ def test_nothing_of_the_patient_is_outside_of_spool_and_objects(node, tmp_path):
     assert str(node.spool) not in json.dumps(errors)
 
 
-def test_kill_at_any_moment_loses_nothing_and_judges_nothing_twice(node, tmp_path):
+def test_kill_at_any_moment_loses_nothing_and_judges_nothing_twice(lab, node, tmp_path):
     rng = random.Random(7)
     taken: set[str] = set()
-    for turn in range(6):
-        paths = write_series(tmp_path / "sent", index=turn + 1, slices=4)
+    for turn in range(5):
+        paths = lab.write_series(tmp_path / "sent", index=turn + 1, slices=4)
         node.start()
 
         def deliver(paths=paths) -> None:
@@ -122,7 +129,7 @@ def test_kill_at_any_moment_loses_nothing_and_judges_nothing_twice(node, tmp_pat
         node.kill()
         sending.join()
     node.start()
-    wait_for(lambda: taken <= {one["path"] for one in node.lines("image")}, 60)
+    lab.wait_for(lambda: taken <= {one["path"] for one in node.lines("image")}, 60)
     assert node.stop() == 0
     names = [one["path"] for one in node.lines("image")]
     assert taken <= set(names)
@@ -131,14 +138,14 @@ def test_kill_at_any_moment_loses_nothing_and_judges_nothing_twice(node, tmp_pat
     assert told == len(names)
 
 
-def test_a_second_node_on_a_spool_is_refused_and_the_first_goes_on(node, process, tmp_path):
+def test_a_second_node_on_a_spool_is_refused_and_the_first_goes_on(lab, node, process, tmp_path):
     node.start()
-    ended = process("-m", "edge_mri", "node", "--spool", node.spool, "--port", free_port())
+    ended = process("-m", "edge_mri", "node", "--spool", node.spool, "--port", lab.free_port())
     assert (ended.code, ended.out) == (2, "")
     assert ended.err == (
         f"Error: --spool {node.spool}: another node runs on it; stop that one, or name another\n"
     )
-    assert node.send(write_series(tmp_path / "sent", slices=1)) == [0]
+    assert node.send(lab.write_series(tmp_path / "sent", slices=1)) == [0]
 
 
 def test_a_port_that_is_taken_is_told_in_a_line(node, process, tmp_path):
@@ -151,8 +158,8 @@ def test_a_port_that_is_taken_is_told_in_a_line(node, process, tmp_path):
     ]
 
 
-def test_sigterm_stops_in_order_and_a_later_start_judges_what_waits(node, tmp_path):
-    paths = write_series(tmp_path / "sent", slices=3)
+def test_sigterm_stops_in_order_and_a_later_start_judges_what_waits(lab, node, tmp_path):
+    paths = lab.write_series(tmp_path / "sent", slices=3)
     node.start("--settle", 600)
     assert node.send(paths) == [0] * 3
     begun = time.monotonic()
@@ -164,8 +171,8 @@ def test_sigterm_stops_in_order_and_a_later_start_judges_what_waits(node, tmp_pa
     assert node.judged()[0]["images"] == 3
 
 
-def test_a_quiet_series_is_judged_while_its_association_is_open(node, tmp_path):
-    paths = write_series(tmp_path / "sent", slices=3)
+def test_a_quiet_series_is_judged_while_its_association_is_open(lab, node, tmp_path):
+    paths = lab.write_series(tmp_path / "sent", slices=3)
     node.start("--quiet", 0.5)
     with node.association() as link:
         for path in paths:
@@ -174,8 +181,8 @@ def test_a_quiet_series_is_judged_while_its_association_is_open(node, tmp_path):
         assert link.is_established
 
 
-def test_a_full_spool_refuses_and_keeps_what_it_has(node, tmp_path):
-    paths = write_series(tmp_path / "sent", slices=4)
+def test_a_full_spool_refuses_and_keeps_what_it_has(lab, node, tmp_path):
+    paths = lab.write_series(tmp_path / "sent", slices=4)
     size = paths[0].stat().st_size
     node.start("--max-spool-bytes", int(2.5 * size), "--settle", 600)
     assert node.send(paths) == [0, 0, 0xA700, 0xA700]
@@ -186,9 +193,9 @@ def test_a_full_spool_refuses_and_keeps_what_it_has(node, tmp_path):
     assert node.send(paths[2:]) == [0, 0]
 
 
-def test_who_is_not_allowed_is_rejected(node, tmp_path):
+def test_who_is_not_allowed_is_rejected(lab, node, tmp_path):
     node.start("--allow", "SCANNER@127.0.0.0/8", "--allow", "OTHER@192.0.2.7")
-    assert node.send(write_series(tmp_path / "sent", slices=1)) == [0]
+    assert node.send(lab.write_series(tmp_path / "sent", slices=1)) == [0]
     for title, called in (("OTHER", "EDGE_MRI"), ("NOBODY", "EDGE_MRI"), ("SCANNER", "ELSE")):
         with node.association(title, called) as link:
             assert link.is_rejected, title
@@ -201,11 +208,11 @@ def test_other_machines_need_an_allow_list(process, tmp_path):
     assert "--allow TITLE@ADDRESS, or --allow '*' for anybody" in ended.err
 
 
-def test_what_is_no_mr_image_is_not_taken(node, tmp_path):
+def test_what_is_no_mr_image_is_not_taken(lab, node, tmp_path):
     from pynetdicom.sop_class import CTImageStorage
 
     node.start()
-    paths = write_series(tmp_path / "sent", slices=3)
+    paths = lab.write_series(tmp_path / "sent", slices=3)
     with node.association() as link:
         assert [one.abstract_syntax for one in link.rejected_contexts] == [CTImageStorage]
         lost = pydicom.dcmread(paths[0])
@@ -215,26 +222,26 @@ def test_what_is_no_mr_image_is_not_taken(node, tmp_path):
 
 
 def test_an_object_beyond_the_limit_ends_its_association_before_it_fills_the_disk(
-    node, tmp_path, monkeypatch
+    lab, node, tmp_path, monkeypatch
 ):
     node._environment = node._environment | {"EDGE_MRI_MAX_BYTES": str(100_000)}
     node.start()
-    (large,) = write_series(tmp_path / "large", slices=1)
+    (large,) = lab.write_series(tmp_path / "large", slices=1)
     header = pydicom.dcmread(large)
     header.add_new(0x00091010, "OB", bytes(4_000_000))
     with node.association() as link:
         answer = link.send_c_store(header)
         assert "Status" not in answer
-    assert node.send(write_series(tmp_path / "sent", slices=1)) == [0]
+    assert node.send(lab.write_series(tmp_path / "sent", slices=1)) == [0]
     assert "an object of over 100,000 bytes" in node.told()
     sizes = [one.stat().st_size for one in (node.spool / "incoming").iterdir()]
     assert sum(sizes) < 1_000_000
 
 
-def test_peers_that_connect_and_say_nothing_keep_nobody_waiting(node, tmp_path):
+def test_peers_that_connect_and_say_nothing_keep_nobody_waiting(lab, node, tmp_path):
     node.start()
     silent = [socket.create_connection(("127.0.0.1", node.port)) for _ in range(5)]
-    assert node.send(write_series(tmp_path / "sent", slices=2)) == [0, 0]
+    assert node.send(lab.write_series(tmp_path / "sent", slices=2)) == [0, 0]
     for one in silent:
         one.close()
 
