@@ -54,14 +54,15 @@ COMMANDS = {
 _DATA = ("sklearn", "faiss", "jinja2", "matplotlib", "PIL", "scipy")
 _TRAIN = ("torch", "torchvision", *_DATA)
 _EXPORT = ("onnx", "onnxscript", *_TRAIN)
+_DICOM = ("pydicom", "jpeg_ls", "pylibjpeg", "openjpeg")
 _BENCH = ("onnx", "packaging", *_DATA)
 EXTRAS = {
     "data": _DATA,
     "train": _TRAIN,
     "export": _EXPORT,
     "bench": _BENCH,
-    "node": ("pynetdicom", "highdicom", "pydicom"),
-    "dicom": ("pydicom",),
+    "node": ("pynetdicom", "highdicom", *_DICOM),
+    "dicom": _DICOM,
     "ray": ("ray", "pyarrow"),
     "sign": ("cryptography",),
 }

@@ -129,6 +129,7 @@ class _Node:
                 say(f"an image of series {series[:SERIES]} is damaged on the disk: set aside")
         if not images:
             return
+        say(f"judges series {series[:SERIES]}, {len(images)} images")
         parts, earlier = self._journal.earlier(series)
         judgement = self._judge(images, parts, earlier, lambda: self._stop.signal is not None)
         if judgement is None:
@@ -140,7 +141,7 @@ class _Node:
         self._lines.catch_up()
         self._spool.forget(series, [one.key for one in judgement.instances])
         said = "; ".join(one.told() for one in judgement.volumes) or "no volume"
-        say(f"judged series {series[:SERIES]}, {len(images)} images: {said}")
+        say(f"judged series {series[:SERIES]}: {said}")
         if self._sender is not None:
             self._sender.wake()
 

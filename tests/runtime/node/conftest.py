@@ -146,7 +146,8 @@ class Node:
             finally:
                 if link.is_established:
                     link.release()
-                link.join(10)
+                if link.ident is not None:
+                    link.join(10)
                 if link.dul.socket is not None and link.dul.socket.socket is not None:
                     link.dul.socket.socket.close()  # pynetdicom leaves it open when it is reset
 

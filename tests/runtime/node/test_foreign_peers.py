@@ -212,6 +212,33 @@ def test_what_the_archive_sends_back_is_not_judged(lab, node, tmp_path, archive,
     assert "No presentation context" in sent.stderr or "Presentation" in sent.stderr
 
 
+def test_every_encoding_that_dcmtk_can_send_is_judged(lab, node, tmp_path, dcmtk):
+    """As `--help` of dcmtk's programs has them: what writes it, what sends it."""
+    ways = {
+        "deflated": (("dcmconv", "+td"), "-xd"),
+        "big endian": (("dcmconv", "+tb"), "-xb"),
+        "implicit": (("dcmconv", "+ti"), "-xi"),
+        "run lengths": (("dcmcrle",), "-xr"),
+        "JPEG-LS": (("dcmcjpls",), "-xt"),
+        "JPEG-LS near": (("dcmcjpls", "+en", "+md", "2"), "-xu"),
+        "JPEG": (("dcmcjpeg", "+eb"), "-xy"),
+    }
+    (path,) = lab.write_series(tmp_path / "sent", slices=1)
+    node.start()
+    for number, (program, sends) in enumerate(ways.values()):
+        header = pydicom.dcmread(path)
+        header.SOPInstanceUID += f".{number}"
+        header.file_meta.MediaStorageSOPInstanceUID = header.SOPInstanceUID
+        plain, written = tmp_path / f"plain-{number}.dcm", tmp_path / f"{number}.dcm"
+        header.save_as(plain)
+        dcmtk(*program, plain, written)
+        dcmtk("storescu", "-aec", "EDGE_MRI", sends, "127.0.0.1", node.port, written)
+    lab.wait_for(lambda: len(node.lines("image")) >= len(ways))
+    found = [(one["status"], one["plane"], one["error"]) for one in node.lines("image")]
+    assert {one[0] for one in found} <= {"ok", "rejected"}, found
+    assert {one[1] for one in found} == {"axial"}
+
+
 def test_real_series_by_dcmtk_in_the_transfer_syntaxes_that_the_readers_take(
     lab, node, data_dir, dcmtk, archive
 ):
