@@ -9,7 +9,7 @@ from edge_mri.commands.option_groups import GroupedCommand, grouped
 from edge_mri.commands.options import MODEL, PATH, signature_option
 from edge_mri.errors import OptionError
 from edge_mri.node.config import NodeConfig
-from edge_mri.node.node import echo, run
+from edge_mri.node.echo import echo
 from edge_mri.node.peers import Tls
 
 _receive, _write, _send, _answer, _work = (
@@ -130,6 +130,8 @@ def command(
         tls = Tls(tls_cert, tls_key, tls_ca)
     config = NodeConfig(tls=tls, **options)
     if not asks:
+        from edge_mri.node.node import run  # which brings onnxruntime and highdicom
+
         run(config)
     elif not echo(config):
         raise SystemExit(1)

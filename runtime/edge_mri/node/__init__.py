@@ -2,6 +2,7 @@
 
     node         the process: start, the loop, an orderly stop
     config       what it was asked for
+    echo         does it answer?
     peers        who may send, where answers go, TLS
     receiver     C-ECHO and C-STORE
     syntaxes     what it takes: kinds of objects, transfer syntaxes

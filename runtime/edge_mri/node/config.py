@@ -58,6 +58,8 @@ class NodeConfig:
 
     def __post_init__(self) -> None:
         application_title(self.ae_title)
+        if self.output == Path("-"):
+            raise OptionError("--output needs a file: after a kill it is gone on with")
         _ = self.peers, self.target  # refuse what cannot be read
         if not self.allow and not self.is_local:
             raise OptionError(

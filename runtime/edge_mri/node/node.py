@@ -8,10 +8,6 @@ import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
-from typing import Any
-
-from pynetdicom import AE
-from pynetdicom.sop_class import Verification
 
 from edge_mri.classifier import Classifier
 from edge_mri.errors import ImageError, OptionError, OutputError
@@ -22,7 +18,7 @@ from edge_mri.node.evidence import Evidence
 from edge_mri.node.instance import SERIES, Instance
 from edge_mri.node.journal import Journal
 from edge_mri.node.judge import Judge, Judgement
-from edge_mri.node.receiver import Receiver, quiet
+from edge_mri.node.receiver import Receiver
 from edge_mri.node.reports import report
 from edge_mri.node.result_lines import ResultLines, sync_folder
 from edge_mri.node.sender import Sender
@@ -60,26 +56,6 @@ def run(config: NodeConfig) -> None:
             raise OutputError(config.spool / JOURNAL, str(error)) from error
 
 
-def echo(config: NodeConfig) -> bool:
-    """Say whether the node that a configuration means answers to C-ECHO, as a health check."""
-    quiet()
-    entity: Any = AE(ae_title=config.ae_title)
-    entity.acse_timeout = entity.dimse_timeout = entity.connection_timeout = 5
-    entity.add_requested_context(Verification)
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config.host, config.host)
-    tls = None
-    if config.tls is not None:
-        context = config.tls.of_client()
-        context.check_hostname = False  # its own certificate names it, not the loopback
-        tls = (context, host)
-    link = entity.associate(host, config.port, ae_title=config.ae_title, tls_args=tls)
-    if not link.is_established:
-        return False
-    status = link.send_c_echo()
-    link.release()
-    return bool(status.get("Status") == 0)
-
-
 class _Node:
     def __init__(self, config: NodeConfig, classifier: Classifier, held: ExitStack) -> None:
         self._config = config
@@ -87,6 +63,7 @@ class _Node:
         held.callback(self._journal.close)
         self._lines = ResultLines(config.results, self._journal)
         self._lines.catch_up()
+        self._lines.planned("")  # tells now where it cannot be written
         self._spool = Spool(config.spool, self._journal, config.max_spool_bytes)
         shown = 0 if config.destination is None else max(config.heatmaps, 1)
         self._judge = Judge(classifier, config.threads, shown)

@@ -5,12 +5,10 @@ puts that where temporary files go and says what to do so in a setting: both are
 process, which a node has for itself.
 """
 
-import logging
 import socket
 import tempfile
 import threading
 import time
-import warnings
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any
@@ -64,7 +62,8 @@ class Receiver:
 
     def __enter__(self) -> "Receiver":
         config = self._config
-        quiet()
+        keep_pydicom_quiet("pynetdicom", "highdicom")
+        _config.LOG_HANDLER_LEVEL = "none"
         _config.STORE_RECV_CHUNKED_DATASET = True
         tempfile.tempdir = str(self._spool.incoming)
         entity: Any = AE(ae_title=config.ae_title)
@@ -143,7 +142,6 @@ class Receiver:
         self._received[event.assoc] = 0
         path = event.dataset_path
         try:
-            event.request._dataset_file.close()
             instance = Instance.of(path, self._limits)
         except (EdgeMriError, OSError) as error:
             reason = str(error) if isinstance(error, ImageError) else type(error).__name__
@@ -181,12 +179,3 @@ class _Server(ThreadedAssociationServer):  # type: ignore[misc]  # of a package 
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing: a peer that leaves while it connects is no news, and names nobody."""
-
-
-def quiet() -> None:
-    """Let pynetdicom and highdicom tell nobody anything: they quote what they read."""
-    _config.LOG_HANDLER_LEVEL = "none"
-    keep_pydicom_quiet()
-    for name in ("pynetdicom", "highdicom"):
-        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
-        warnings.filterwarnings("ignore", module=name)

@@ -147,7 +147,7 @@ def _probability(value: float) -> Measurement:
 
 
 def _finding(name: str) -> CodedConcept:
-    return _code(plain(name.upper(), 16), plain(name))
+    return _code(plain(name.upper()), plain(name))
 
 
 def _code(value: str, meaning: str) -> CodedConcept:

@@ -7,11 +7,12 @@ A file that was taken away, or cut short, as rotation does, is gone on with at i
 
 import os
 from pathlib import Path
+from stat import S_ISREG
 
 from edge_mri.errors import OutputError
 from edge_mri.node.journal import Journal, Lines
 
-_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+_FLAGS = os.O_RDWR | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC  # POSIX, as all of a node is
 
 
 class ResultLines:
@@ -75,8 +76,13 @@ class ResultLines:
             is_new = not self.path.exists()
             self.path.parent.mkdir(parents=True, exist_ok=True)
             handle = os.open(self.path, _FLAGS, 0o666)
+            if not S_ISREG(os.fstat(handle).st_mode):
+                os.close(handle)
+                raise OutputError(self.path, "expected a file, no device and no pipe")
             if is_new:
                 sync_folder(self.path.parent)
+        except OutputError:
+            raise
         except OSError as error:
             raise OutputError.of(self.path, error) from error
         return handle
@@ -84,7 +90,7 @@ class ResultLines:
 
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder durable."""
-    handle = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
     finally:

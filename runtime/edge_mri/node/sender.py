@@ -1,7 +1,7 @@
 """What is to be sent, until the destination has it: a thread that tries again, ever more rarely.
 
-A destination that does not answer is tried for as long as the node runs. An object that it answers
-and refuses several times is given up, and said so: it would stand in the way of all others.
+A destination that does not answer, or has no room, is tried for as long as it takes. An object that
+it refuses for another reason several times is given up, and said so: others wait behind it.
 """
 
 import threading
@@ -25,7 +25,9 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 2.0, 300.0
 MOST_REFUSALS = 5
 _ANSWER_S = 60.0
 _LEAVING_S = 10.0
-_WARNINGS = (0xB000, 0xB006, 0xB007)  # it has it, and changed it
+_TAKEN = (0x0000, 0x0111, 0xB000, 0xB006, 0xB007)  # also one it had, or takes with a change
+_NO_SUCH_KIND = 0x0122
+_NO_ROOM = range(0xA700, 0xA800)
 
 
 class Sender:
@@ -98,7 +100,10 @@ class Sender:
             for one in waiting:
                 if self._ends.is_set() or not association.is_established:
                     break
-                taken += self._send_one(association, one)
+                status = self._status(association, one)
+                if status is None or status in _NO_ROOM:
+                    break
+                taken += self._is_done(one, status)
         finally:
             if association.is_established:
                 association.release()
@@ -106,24 +111,26 @@ class Sender:
             self._say(f"sent {taken} objects to {to.title}")
         return taken == len(waiting) or self._ends.is_set()
 
-    def _send_one(self, association: Any, one: Outgoing) -> bool:
-        path = self._spool.outgoing / one.file
+    def _status(self, association: Any, one: Outgoing) -> int | None:
+        """Send an object; return what the destination says of it, None where it says nothing."""
         try:
-            status = association.send_c_store(pydicom.dcmread(path)).get("Status")
-        except (OSError, ValueError, RuntimeError):  # no file, no context that fits, no association
-            status = -1 if association.is_established else None
-        if status is None:  # no answer
-            return False
-        if status == 0 or status in _WARNINGS:
-            self._forget(one, path)
-            return True
-        self._journal.refused(one.number)
-        told = "" if status < 0 else f" (status {status:04X})"
-        if one.refused + 1 >= MOST_REFUSALS:
-            self._say(f"{self._to.title} refused an object{told}: given up")
-            self._forget(one, path)
-            return True
-        return False
+            answer = association.send_c_store(pydicom.dcmread(self._spool.outgoing / one.file))
+        except FileNotFoundError:  # nothing is left to send
+            return _TAKEN[0]
+        except (OSError, ValueError, RuntimeError):  # it takes no such kind, or is gone
+            return _NO_SUCH_KIND if association.is_established else None
+        status = answer.get("Status")
+        return None if status is None else int(status)
+
+    def _is_done(self, one: Outgoing, status: int) -> bool:
+        """Say whether an object need not be sent again, and forget it then."""
+        if status not in _TAKEN:
+            self._journal.refused(one.number)
+            if one.refused + 1 < MOST_REFUSALS:
+                return False
+            self._say(f"{self._to.title} refused an object (status {status:04X}): given up")
+        self._forget(one, self._spool.outgoing / one.file)
+        return True
 
     def _forget(self, one: Outgoing, path: Path) -> None:
         self._journal.sent(one.number)

@@ -9,20 +9,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-
-pydicom = pytest.importorskip("pydicom", reason="needs the extra [node]")
-pynetdicom = pytest.importorskip("pynetdicom", reason="needs the extra [node]")
-pytest.importorskip("highdicom", reason="needs the extra [node]")
-
-from edge_mri.labels import Label  # noqa: E402
-from edge_mri.phantoms.dicom import series_files  # noqa: E402
-from edge_mri.phantoms.phantom import draw_phantom  # noqa: E402
 
 PATIENT = {
     "PatientName": "Secret^Name",
@@ -56,6 +49,12 @@ def wait_for(what: Callable[[], Any], seconds: float = 30) -> Any:
 
 def write_series(folder: Path, index: int = 1, slices: int = 6, **elements: Any) -> list[Path]:
     """A phantom of a patient, as a series."""
+    import pydicom
+
+    from edge_mri.labels import Label
+    from edge_mri.phantoms.dicom import series_files
+    from edge_mri.phantoms.phantom import draw_phantom
+
     folder.mkdir(parents=True, exist_ok=True)
     label = Label("glioma", "axial")
     image = draw_phantom(label, size_px=128, seed=5, index=index)
@@ -127,31 +126,35 @@ class Node:
 
     def send(self, paths: list[Path], title: str = "SCANNER") -> list[int]:
         """Send files over one association; the status of each."""
+        import pydicom
+
         with self.association(title) as link:
             return [link.send_c_store(pydicom.dcmread(path)).Status for path in paths]
 
-    def association(self, title: str = "SCANNER", called: str = "EDGE_MRI") -> Any:
-        from contextlib import contextmanager
+    @contextmanager
+    def association(self, title: str = "SCANNER", called: str = "EDGE_MRI") -> Iterator[Any]:
+        """An association, by pynetdicom."""
+        from pynetdicom import AE
+        from pynetdicom.sop_class import (
+            CTImageStorage,
+            EnhancedMRImageStorage,
+            MRImageStorage,
+            Verification,
+        )
 
-        from pynetdicom.sop_class import CTImageStorage, MRImageStorage, Verification
-
-        @contextmanager
-        def opened() -> Iterator[Any]:
-            entity = pynetdicom.AE(ae_title=title)
-            for kind in (Verification, MRImageStorage, CTImageStorage):
-                entity.add_requested_context(kind)
-            link = entity.associate("127.0.0.1", self.port, ae_title=called)
-            try:
-                yield link
-            finally:
-                if link.is_established:
-                    link.release()
-                if link.ident is not None:
-                    link.join(10)
-                if link.dul.socket is not None and link.dul.socket.socket is not None:
-                    link.dul.socket.socket.close()  # pynetdicom leaves it open when it is reset
-
-        return opened()
+        entity = AE(ae_title=title)
+        for kind in (Verification, MRImageStorage, EnhancedMRImageStorage, CTImageStorage):
+            entity.add_requested_context(kind)
+        link = entity.associate("127.0.0.1", self.port, ae_title=called)
+        try:
+            yield link
+        finally:
+            if link.is_established:
+                link.release()
+            if link.ident is not None:
+                link.join(10)
+            if link.dul.socket is not None and link.dul.socket.socket is not None:
+                link.dul.socket.socket.close()  # pynetdicom leaves it open when it is reset
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ import time
 import pytest
 
 pydicom = pytest.importorskip("pydicom", reason="needs the extra [node]")
-pytest.importorskip("pynetdicom", reason="needs the extra [node]")
+pynetdicom = pytest.importorskip("pynetdicom", reason="needs the extra [node]")
+pytest.importorskip("highdicom", reason="needs the extra [node]")
 
 
 def named(path) -> str:
@@ -202,6 +203,21 @@ def test_who_is_not_allowed_is_rejected(lab, node, tmp_path):
     assert "rejected an association from 127.0.0.1: not one of --allow" in node.told()
 
 
+@pytest.mark.parametrize("host", ["localhost", "::1"])
+def test_it_listens_on_names_and_ipv6(node, process, host):
+    node.start("--host", host)
+    options = ("--spool", node.spool, "--port", node.port, "--host", host, "--echo")
+    assert process("-m", "edge_mri", "node", *options) == (0, "", "")
+
+
+def test_an_address_that_is_not_here_is_told_in_a_line(process, tmp_path):
+    options = ("--spool", tmp_path / "spool", "--host", "nowhere.invalid", "--allow", "*")
+    ended = process("-m", "edge_mri", "node", *options)
+    assert ended.code == 2
+    assert "cannot listen on nowhere.invalid port 11112" in ended.err
+    assert ended.err.count("\n") == 1
+
+
 def test_other_machines_need_an_allow_list(process, tmp_path):
     ended = process("-m", "edge_mri", "node", "--spool", tmp_path / "spool", "--host", "0.0.0.0")
     assert ended.code == 2
@@ -251,3 +267,57 @@ def test_echo_asks_the_node_that_runs(node, process):
     assert process("-m", "edge_mri", "node", *options).code == 1
     node.start("--allow", "SCANNER@192.0.2.1")
     assert process("-m", "edge_mri", "node", *options) == (0, "", "")
+
+
+def test_a_multi_frame_image_is_a_volume_of_its_own(lab, node, tmp_path):
+    (path,) = lab.write_series(tmp_path / "sent", slices=1)
+    header = pydicom.dcmread(path)
+    header.NumberOfFrames = 5
+    header.PixelData = header.PixelData * 5
+    header.SOPClassUID = header.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.4.1"
+    header.save_as(path)
+    node.start()
+    assert node.send([path]) == [0]
+    (series,) = node.judged()
+    (volume,) = series["volumes"]
+    assert (series["images"], volume["slices"]) == (1, 5)
+    assert volume["path"] == volume["peak_path"] == named(path)
+    assert [one["frame"] for one in node.lines("image")] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("output", ["-", "/dev/null"])
+def test_results_go_into_a_file(node, process, tmp_path, output):
+    ended = process("-m", "edge_mri", "node", "--spool", tmp_path / "spool", "-o", output)
+    assert ended.code == 2
+    assert ended.err.startswith("Error: ")
+    assert ended.err.count("\n") == 1
+
+
+def test_a_destination_without_room_gets_all_later_and_what_it_refuses_is_given_up(
+    lab, node, tmp_path
+):
+    from pynetdicom import AE, evt
+    from pynetdicom.sop_class import ComprehensiveSRStorage, SecondaryCaptureImageStorage
+
+    told = []
+
+    def store(event):
+        told.append(event.request.AffectedSOPClassUID)
+        if len(told) <= 2:
+            return 0xA700
+        return 0xC000 if told[-1] == ComprehensiveSRStorage else 0
+
+    archive = AE(ae_title="ARCHIVE")
+    for kind in (ComprehensiveSRStorage, SecondaryCaptureImageStorage):
+        archive.add_supported_context(kind)
+    port = lab.free_port()
+    handlers = [(evt.EVT_C_STORE, store)]
+    server = archive.start_server(("127.0.0.1", port), block=False, evt_handlers=handlers)
+    try:
+        node.start("--destination", f"ARCHIVE@127.0.0.1:{port}", "--heatmaps", 1)
+        node.send(lab.write_series(tmp_path / "sent", slices=4))
+        lab.wait_for(lambda: told.count(SecondaryCaptureImageStorage) == 1)
+        assert told[:3] == [ComprehensiveSRStorage] * 3
+        lab.wait_for(lambda: len(list((node.spool / "outgoing").iterdir())) == 1)
+    finally:
+        server.shutdown()

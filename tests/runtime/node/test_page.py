@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("pynetdicom", reason="needs the extra [node]")
+pytest.importorskip("highdicom", reason="needs the extra [node]")
+
 PAGE = Path(__file__).parents[3] / "docs" / "node.md"
 
 
