@@ -38,6 +38,7 @@ COMMANDS = {
     "infer": Row("edge_mri.commands.infer", "Classify images."),
     "info": Row("edge_mri.commands.info", "Show what a model says about itself."),
     "check": Row("edge_mri.commands.check", "Prove that the installation answers as it should."),
+    "node": Row("edge_mri.commands.node", "Judge what a scanner sends, by DICOM.", "node"),
     "sign": Row("edge_mri.commands.sign", "Sign a model for devices that ask for it.", "sign"),
     "phantom": Row("edge_mri.commands.phantom", "Draw labelled head phantoms to try things on."),
     "audit": Row("edge_mri_train.commands.audit", "Find leaks and faults in image sets.", "data"),
@@ -53,12 +54,15 @@ COMMANDS = {
 _DATA = ("sklearn", "faiss", "jinja2", "matplotlib", "PIL", "scipy")
 _TRAIN = ("torch", "torchvision", *_DATA)
 _EXPORT = ("onnx", "onnxscript", *_TRAIN)
+_DICOM = ("pydicom", "jpeg_ls", "pylibjpeg", "openjpeg")
 _BENCH = ("onnx", "packaging", *_DATA)
 EXTRAS = {
     "data": _DATA,
     "train": _TRAIN,
     "export": _EXPORT,
     "bench": _BENCH,
+    "node": ("pynetdicom", "highdicom", *_DICOM),
+    "dicom": _DICOM,
     "ray": ("ray", "pyarrow"),
     "sign": ("cryptography",),
 }

@@ -186,7 +186,7 @@ def test_a_missing_module_of_nobody_is_not_disguised(command, monkeypatch):
 
 def test_the_extras_are_those_of_the_project():
     modules = {"faiss-cpu": "faiss", "pillow": "PIL", "scikit-learn": "sklearn"}
-    modules["ray[data]"] = "ray"
+    modules |= {"ray[data]": "ray", "pyjpegls": "jpeg_ls", "pylibjpeg-openjpeg": "openjpeg"}
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
     for extra, found in EXTRAS.items():
         names = [

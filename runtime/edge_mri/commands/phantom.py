@@ -6,7 +6,7 @@ import click
 
 from edge_mri.commands.options import PATH, seed_option
 from edge_mri.labels import LabelSpace
-from edge_mri.phantoms.phantom import PhantomConfig, write_phantoms
+from edge_mri.phantoms.phantom import FORMATS, PhantomConfig, write_phantoms
 from edge_mri.terminal.progress import TerminalProgress
 
 
@@ -32,24 +32,33 @@ from edge_mri.terminal.progress import TerminalProgress
 @click.option(
     "--format",
     "format_",
-    type=click.Choice(["jpg", "png"]),
+    type=click.Choice(FORMATS),
     default="jpg",
     show_default=True,
-    help="Format of the files.",
+    help="Format of the files; dcm: each image a series of DICOM files, with the extra [dicom].",
+)
+@click.option(
+    "--slices",
+    type=click.IntRange(1),
+    default=PhantomConfig.slices,
+    metavar="N",
+    show_default=True,
+    help="Files of a series, with --format dcm.",
 )
 @seed_option("The same seed draws the same images.")
-def command(folder: Path, count: int, size_px: int, format_: str, seed: int) -> None:
+def command(folder: Path, count: int, size_px: int, format_: str, slices: int, seed: int) -> None:
     """Draw labelled head phantoms (four types x three planes) into DIR.
 
     They are drawings for trying the toolkit, not patients: no model may be judged by them, and the
     one that ships never saw a drawing, so that its answers on them mean nothing.
     """
-    config = PhantomConfig(count=count, size_px=size_px, seed=seed, format=format_)
+    config = PhantomConfig(count=count, size_px=size_px, seed=seed, format=format_, slices=slices)
     progress = TerminalProgress()
-    total = len(LabelSpace().classes) * count
+    phantoms = len(LabelSpace().classes) * count
+    total = phantoms * (slices if format_ == "dcm" else 1)
     with progress.bar("phantoms", total) as step:
         write_phantoms(folder, config, on_image=lambda _: step())
     progress.say(
-        f"{total} phantoms in {folder}: drawings, not patients. The model that ships never saw a "
-        "drawing: its answers on them mean nothing."
+        f"{phantoms} phantoms in {folder}: drawings, not patients. The model that ships never saw "
+        "a drawing: its answers on them mean nothing."
     )

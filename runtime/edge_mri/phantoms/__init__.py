@@ -4,6 +4,7 @@
     atlas        where things are in a head
     head         a head without a lesion
     tumour       lesions of each type
+    dicom        a phantom as a series of DICOM files
 
 The only place beside `edge_mri.labels` that knows the classes of the default label space.
 """

@@ -6,7 +6,7 @@ scanner's part, here. The head depends on seed, index and plane but not on the t
 brightness, position and noise say nothing about the type; only the tumour does.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -23,11 +23,12 @@ from edge_mri.phantoms.head import draw_head, smooth_noise
 from edge_mri.phantoms.tumour import draw_tumour
 from edge_mri.storage.atomic import atomic_path
 
-FORMATS = ("jpg", "png")
+FORMATS = ("jpg", "png", "dcm")
 
 _SIZES_PX = (32, 2048)
 _SEEDS = (0, 2**32 - 1)
 _COUNTS = (1, 1_000_000)
+_SLICES = (1, 1000)
 _JPEG_QUALITY = 90
 
 _BEND_PX = np.float32(1.8)
@@ -50,19 +51,22 @@ class PhantomConfig:
         count: Images per class.
         size_px: Side of the images.
         seed: What the drawings grow from: the same seed, the same images.
-        format: `jpg` or `png`.
+        format: `jpg`, `png`, or `dcm`: a series of DICOM files for each image.
+        slices: Of a series.
     """
 
     count: int
     size_px: int = 512
     seed: int = 0
     format: str = "jpg"
+    slices: int = 8
 
     def __post_init__(self) -> None:
         _check_range("count", self.count, _COUNTS)
         _check_range("size_px", self.size_px, _SIZES_PX)
         _check_range("seed", self.seed, _SEEDS)
         _position("format", self.format, FORMATS)
+        _check_range("slices", self.slices, _SLICES)
 
 
 def write_phantoms(
@@ -70,6 +74,7 @@ def write_phantoms(
 ) -> list[Path]:
     """Write `FOLDER/{type}_{plane}/phantom-0001.jpg` … for the 12 classes, and a README.txt.
 
+    As DICOM `phantom-0001` is a folder with the slices of a series, `slice-0001.dcm` ….
     Files of these names are replaced, others left alone.
 
     Args:
@@ -89,13 +94,29 @@ def write_phantoms(
     for label in LabelSpace().classes:
         for index in range(1, config.count + 1):
             image = draw_phantom(label, size_px=config.size_px, seed=config.seed, index=index)
-            path = folder / str(label) / f"phantom-{index:04d}.{config.format}"
-            options = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY] if config.format == "jpg" else []
-            _write(path, cv2.imencode(path.suffix, image, options)[1].tobytes())
-            written.append(path)
-            if on_image:
-                on_image(path)
+            stem = folder / str(label) / f"phantom-{index:04d}"
+            for path, content in _files(stem, image, label, index, config):
+                _write(path, content)
+                written.append(path)
+                if on_image:
+                    on_image(path)
     return written
+
+
+def _files(
+    stem: Path, image: NDArray[np.uint8], label: Label, index: int, config: PhantomConfig
+) -> Iterator[tuple[Path, bytes]]:
+    """Give the files of one phantom, and what is in them."""
+    if config.format == "dcm":
+        from edge_mri.phantoms.dicom import series_files
+
+        slices = series_files(image, label, slices=config.slices, seed=config.seed, index=index)
+        for number, content in enumerate(slices, start=1):
+            yield stem / f"slice-{number:04d}.dcm", content
+        return
+    options = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY] if config.format == "jpg" else []
+    path = stem.with_name(f"{stem.name}.{config.format}")
+    yield path, cv2.imencode(path.suffix, image, options)[1].tobytes()
 
 
 def draw_phantom(

@@ -88,14 +88,8 @@ class HeatmapWriter:
         """
         if cells is None:
             return record
-        place = Placement.of(image.shape, self._spec)
-        shown = _shrunk(image)
-        height, width = shown.shape
-        picture = overlay(shown, on_image(cells, replace(place, width=width, height=height)))
-        if record.box is not None:
-            _draw_box(picture, _box_on(picture, record.box, place))
+        captioned = heatmap(record, image, cells, self._spec, self._scale)
         name = heatmap_name(record.path, record.frame)
-        captioned = _captioned(picture, _lines(record), self._scale)
         data = cv2.imencode(".png", captioned)[1].tobytes()
         target = self.folder / name
         temporary = self.folder / f".{name}.{os.getpid()}-{threading.get_ident()}"
@@ -106,6 +100,30 @@ class HeatmapWriter:
             temporary.unlink(missing_ok=True)
             raise OutputError.of(target, error) from error
         return replace(record, heatmap=name)
+
+
+def heatmap(
+    record: Prediction, image: NDArray[np.uint8], cells: Map, spec: PreprocessSpec, scale: str
+) -> Colours:
+    """Draw a map over its image, with the box and a caption that names no file.
+
+    Args:
+        record: Of the image.
+        image: `(H, W)` uint8 grey.
+        cells: `(h, w)`, 0 to 1, over the network's input.
+        spec: Of the model.
+        scale: What the colours mean, a value of `SCALES`.
+
+    Returns:
+        `(H', W', 3)` uint8 BGR; the image lies in its upper left corner.
+    """
+    place = Placement.of(image.shape, spec)
+    shown = _shrunk(image)
+    height, width = shown.shape
+    picture = overlay(shown, on_image(cells, replace(place, width=width, height=height)))
+    if record.box is not None:
+        _draw_box(picture, _box_on(picture, record.box, place))
+    return _captioned(picture, _lines(record), scale)
 
 
 def heatmap_name(path: str, frame: int | None = None) -> str:

@@ -11,10 +11,15 @@ from typing import TextIO
 from edge_mri.terminal.standard_streams import like, nowhere
 
 
-def keep_pydicom_quiet() -> None:
-    """Let pydicom tell nobody of odd values: it quotes them, and they may be a patient's."""
-    logging.getLogger("pydicom").setLevel(logging.CRITICAL)
-    warnings.filterwarnings("ignore", module="pydicom")
+def keep_pydicom_quiet(*others: str) -> None:
+    """Let pydicom tell nobody of odd values: it quotes them, and they may be a patient's.
+
+    Args:
+        others: Packages that do the same.
+    """
+    for name in ("pydicom", *others):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+        warnings.filterwarnings("ignore", module=name)
 
 
 @contextmanager

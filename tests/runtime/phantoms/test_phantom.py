@@ -164,7 +164,7 @@ def test_drawing_refuses_what_it_cannot_draw(arguments, message):
         ({"count": 0}, "count 0; expected 1 to 1000000"),
         ({"size_px": 8}, "size_px 8; expected 32 to 2048"),
         ({"seed": -5}, "seed -5; expected 0 to 4294967295"),
-        ({"format": "gif"}, "unknown format 'gif'; expected one of jpg, png"),
+        ({"format": "gif"}, "unknown format 'gif'; expected one of jpg, png, dcm"),
     ],
 )
 def test_a_config_refuses_bad_values(arguments, message):

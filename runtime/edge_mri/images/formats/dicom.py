@@ -47,8 +47,9 @@ from edge_mri.images.pixels.limits import Limits
 from edge_mri.images.pixels.square import square_pixels
 from edge_mri.process.quiet import keep_pydicom_quiet
 
-# Decoders that fuzzing could not bring down; GDCM aborts the process (docs/decisions/0021).
-_PLUGINS = ("pydicom", "pylibjpeg", "pyjpegls")
+PLUGINS = ("pydicom", "pylibjpeg", "pyjpegls")
+"""Decoders that fuzzing could not bring down; GDCM aborts the process (docs/decisions/0021)."""
+
 _OF_JPEG = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1)
 
 FEWEST_LEVELS = 64
@@ -160,7 +161,7 @@ class _DicomImage:
                 yield decode_picture(stream, "jpeg", self._limits)
             return
         decoder = get_decoder(self._syntax)
-        plugin = next((name for name in _PLUGINS if name in decoder.available_plugins), None)
+        plugin = next((name for name in PLUGINS if name in decoder.available_plugins), None)
         if plugin is None:
             if self._syntax in _OF_JPEG:
                 raise ImageSupportError("dicom-jpeg", "pylibjpeg-libjpeg")

@@ -172,7 +172,7 @@ def test_what_is_deflated_is_inflated_within_bounds(data, error, reason):
 
 
 def test_a_compression_without_its_decoder_is_told_with_what_to_type(monkeypatch):
-    monkeypatch.setattr("edge_mri.images.formats.dicom._PLUGINS", ("pydicom",))
+    monkeypatch.setattr("edge_mri.images.formats.dicom.PLUGINS", ("pydicom",))
     for name, extra in (("SC_rgb_jpeg_gdcm", "dicom-jpeg"), ("JPEG2000", "dicom")):
         with pytest.raises(ImageSupportError) as refusal:
             list(read_frames(FILES / f"{name}.dcm"))
