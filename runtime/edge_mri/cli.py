@@ -38,6 +38,7 @@ COMMANDS = {
     "infer": Row("edge_mri.commands.infer", "Classify images."),
     "info": Row("edge_mri.commands.info", "Show what a model says about itself."),
     "check": Row("edge_mri.commands.check", "Prove that the installation answers as it should."),
+    "serve": Row("edge_mri.commands.serve", "Classify over HTTP and in a browser.", "serve"),
     "sign": Row("edge_mri.commands.sign", "Sign a model for devices that ask for it.", "sign"),
     "phantom": Row("edge_mri.commands.phantom", "Draw labelled head phantoms to try things on."),
     "audit": Row("edge_mri_train.commands.audit", "Find leaks and faults in image sets.", "data"),
@@ -60,6 +61,7 @@ EXTRAS = {
     "export": _EXPORT,
     "bench": _BENCH,
     "ray": ("ray", "pyarrow"),
+    "serve": ("starlette", "uvicorn", "python_multipart", "prometheus_client", "anyio", "h11"),
     "sign": ("cryptography",),
 }
 

@@ -88,15 +88,8 @@ class HeatmapWriter:
         """
         if cells is None:
             return record
-        place = Placement.of(image.shape, self._spec)
-        shown = _shrunk(image)
-        height, width = shown.shape
-        picture = overlay(shown, on_image(cells, replace(place, width=width, height=height)))
-        if record.box is not None:
-            _draw_box(picture, _box_on(picture, record.box, place))
         name = heatmap_name(record.path, record.frame)
-        captioned = _captioned(picture, _lines(record), self._scale)
-        data = cv2.imencode(".png", captioned)[1].tobytes()
+        data = heatmap_png(record, image, cells, self._spec, self._scale)
         target = self.folder / name
         temporary = self.folder / f".{name}.{os.getpid()}-{threading.get_ident()}"
         try:
@@ -106,6 +99,19 @@ class HeatmapWriter:
             temporary.unlink(missing_ok=True)
             raise OutputError.of(target, error) from error
         return replace(record, heatmap=name)
+
+
+def heatmap_png(
+    record: Prediction, image: NDArray[np.uint8], cells: Map, spec: PreprocessSpec, scale: str
+) -> bytes:
+    """Return the picture of an image with its map, box and caption; arguments as above."""
+    place = Placement.of(image.shape, spec)
+    shown = _shrunk(image)
+    height, width = shown.shape
+    picture = overlay(shown, on_image(cells, replace(place, width=width, height=height)))
+    if record.box is not None:
+        _draw_box(picture, _box_on(picture, record.box, place))
+    return cv2.imencode(".png", _captioned(picture, _lines(record), scale))[1].tobytes()
 
 
 def heatmap_name(path: str, frame: int | None = None) -> str:
