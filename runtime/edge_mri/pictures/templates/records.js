@@ -113,7 +113,11 @@ const recordsTable = (about, records, enlarge = null) => {
     view.page = Math.min(Math.max(view.page, 0), pages - 1);
     const start = view.page * PER_PAGE;
     const shown = found.slice(start, start + PER_PAGE);
-    by("rows").replaceChildren(...shown.map((record) => make("tr", { class: record.status }, ...columns.map((column) => column.cell(record)))));
+    by("rows").replaceChildren(...shown.map((record) => make("tr", { class: record.status }, ...columns.map((column) => {
+      const cell = column.cell(record);
+      cell.dataset.title = column.title;
+      return cell;
+    }))));
     if (!shown.length) by("rows").append(make("tr", {}, make("td", { class: "none", colspan: columns.length }, "No image matches.")));
     by("count").textContent = shown.length ? `${(start + 1).toLocaleString("en")} to ${(start + shown.length).toLocaleString("en")} of ${found.length.toLocaleString("en")} images` : "0 images";
     by("page").textContent = `page ${view.page + 1} of ${pages}`;
