@@ -38,6 +38,7 @@ COMMANDS = {
     "infer": Row("edge_mri.commands.infer", "Classify images."),
     "info": Row("edge_mri.commands.info", "Show what a model says about itself."),
     "check": Row("edge_mri.commands.check", "Prove that the installation answers as it should."),
+    "serve": Row("edge_mri.commands.serve", "Classify over HTTP and in a browser.", "serve"),
     "node": Row("edge_mri.commands.node", "Judge what a scanner sends, by DICOM.", "node"),
     "sign": Row("edge_mri.commands.sign", "Sign a model for devices that ask for it.", "sign"),
     "phantom": Row("edge_mri.commands.phantom", "Draw labelled head phantoms to try things on."),
@@ -64,6 +65,7 @@ EXTRAS = {
     "node": ("pynetdicom", "highdicom", *_DICOM),
     "dicom": _DICOM,
     "ray": ("ray", "pyarrow"),
+    "serve": ("starlette", "uvicorn", "python_multipart", "prometheus_client", "anyio", "h11"),
     "sign": ("cryptography",),
 }
 

@@ -7,8 +7,7 @@ that is held, however many frames a file has.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from os import PathLike
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from edge_mri.answers.audit import Audit
 from edge_mri.answers.prediction import Prediction
@@ -76,11 +75,12 @@ class _Part:
 
 def begin_files(
     classifier: Answering,
-    paths: Sequence[str | PathLike[str]],
+    paths: Sequence[object],
     halted: Callable[[], bool] = lambda: False,
     *,
     finish: Finish | None = None,
     audit: bool = False,
+    read: Callable[[Any, Limits], bytes] = read_file,
 ) -> Iterator[Callable[[], list[Prediction]]]:
     """Read files, part by part; yield what answers each part, in any thread.
 
@@ -92,17 +92,19 @@ def begin_files(
         halted: Says whether to leave off; asked before each file and frame.
         finish: See `Classifier.stream`.
         audit: Let each record say where it comes from.
+        read: Gives the bytes of one of `paths`, whose text is the path of its records; raises
+            `ImageError` where it cannot.
     """
     spec = classifier.contract.preprocess
     begun = Audit.begin(classifier.model_sha256, spec, classifier.provider) if audit else None
     limits = Limits.from_environment()
     part = _Part()
-    for path in map(str, paths):
+    for given in paths:
         if halted():
             return
-        origin = begun and begun.of(None)
+        path, origin = str(given), begun and begun.of(None)
         try:
-            data = read_file(path, limits)
+            data = read(given, limits)
             origin = begun and begun.of(data)
             for frame in decode_frames(data, limits, spec.reduce_to, classifier.planes):
                 part.add(path, Prepared.of(frame, spec, keep=finish is not None), origin)

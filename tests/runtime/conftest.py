@@ -1,9 +1,13 @@
 """The command line, in this process and as a process of its own, and the model that ships."""
 
+import json
 import os
+import select
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +25,83 @@ class Ended(NamedTuple):
     code: int
     out: str
     err: str
+
+
+class Tab:
+    """A page in a headless browser, over the DevTools protocol on two pipes."""
+
+    def __init__(self, chromium: str, profile: Path) -> None:
+        ours, self._in = os.pipe()
+        self._out, theirs = os.pipe()
+        start = (
+            "import os, sys; a, b = os.dup(int(sys.argv[1])), os.dup(int(sys.argv[2]));"
+            "a, b = (os.dup(one) if one < 5 else one for one in (a, b));"
+            "os.dup2(a, 3); os.dup2(b, 4); os.execv(sys.argv[3], sys.argv[3:])"
+        )
+        self._run = subprocess.Popen(
+            [sys.executable, "-c", start, str(ours), str(theirs), chromium,
+             "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
+             "--disable-background-networking", "--disable-component-update", "--disable-sync",
+             "--disable-dev-shm-usage", f"--user-data-dir={profile}", "--remote-debugging-pipe"],
+            pass_fds=(ours, theirs), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        os.close(ours)
+        os.close(theirs)
+        self._number, self._buffer, self._session = 0, b"", None
+        self.events: list[dict[str, Any]] = []
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
+        self._session = attached["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.call(f"{domain}.enable")
+
+    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        self._number += 1
+        message = {"id": self._number, "method": method, "params": parameters}
+        if self._session:
+            message["sessionId"] = self._session
+        os.write(self._in, json.dumps(message).encode() + b"\0")
+        while True:
+            answer = self._next()
+            if answer.get("id") == self._number:
+                assert "error" not in answer, answer
+                return answer["result"]
+            self.events.append(answer)
+
+    def open(self, url: str) -> None:
+        self.call("Page.navigate", url=url)
+        while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
+            self.events.append(self._next())
+
+    def evaluate(self, script: str) -> Any:
+        result = self.call("Runtime.evaluate", expression=script, returnByValue=True)
+        assert "exceptionDetails" not in result, result
+        return result["result"].get("value")
+
+    def _next(self) -> dict[str, Any]:
+        until = time.monotonic() + 60
+        while b"\0" not in self._buffer:
+            ready, _, _ = select.select([self._out], [], [], max(until - time.monotonic(), 0))
+            assert ready, "the browser does not answer"
+            self._buffer += os.read(self._out, 1 << 20)
+        message, self._buffer = self._buffer.split(b"\0", 1)
+        return json.loads(message)
+
+    def close(self) -> None:
+        self._run.terminate()
+        self._run.wait(timeout=30)
+        os.close(self._in)
+        os.close(self._out)
+
+
+@pytest.fixture
+def tab(tmp_path: Path) -> Iterator[Tab]:
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("needs chromium, to open a page as a reader does")
+    tab = Tab(chromium, tmp_path / "profile")
+    yield tab
+    tab.close()
 
 
 @pytest.fixture

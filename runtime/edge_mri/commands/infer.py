@@ -5,10 +5,14 @@ from typing import Any
 import click
 
 from edge_mri.commands.option_groups import GroupedCommand, grouped
-from edge_mri.commands.options import MODEL, PATH, device_option, signature_option
-from edge_mri.images import Limits
+from edge_mri.commands.options import (
+    MODEL,
+    PATH,
+    device_option,
+    limit_options,
+    signature_option,
+)
 from edge_mri.images.pixels.acquired import ACQUIRED, planes_named
-from edge_mri.images.pixels.limits import VARIABLES
 from edge_mri.inference import ENGINES, InferConfig, infer
 from edge_mri.records.output import WRITERS
 
@@ -107,56 +111,7 @@ _answer, _write, _work, _limit = (
     show_default=True,
     help="What spreads the work; ray: over a cluster.",
 )
-@_limit(
-    "--max-pixels",
-    type=click.IntRange(1),
-    default=Limits.max_pixels,
-    metavar="N",
-    show_default=True,
-    envvar=VARIABLES["max_pixels"],
-    show_envvar=True,
-    help="Refuse an image or a volume of more pixels.",
-)
-@_limit(
-    "--max-bytes",
-    type=click.IntRange(1),
-    default=Limits.max_bytes,
-    metavar="N",
-    show_default=True,
-    envvar=VARIABLES["max_bytes"],
-    show_envvar=True,
-    help="Refuse a file of more bytes.",
-)
-@_limit(
-    "--max-frames",
-    type=click.IntRange(1),
-    default=Limits.max_frames,
-    metavar="N",
-    show_default=True,
-    envvar=VARIABLES["max_frames"],
-    show_envvar=True,
-    help="Leave off a file of more images: pages, frames, slices.",
-)
-@_limit(
-    "--max-decoded-bytes",
-    type=click.IntRange(1),
-    default=Limits.max_decoded_bytes,
-    metavar="N",
-    show_default=True,
-    envvar=VARIABLES["max_decoded_bytes"],
-    show_envvar=True,
-    help="Leave off a file whose images take more bytes, 1 a pixel.",
-)
-@_limit(
-    "--max-seconds",
-    type=click.IntRange(1),
-    default=Limits.max_seconds,
-    metavar="N",
-    show_default=True,
-    envvar=VARIABLES["max_seconds"],
-    show_envvar=True,
-    help="Leave off a file that takes longer to decode.",
-)
+@limit_options(_limit)
 def command(providers: str | None, planes: str, **options: Any) -> None:
     r"""Classify image files, and the images below folders.
 

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from edge_mri.errors import ModelNotFoundError, OptionError
+from edge_mri.images.pixels.limits import VARIABLES, Limits
 from edge_mri.model.providers import DEVICES
 from edge_mri.model.signature import OPTION, VARIABLE
 
@@ -48,6 +49,14 @@ def _name(param: click.Parameter | None) -> str:
 PATH = _Path(path_type=Path)
 MODEL = _ModelFile(path_type=Path)
 
+_LIMITS = {
+    "max_pixels": "Refuse an image or a volume of more pixels.",
+    "max_bytes": "Refuse a file of more bytes.",
+    "max_frames": "Leave off a file of more images: pages, frames, slices.",
+    "max_decoded_bytes": "Leave off a file whose images take more bytes, 1 a pixel.",
+    "max_seconds": "Leave off a file that takes longer to decode.",
+}
+
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
@@ -75,6 +84,26 @@ def signature_option(declare: Callable[..., Decorator] = click.option) -> Decora
         metavar="KEY.pub",
         help=f"Refuse a model that is not signed with this key's private half.  [env: {VARIABLE}]",
     )
+
+
+def limit_options(declare: Callable[..., Decorator] = click.option) -> Decorator:
+    """Declare an option for each of `Limits`, where they are to be under a heading as above."""
+
+    def declared(function: Callable[..., Any]) -> Callable[..., Any]:
+        for name, told in reversed(_LIMITS.items()):
+            function = declare(
+                f"--{name.replace('_', '-')}",
+                type=click.IntRange(1),
+                default=getattr(Limits, name),
+                metavar="N",
+                show_default=True,
+                envvar=VARIABLES[name],
+                show_envvar=True,
+                help=told,
+            )(function)
+        return function
+
+    return declared
 
 
 def seed_option(help: str) -> Decorator:

@@ -90,7 +90,7 @@ class HeatmapWriter:
             return record
         captioned = heatmap(record, image, cells, self._spec, self._scale)
         name = heatmap_name(record.path, record.frame)
-        data = cv2.imencode(".png", captioned)[1].tobytes()
+        data = png_bytes(captioned)
         target = self.folder / name
         temporary = self.folder / f".{name}.{os.getpid()}-{threading.get_ident()}"
         try:
@@ -124,6 +124,11 @@ def heatmap(
     if record.box is not None:
         _draw_box(picture, _box_on(picture, record.box, place))
     return _captioned(picture, _lines(record), scale)
+
+
+def png_bytes(picture: Colours) -> bytes:
+    """Return a picture as a PNG file."""
+    return cv2.imencode(".png", picture)[1].tobytes()
 
 
 def heatmap_name(path: str, frame: int | None = None) -> str:

@@ -6,7 +6,7 @@ The files are in `templates/`; what the page does in the browser is `templates/r
 import base64
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
@@ -44,24 +44,20 @@ class Page:
 
     def html(self) -> str:
         """Return the page with the mark `ROWS`."""
-        folder = files("edge_mri.pictures") / "templates"
-        script = (folder / "report.js").read_text(encoding="utf-8")
-        style = (folder / "report.css").read_text(encoding="utf-8")
+        script = template("records.js") + template("report.js")
         parts = {
             "title": escape(f"edge-mri report: {self.counts['all']:,} images"),
             "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-            "style": style,
-            "facts": _facts(self.contract, self.model),
+            "style": template("report.css"),
+            "facts": facts_html(self.contract, self.model),
+            "files": template("records.html"),
             "bounds": escape(self.bounds),
             "about": script_json(self._about()),
             "version": escape(__version__),
             "time": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
             "script": script,
         }
-        text = (folder / "report.html").read_text(encoding="utf-8")
-        for name, value in parts.items():
-            text = text.replace(f"<!--{name}-->", value, 1)
-        return text
+        return filled(template("report.html"), parts)
 
     def _about(self) -> dict[str, Any]:
         """Return what the page's script is told beside the rows."""
@@ -76,7 +72,20 @@ class Page:
         }
 
 
-def _facts(contract: Contract, model: str) -> str:
+def template(name: str) -> str:
+    """Return a file of `templates/`."""
+    folder = files("edge_mri.pictures") / "templates"
+    return (folder / name).read_text(encoding="utf-8")
+
+
+def filled(text: str, parts: Mapping[str, str]) -> str:
+    """Return a page with each `<!--name-->` replaced by its part, once, in the order of parts."""
+    for name, value in parts.items():
+        text = text.replace(f"<!--{name}-->", value, 1)
+    return text
+
+
+def facts_html(contract: Contract, model: str) -> str:
     """Return what the model says about itself, as rows of a description list."""
     labels, training = contract.labels, contract.training
     gate = contract.rejection

@@ -70,17 +70,17 @@ def row_json(record: Prediction) -> str:
 
 
 def pictures_json(record: Prediction) -> str:
-    """Return a record's pictures; `null` where it has none."""
+    """Return a record's pictures as JSON; `null` where it has none."""
+    return json_text(pictures_of(record))
+
+
+def pictures_of(record: Prediction) -> dict[str, Any] | None:
+    """Return a record's pictures as JSON values, in base64; None where it has none."""
     if not isinstance(record, Pictured) or record.thumbnail is None:
-        return "null"
+        return None
     heat = None if record.heat is None else base64.b64encode(record.heat).decode()
-    return json_text(
-        {
-            "size": record.size,
-            "thumbnail": base64.b64encode(record.thumbnail).decode(),
-            "heat": heat,
-        }
-    )
+    thumbnail = base64.b64encode(record.thumbnail).decode()
+    return {"size": record.size, "thumbnail": thumbnail, "heat": heat}
 
 
 def script_json(values: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ from edge_mri.answers.prediction import Prediction
 from edge_mri.images.preprocess import Placement, PreprocessSpec
 from edge_mri.pictures.heatmaps import OPACITY, coloured
 
-_THUMBNAIL_PX = 128
+THUMBNAIL_PX = 128
 _HEAT_PX = 32
 _JPEG_QUALITY = 72
 _FAINTEST = 0.02  # a map that nobody would see is left out
@@ -33,7 +33,11 @@ class Pictured(Prediction):
 
 
 def pictured(
-    record: Prediction, image: NDArray[np.uint8], cells: Map | None, spec: PreprocessSpec
+    record: Prediction,
+    image: NDArray[np.uint8],
+    cells: Map | None,
+    spec: PreprocessSpec,
+    longest_px: int = THUMBNAIL_PX,
 ) -> Pictured:
     """Return a record with pictures.
 
@@ -42,6 +46,7 @@ def pictured(
         image: `(H, W)` uint8 grey.
         cells: `(h, w)`, 0 to 1, over the network's input; None: no map.
         spec: Of the model.
+        longest_px: The longer side of the picture of a larger image.
     """
     height, width = image.shape
     quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
@@ -49,14 +54,14 @@ def pictured(
     return Pictured(
         **{one.name: getattr(record, one.name) for one in fields(Prediction)},
         size=(width, height),
-        thumbnail=cv2.imencode(".jpg", _shrunk(image), quality)[1].tobytes(),
+        thumbnail=cv2.imencode(".jpg", _shrunk(image, longest_px), quality)[1].tobytes(),
         heat=_heat(cells, Placement.of(image.shape, spec)) if cells is not None and seen else None,
     )
 
 
-def _shrunk(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _shrunk(image: NDArray[np.uint8], longest_px: int) -> NDArray[np.uint8]:
     height, width = image.shape
-    scale = min(_THUMBNAIL_PX / max(height, width), 1)
+    scale = min(longest_px / max(height, width), 1)
     size = (max(round(width * scale), 1), max(round(height * scale), 1))
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 

@@ -2,16 +2,9 @@
 
 import base64
 import json
-import os
 import re
-import select
-import shutil
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -223,89 +216,12 @@ def test_a_stopped_run_has_a_page_that_says_so(tmp_path):
     assert "The run was stopped before its end: images are missing here." in text
 
 
-class Tab:
-    """A page in a headless browser, over the DevTools protocol on two pipes."""
-
-    def __init__(self, chromium: str, profile: Path) -> None:
-        ours, self._in = os.pipe()
-        self._out, theirs = os.pipe()
-        start = (
-            "import os, sys; a, b = os.dup(int(sys.argv[1])), os.dup(int(sys.argv[2]));"
-            "a, b = (os.dup(one) if one < 5 else one for one in (a, b));"
-            "os.dup2(a, 3); os.dup2(b, 4); os.execv(sys.argv[3], sys.argv[3:])"
-        )
-        self._run = subprocess.Popen(
-            [sys.executable, "-c", start, str(ours), str(theirs), chromium,
-             "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
-             "--disable-background-networking", "--disable-component-update", "--disable-sync",
-             "--disable-dev-shm-usage", f"--user-data-dir={profile}", "--remote-debugging-pipe"],
-            pass_fds=(ours, theirs), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        os.close(ours)
-        os.close(theirs)
-        self._number, self._buffer, self._session = 0, b"", None
-        self.events: list[dict[str, Any]] = []
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
-        self._session = attached["sessionId"]
-        for domain in ("Page", "Runtime", "Log", "Network"):
-            self.call(f"{domain}.enable")
-
-    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        self._number += 1
-        message = {"id": self._number, "method": method, "params": parameters}
-        if self._session:
-            message["sessionId"] = self._session
-        os.write(self._in, json.dumps(message).encode() + b"\0")
-        while True:
-            answer = self._next()
-            if answer.get("id") == self._number:
-                assert "error" not in answer, answer
-                return answer["result"]
-            self.events.append(answer)
-
-    def open(self, page: Path) -> None:
-        self.call("Page.navigate", url=page.as_uri())
-        while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
-            self.events.append(self._next())
-
-    def evaluate(self, script: str) -> Any:
-        result = self.call("Runtime.evaluate", expression=script, returnByValue=True)
-        assert "exceptionDetails" not in result, result
-        return result["result"].get("value")
-
-    def _next(self) -> dict[str, Any]:
-        until = time.monotonic() + 60
-        while b"\0" not in self._buffer:
-            ready, _, _ = select.select([self._out], [], [], max(until - time.monotonic(), 0))
-            assert ready, "the browser does not answer"
-            self._buffer += os.read(self._out, 1 << 20)
-        message, self._buffer = self._buffer.split(b"\0", 1)
-        return json.loads(message)
-
-    def close(self) -> None:
-        self._run.terminate()
-        self._run.wait(timeout=30)
-        os.close(self._in)
-        os.close(self._out)
-
-
-@pytest.fixture
-def tab(tmp_path: Path) -> Iterator[Tab]:
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("needs chromium, to open a page as a reader does")
-    tab = Tab(chromium, tmp_path / "profile")
-    yield tab
-    tab.close()
-
-
 DASH = "\N{EN DASH}"
 CELLS = "[...document.querySelectorAll('#rows tr')].map(row => row.cells[{}].innerText)"
 
 
 def test_a_browser_shows_sorts_and_filters_it_and_asks_for_nothing(tab, page):
-    tab.open(page)
+    tab.open(page.as_uri())
 
     def column(number: int) -> list[str]:
         return tab.evaluate(CELLS.format(number))
@@ -376,7 +292,7 @@ def test_a_browser_pages_through_many_files(tab, tmp_path):
         for _ in report.gathered(Prediction.failed(f"{n:03}.png", "empty") for n in range(120)):
             pass
         report.write()
-    tab.open(path)
+    tab.open(path.as_uri())
     firsts = []
     for _ in range(3):
         firsts.append(tab.evaluate(CELLS.format(1))[0].splitlines()[0])
@@ -387,7 +303,7 @@ def test_a_browser_pages_through_many_files(tab, tmp_path):
 
 
 def test_a_browser_shows_what_a_volume_says_and_its_slices(tab, volume):
-    tab.open(volume)
+    tab.open(volume.as_uri())
     cells = "[...document.querySelectorAll('#volumeRows td')].map(cell => cell.innerText)"
     name, type_, *counts, highest = tab.evaluate(cells)
     assert name.startswith("scan.tif")
@@ -401,5 +317,5 @@ def test_a_browser_shows_what_a_volume_says_and_its_slices(tab, volume):
 
 
 def test_without_volumes_the_page_has_no_table_of_them(tab, page):
-    tab.open(page)
+    tab.open(page.as_uri())
     assert tab.evaluate("document.querySelector('#volumes').hidden") is True

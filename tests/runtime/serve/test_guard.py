@@ -1,0 +1,246 @@
+"""Who may ask, what is refused, and what nobody may find afterwards: a name, a file, a token."""
+
+import re
+import socket
+import time
+
+import pytest
+
+from edge_mri.errors import OptionError
+
+pytest.importorskip("starlette", reason="needs the extra [serve]")
+
+from edge_mri.serve import connections
+from edge_mri.serve.config import ServeConfig
+from edge_mri.serve.tokens import Tokens
+
+TOKEN = "0123456789abcdef0123456789abcdef"
+
+
+@pytest.fixture(scope="module")
+def picture(phantoms) -> bytes:
+    return next(phantoms.rglob("*.png")).read_bytes()
+
+
+@pytest.fixture
+def token_file(tmp_path):
+    path = tmp_path / "tokens"
+    path.write_text(f"# of the ward\n{TOKEN}\n")
+    path.chmod(0o600)
+    return path
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "localhost.evil.example", ""])
+def test_a_name_that_was_made_to_point_here_is_refused(service, host):
+    answer = service.ask("GET", "/", headers={"Host": host})
+    assert answer.status == 421
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1:1", "[::1]:8350", "192.168.1.7"])
+def test_this_machine_and_plain_addresses_are_not(service, host):
+    assert service.ask("GET", "/healthz", headers={"Host": host}).status == 200
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://localhost:1", ""])
+def test_a_page_of_another_origin_may_not_ask(service, picture, origin):
+    answer = service.predict([("a.png", picture)], Origin=origin)
+    assert answer.status == 403
+    assert "access-control-allow-origin" not in answer.headers
+
+
+def test_its_own_page_may(service, picture):
+    answer = service.predict([("a.png", picture)], Origin=service.url.rstrip("/"))
+    assert answer.status == 200
+    assert "access-control-allow-origin" not in answer.headers
+
+
+def test_a_foreign_page_may_where_it_was_allowed_to(serve, picture):
+    origin = "https://viewer.example"
+    service = serve("--allow-origin", origin, "--allow-host", "Scanner.example")
+    asked = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+    assert service.ask("OPTIONS", "/v1/predict", headers=asked).status == 200
+    answer = service.predict([("a.png", picture)], Origin=origin, Host="scanner.example:80")
+    assert (answer.status, answer.headers["access-control-allow-origin"]) == (200, origin)
+    assert service.predict([("a.png", picture)], Origin="https://other.example").status == 403
+
+
+def test_every_answer_has_the_headers_of_a_strict_policy(service):
+    for path, status in (("/", 200), ("/nothing", 404), ("/v1/predict", 405)):
+        answer = service.ask("GET", path)
+        assert answer.status == status
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["cache-control"] == "no-store"
+        assert "server" not in answer.headers
+
+
+def test_other_machines_need_a_token(command):
+    ended = command("serve", "--host", "0.0.0.0", "--port", 0)
+    assert ended.code == 2
+    assert ended.err.startswith("Error: --host 0.0.0.0 lets other machines ask: name who may with")
+
+
+def test_a_token_is_asked_for(serve, picture, token_file):
+    service = serve("--host", "0.0.0.0", "--token-file", token_file)
+    files = [("a.png", picture)]
+    refused = [service.predict(files), service.predict(files, Authorization="Bearer wrong")]
+    refused.append(service.predict(files, Authorization=f"Basic {TOKEN}"))
+    refused.append(service.ask("GET", "/metrics"))
+    assert [one.status for one in refused] == [401] * 4
+    assert refused[0].headers["www-authenticate"] == "Bearer"
+    assert service.predict(files, Authorization=f"Bearer {TOKEN}").status == 200
+    for path in ("/", "/healthz", "/readyz", "/openapi.json", "/assets/serve.js"):
+        assert service.ask("GET", path).status == 200
+    assert TOKEN not in service.log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "reason"),
+    [
+        ("", 0o600, "expected a token of 16 characters or more in each line"),
+        ("short\n", 0o600, "expected a token of 16 characters or more in each line"),
+        (TOKEN, 0o644, "others may read it; type: chmod 600"),
+        ("Schlüssel" * 4, 0o600, "expected ASCII text, a token a line"),
+    ],
+)
+def test_a_token_file_that_protects_nothing_is_refused(tmp_path, text, mode, reason):
+    path = tmp_path / "tokens"
+    path.write_text(text, encoding="utf-8")
+    path.chmod(mode)
+    with pytest.raises(OptionError, match=re.escape(reason)):
+        Tokens(path)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"allow_origin": ("*",)}, "expected an origin"),
+        ({"certificate": "a.pem"}, "--certificate and --private-key go together"),
+        ({"max_request_bytes": 2**31}, "--queue-bytes 1073741824 holds no request"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(options, reason):
+    with pytest.raises(OptionError, match=reason):
+        ServeConfig(**options)
+
+
+@pytest.fixture(scope="module")
+def small(serve):
+    """A service with small limits."""
+    return serve(
+        *("--max-files", 3, "--max-request-bytes", 60_000, "--max-bytes", 50_000),
+        *("--max-pixels", 10_000, "--queue-bytes", 60_000),
+    )
+
+
+def test_too_many_files_and_bytes_are_413(small, picture):
+    assert small.predict([("a.png", picture)] * 4).status == 413
+    assert small.predict([("a.png", bytes(50_001))]).status == 413
+    assert small.predict([("a.png", bytes(30_000))] * 3).status == 413
+    assert small.ask("POST", "/v1/predict", bytes(50_001)).status == 413
+    told = small.ask("POST", "/v1/predict", bytes(10_000_000)).json["detail"]
+    assert (
+        told
+        == "the body has more than 60,000 bytes (--max-request-bytes): send fewer files at a time"
+    )
+    assert small.predict([("a.png", picture)] * 3).status == 200
+
+
+def test_too_many_pixels_are_a_record_as_in_infer(serve, picture):
+    service = serve("--max-pixels", 1000)
+    (record,) = service.predict([("a.png", picture)]).json
+    assert record["error"] == (
+        "image too large: 96 x 96 pixels, the limit is 1,000 pixels (--max-pixels)"
+    )
+
+
+def test_a_body_without_a_length_is_bounded_too(small):
+    with socket.create_connection(("127.0.0.1", small.port), timeout=30) as sender:
+        sender.sendall(b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\n")
+        sender.sendall(b"Transfer-Encoding: chunked\r\n\r\n")
+        for _ in range(20):
+            sender.sendall(b"2710\r\n" + bytes(10_000) + b"\r\n")
+        sender.sendall(b"0\r\n\r\n")
+        assert sender.recv(20).startswith(b"HTTP/1.1 413 ")
+
+
+def test_what_finds_no_room_is_told_when_to_come_again(small, picture):
+    held = socket.create_connection(("127.0.0.1", small.port))
+    head = "POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50000\r\n\r\n"
+    held.sendall(head.encode() + bytes(49_000))
+    time.sleep(0.5)
+    answer = small.predict([("a.png", picture + bytes(20_000))])
+    assert answer.status == 429
+    assert int(answer.headers["retry-after"]) >= 1
+    held.close()
+    time.sleep(0.5)
+    assert small.predict([("a.png", picture)]).status == 200
+
+
+FIELD = b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n--x--\r\n'
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "status"),
+    [
+        (b"", "image/png", 400),
+        (b"--x--\r\n", "multipart/form-data; boundary=x", 400),
+        (b"--x\r\nContent-Disp", "multipart/form-data; boundary=x", 400),
+        (b"nothing of it", "multipart/form-data; boundary=x", 400),
+        (b"", "multipart/form-data", 400),
+        (FIELD, "multipart/form-data; boundary=x", 400),
+    ],
+)
+def test_a_body_that_is_no_file_is_400(service, body, kind, status):
+    answer = service.ask("POST", "/v1/predict", body, {"Content-Type": kind})
+    assert answer.status == status
+    assert answer.json["status"] == status
+
+
+@pytest.mark.parametrize("query", ["?heatmap=yes", "?heatmaps=1", "?pictures=", "?x="])
+def test_a_question_that_nobody_knows_is_400(service, picture, query):
+    assert service.predict([("a.png", picture)], query).status == 400
+
+
+def test_a_packed_body_is_415(service, picture):
+    packed = {"Content-Encoding": "gzip"}
+    assert service.ask("POST", "/v1/predict", picture, packed).status == 415
+
+
+def test_slow_clients_keep_nobody_waiting_and_are_sent_away(service, picture):
+    slow = [socket.create_connection(("127.0.0.1", service.port)) for _ in range(200)]
+    for one in slow:
+        one.sendall(b"POST /v1/predict HTTP/1.1\r\nHost: local")
+    started = time.monotonic()
+    assert service.predict([("a.png", picture)]).status == 200
+    assert time.monotonic() - started < 5
+    slow[0].settimeout(connections.HEADER_S + 10)
+    assert slow[0].recv(1) == b""
+    for one in slow:
+        one.close()
+
+
+def test_the_log_names_nobody_and_no_image_is_written(serve, picture, tmp_path):
+    (tmp_path / "spool").mkdir()
+    service = serve(TMPDIR=str(tmp_path / "spool"))
+    secret = "Muster^Max.png"
+    large = picture + bytes(3_000_000)
+    service.predict([(secret, large), (secret, b"broken")], f"?name={secret}")
+    service.ask("GET", f"/{secret}?{secret}")
+    service.ask("POST", f"/v1/predict?name={secret}", picture)
+    service.ask(secret.upper(), "/")
+    descriptors = [
+        one.resolve() for one in (service.log.parents[0]).iterdir() if one != service.log
+    ]
+    assert service.stop() == 0
+    text = service.log.read_text()
+    assert re.search(r"^\S+Z POST /v1/predict 200 2 files 2 records \d+ bytes \d+ ms$", text, re.M)
+    assert re.search(r"^\S+Z GET - 404 \d+ ms$", text, re.M)
+    assert "Muster" not in text
+    assert "MUSTER" not in text
+    assert "127.0.0.1 " not in text
+    assert not descriptors
+    assert not list((tmp_path / "spool").iterdir())
