@@ -50,6 +50,7 @@ class ExportConfig:
         outputs: What is wanted beside the logits, of `edge_mri_export.graph.outputs.NAMES`.
         licence: Licence of the weights, as their owner states it; "": that of the models that they
             were trained from, where those state one.
+        named: Functions that may run to make the checkpoint's network.
     """
 
     checkpoint: Path
@@ -59,6 +60,7 @@ class ExportConfig:
     max_drop: float | None = None
     outputs: tuple[str, ...] = ()
     licence: str = ""
+    named: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_names(self.outputs)
@@ -103,7 +105,7 @@ def export(config: ExportConfig, progress: Progress) -> list[Exported]:
         OptionError: An option has no effect here.
         OutputError: The files cannot be written; said before the work where that is known.
     """
-    checkpoint = Checkpoint.load(config.checkpoint)
+    checkpoint = Checkpoint.load(config.checkpoint, config.named)
     require_writable(config.output)
     images = load_images(
         config.calibration,

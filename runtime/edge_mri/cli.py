@@ -61,6 +61,7 @@ EXTRAS = {
     "bench": _BENCH,
     "ray": ("ray", "pyarrow"),
     "sign": ("cryptography",),
+    "timm": ("timm", "safetensors"),
 }
 
 

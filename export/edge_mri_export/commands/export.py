@@ -16,11 +16,13 @@ from edge_mri_export.guard.parity import MAX_DROP
 from edge_mri_export.int8.ranges import METHODS
 from edge_mri_export.int8.recipe import AUTO, PRECISIONS, TARGETS, QuantizationConfig
 from edge_mri_export.report import lines
+from edge_mri_train.commands.options import arch_option
 from edge_mri_train.settings.runs import CHECKPOINT, checkpoint_file, newest_run
 
 
 @click.command("export")
 @click.argument("checkpoint", required=False, type=PATH)
+@arch_option("its network")
 @click.option(
     "--quantize",
     type=click.Choice(PRECISIONS),
@@ -85,6 +87,7 @@ from edge_mri_train.settings.runs import CHECKPOINT, checkpoint_file, newest_run
 @path_option("-o", "--output", help="The FP32 file.  [default: model.onnx beside the checkpoint]")
 def command(
     checkpoint: Path | None,
+    named: tuple[str, ...],
     quantize: str,
     target: str | None,
     calibration: Path | None,
@@ -116,6 +119,7 @@ def command(
         max_drop=max_drop,
         outputs=tuple(name.strip() for name in outputs.split(",") if name.strip()),
         licence=licence,
+        named=named,
     )
     if json_file is not None:
         require_writable(json_file)

@@ -17,7 +17,7 @@ from edge_mri.errors import AnswerError
 from edge_mri.model.onnx_file import OnnxFile
 from edge_mri.model.session import SessionConfig, compute_as_written, open_session
 from edge_mri_export.errors import QuantizationError
-from edge_mri_export.graph.graph import LESION, LOGITS
+from edge_mri_export.graph.graph import LESION, LOGITS, method
 from edge_mri_train.errors import first_line
 from edge_mri_train.networks.architectures import normalise
 from edge_mri_train.networks.checkpoint import Checkpoint
@@ -56,7 +56,7 @@ def checkpoint_answers(checkpoint: Checkpoint, pixels: NDArray[np.uint8]) -> Ans
 
 
 def _checkpoint_answers(checkpoint: Checkpoint, pixels: NDArray[np.uint8]) -> Answers:
-    outputs = getattr(checkpoint.network, "outputs", None)
+    outputs = method(checkpoint.network, "outputs")
     if outputs is None:
         return Answers(checkpoint.logits(pixels))
     batches = torch.split(torch.from_numpy(pixels), _BATCH)
