@@ -26,6 +26,8 @@ from edge_mri_train.networks.checkpoint import Checkpoint
 OPSET = 18
 NORMALISED = "normalised"
 PIXELS = "pixels"
+WHITE_PLANE = "white_plane"
+"""Grey pixels with a white plane beside them, the input of some adopted networks."""
 LOGITS = "logits"
 LESION = "lesion"
 EMBEDDING = "embedding"
