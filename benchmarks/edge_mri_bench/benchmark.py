@@ -43,7 +43,7 @@ def benchmark(
     Raises:
         EdgeMriError: A file or an option cannot be used; nothing was measured.
     """
-    networks = group(config.models, config.checkpoints)
+    networks = group(config.models, config.checkpoints, config.named)
     with tempfile.TemporaryDirectory(prefix="edge-mri-") as folder:
         chosen = effort or EFFORTS[config.effort]
         work = load_workload(

@@ -87,6 +87,7 @@ class BenchmarkConfig:
     Attributes:
         models: ONNX files; none and no checkpoint: the model that ships.
         checkpoints: Their PyTorch originals.
+        named: Functions that may run to make the originals' networks.
         data: Folders of images, with class folders where they have labels; none: phantoms.
         time_phantoms: Time phantoms even where there is data.
         backends: Names of `backends.KINDS`; none: all.
@@ -97,6 +98,7 @@ class BenchmarkConfig:
 
     models: tuple[Path, ...] = ()
     checkpoints: tuple[Path, ...] = ()
+    named: tuple[str, ...] = ()
     data: tuple[Path, ...] = ()
     time_phantoms: bool = False
     backends: tuple[str, ...] = ()

@@ -1,6 +1,7 @@
 """The errors of export, as leaves of the tree in `edge_mri.errors`.
 
 ModelError
+├── AdoptionError(ValueError)
 ├── GraphError(ValueError)
 ├── QuantizationError(ValueError)
 └── ParityError(ValueError)            exit code 1
@@ -14,6 +15,13 @@ from edge_mri.errors import DataError, ModelError
 
 if TYPE_CHECKING:
     from edge_mri_export.exported import Exported
+
+
+class AdoptionError(ModelError, ValueError):
+    """An ONNX model made elsewhere cannot be made one of ours."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"{name} cannot be adopted: {reason}")
 
 
 class GraphError(ModelError, ValueError):

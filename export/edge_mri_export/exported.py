@@ -69,12 +69,14 @@ class Writer:
         images: To compare answers on.
         expected: The network's answers to them in PyTorch.
         finish: What every file gets beside the network.
+        reference: What gave the expected answers.
         seen: What the checkpoint remembers of its training images; None of an older one.
     """
 
     images: CheckImages
     expected: Answers
     finish: Finish
+    reference: str
     seen: bytes | None
 
     def write(
@@ -98,6 +100,7 @@ class Writer:
             parity = compare(
                 self.expected, answers, self.images.labels, self.images.paths, contract
             )
+            parity = replace(parity, reference=self.reference)
             try:
                 check(parity)
             except ParityError as error:

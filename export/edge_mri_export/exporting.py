@@ -21,14 +21,15 @@ from edge_mri_export.graph.half import half
 from edge_mri_export.graph.layers import count_quantized
 from edge_mri_export.graph.outputs import check_names
 from edge_mri_export.graph.packing import packed
-from edge_mri_export.guard.answers import checkpoint_answers
+from edge_mri_export.graph.work import macs
+from edge_mri_export.guard.answers import Answers, checkpoint_answers
 from edge_mri_export.guard.calibration import (
     FEW_IMAGES,
     ExportImages,
     load_images,
     require_every_class,
 )
-from edge_mri_export.guard.parity import MAX_DROP, Parity
+from edge_mri_export.guard.parity import MAX_DROP, REFERENCE, Parity
 from edge_mri_export.int8.recipe import QuantizationConfig
 from edge_mri_export.int8.search import Search
 from edge_mri_export.int8.trial import Trial
@@ -37,11 +38,30 @@ from edge_mri_train.networks.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)
+class Original:
+    """What is exported, and what its files are held against.
+
+    Attributes:
+        body: `normalised (N, 1, S, S) float` to `logits (N, K)`, and more where it gives more.
+        contract: Of the FP32 file.
+        expected: Its answers to the check images.
+        reference: What gave them.
+        seen: What it remembers of its training images; None where that is not known.
+    """
+
+    body: onnx.ModelProto
+    contract: Contract
+    expected: Answers
+    reference: str
+    seen: bytes | None
+
+
+@dataclass(frozen=True)
 class ExportConfig:
     """What an export is told.
 
     Attributes:
-        checkpoint: What to export.
+        checkpoint: What to export; the original where it is adopted (`edge_mri_export.adopting`).
         output: Path of the FP32 file; the quantised file is written beside it.
         quantization: Whether and how to quantise.
         calibration: Folder of images to calibrate and check with; None for the run's own.
@@ -50,6 +70,7 @@ class ExportConfig:
         outputs: What is wanted beside the logits, of `edge_mri_export.graph.outputs.NAMES`.
         licence: Licence of the weights, as their owner states it; "": that of the models that they
             were trained from, where those state one.
+        named: Functions that may run to make the checkpoint's network.
     """
 
     checkpoint: Path
@@ -59,6 +80,7 @@ class ExportConfig:
     max_drop: float | None = None
     outputs: tuple[str, ...] = ()
     licence: str = ""
+    named: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_names(self.outputs)
@@ -103,7 +125,7 @@ def export(config: ExportConfig, progress: Progress) -> list[Exported]:
         OptionError: An option has no effect here.
         OutputError: The files cannot be written; said before the work where that is known.
     """
-    checkpoint = Checkpoint.load(config.checkpoint)
+    checkpoint = Checkpoint.load(config.checkpoint, config.named)
     require_writable(config.output)
     images = load_images(
         config.calibration,
@@ -124,11 +146,22 @@ def export(config: ExportConfig, progress: Progress) -> list[Exported]:
         licence=config.licence or checkpoint.training.get("licence", ""),
         toolkit_version=__version__,
     )
+    expected = checkpoint_answers(checkpoint, images.check.pixels)
+    original = Original(body, contract, expected, REFERENCE, checkpoint.seen)
+    return write_files(original, images, config, progress)
+
+
+def write_files(
+    original: Original, images: ExportImages, config: ExportConfig, progress: Progress
+) -> list[Exported]:
+    """Write an original as FP32 and as `quantization` says; as `export` does."""
+    body, contract = original.body, original.contract
     writer = Writer(
         images.check,
-        checkpoint_answers(checkpoint, images.check.pixels),
-        Finish.prepare(config.outputs, images, checkpoint.preprocess, progress),
-        checkpoint.seen,
+        original.expected,
+        Finish.prepare(config.outputs, images, contract.preprocess, macs(body), progress),
+        original.reference,
+        original.seen,
     )
     float_model = with_pixel_input(body)
     exported = [writer.write(float_model, contract, config.output, Parity.require_same_outputs)]

@@ -19,6 +19,7 @@ from edge_mri_export.graph.editing import in_order
 from edge_mri_export.graph.outputs import add_outputs
 from edge_mri_export.graph.sharing import shared
 from edge_mri_export.graph.weights import weights_sha256
+from edge_mri_export.graph.work import images_within
 from edge_mri_export.guard.calibration import ExportImages
 from edge_mri_train.data.pixels import load_pixels
 
@@ -43,9 +44,18 @@ class Finish:
         outputs: tuple[str, ...],
         images: ExportImages,
         spec: PreprocessSpec,
+        work: int,
         progress: Progress,
     ) -> "Finish":
-        """Load what the gate needs, or say why there will be none."""
+        """Load what the gate needs, or say why there will be none.
+
+        Args:
+            outputs: What is wanted beside the logits.
+            images: The export's images.
+            spec: The network's preprocessing.
+            work: Multiplications of the network for an image; large ones get fewer images.
+            progress: Told of it.
+        """
         known, validation = len(images.training), images.check.pixels
         if set(images.check.paths).intersection(str(file) for file in images.training):
             progress.say("no rejection gate: it needs validation images beside the training images")
@@ -57,7 +67,7 @@ class Finish:
                 f"{len(validation)}"
             )
             return cls(outputs, None, validation)
-        files = images.training[:TRAINING_IMAGES]
+        files = images.training[: images_within(work, TRAINING_IMAGES)]
         with progress.bar("training images for the rejection gate", len(files)) as step:
             return cls(outputs, load_pixels(files, spec, on_image=step), validation)
 

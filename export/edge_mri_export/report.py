@@ -21,7 +21,7 @@ def lines(exported: Exported) -> Iterator[str]:
     yield f"{exported.path}  {size}  {kind}"
     lesion = parity.max_lesion_difference
     yield (
-        f"  against PyTorch on {parity.n} images: same answer on "
+        f"  against {parity.whose} on {parity.n} images: same answer on "
         f"{100 * parity.agreement:.2f} %, logits differ by at most "
         f"{parity.max_logit_difference:.2g} (mean {parity.mean_logit_difference:.2g})"
         + ("" if lesion is None else f", the lesion map by at most {lesion:.2g}")

@@ -62,6 +62,7 @@ class VerifyConfig:
     data: Path | None = None
     max_drop: float | None = None
     require_signature: Path | None = None
+    named: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.max_drop is None:
@@ -145,7 +146,9 @@ def _on_images(
     if config.checkpoint is None and config.data is None:
         yield Check("parity", None, "needs --checkpoint FILE")
         return
-    checkpoint = None if config.checkpoint is None else Checkpoint.load(config.checkpoint)
+    checkpoint = (
+        None if config.checkpoint is None else Checkpoint.load(config.checkpoint, config.named)
+    )
     if checkpoint is not None:
         fit = _same_network(checkpoint, contract)
         yield fit

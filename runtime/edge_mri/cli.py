@@ -67,6 +67,7 @@ EXTRAS = {
     "ray": ("ray", "pyarrow"),
     "serve": ("starlette", "uvicorn", "python_multipart", "prometheus_client", "anyio", "h11"),
     "sign": ("cryptography",),
+    "timm": ("timm", "safetensors"),
 }
 
 

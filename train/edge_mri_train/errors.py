@@ -14,6 +14,8 @@ ModelError
 └── SeenImagesError(ValueError)
 OptionError
 ├── ArchitectureError(LookupError)
+├── FactoryError(LookupError)
+├── FactoryNotNamedError(PermissionError)
 └── RunFolderError
 """
 
@@ -102,9 +104,34 @@ class ArchitectureError(OptionError, LookupError):
     """An architecture that is not known."""
 
     def __init__(self, name: str, close: Sequence[str]) -> None:
-        known = "expected edge_net, artemis_cnn or a torchvision classifier such as mobilenet_v2"
+        known = (
+            "expected edge_net, artemis_cnn, a torchvision classifier such as mobilenet_v2, "
+            "timm:NAME, or package.module:function of your own"
+        )
         hint = f"did you mean {' or '.join(close)}?" if close else known
         super().__init__(f"unknown architecture {name!r}; {hint}")
+
+
+class FactoryError(OptionError, LookupError):
+    """A function that is to make a network is not there, or makes none that can be used."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"--arch {name}: {reason}")
+
+
+class FactoryNotNamedError(OptionError, PermissionError):
+    """A file names code that would have to run, and the caller did not.
+
+    Attributes:
+        name: The function, `package.module:function`.
+    """
+
+    def __init__(self, path: Path, name: str, option: str = "--arch") -> None:
+        super().__init__(
+            f"{path} is of the network {name}, whose code runs only where you name it; "
+            f"add {option} {name} if you trust it"
+        )
+        self.name = name
 
 
 class RunFolderError(OptionError):

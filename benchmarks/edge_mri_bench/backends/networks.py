@@ -56,12 +56,15 @@ class Network:
         return cls(**{**values, **paths})
 
 
-def group(models: Sequence[Path], checkpoints: Sequence[Path]) -> list[Network]:
+def group(
+    models: Sequence[Path], checkpoints: Sequence[Path], named: Sequence[str] = ()
+) -> list[Network]:
     """Put ONNX files and checkpoints together by architecture and input size, in their order.
 
     Args:
         models: ONNX files; none and no checkpoint: the model that ships.
         checkpoints: PyTorch checkpoints; need the extra `train`.
+        named: Functions that may run to make their networks.
 
     Raises:
         OptionError: Two files are the same network in the same precision.
@@ -78,7 +81,7 @@ def group(models: Sequence[Path], checkpoints: Sequence[Path]) -> list[Network]:
     for path in checkpoints:
         from edge_mri_train.networks.checkpoint import Checkpoint
 
-        checkpoint = Checkpoint.load(path)
+        checkpoint = Checkpoint.load(path, named)
         size = checkpoint.preprocess.size
         _add(networks, Network(checkpoint.architecture, size), "checkpoint", path)
     return list(networks.values())

@@ -116,7 +116,8 @@ def open_backend(name: str, network: Network, settings: Settings) -> Backend:
 
 def _checkpoint(network: Network) -> Checkpoint:
     if network.checkpoint is not None:
-        checkpoint = Checkpoint.load(network.checkpoint)
+        # Opened by the parent before, with what the user named.
+        checkpoint = Checkpoint.load(network.checkpoint, (network.name,))
         checkpoint.network = _deployed(checkpoint.network)
         return checkpoint
     if network.name not in names():

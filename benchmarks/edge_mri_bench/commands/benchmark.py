@@ -45,6 +45,14 @@ def floor_of(value: str) -> float | str:
     multiple=True,
     help="The PyTorch original of a model; may be given several times. Needs the extra [train].",
 )
+@click.option(
+    "--arch",
+    "named",
+    multiple=True,
+    metavar="MODULE:FUNCTION",
+    help="The function that makes a checkpoint's network, where it is one of your own; its code "
+    "runs.",
+)
 @path_option(
     "--data",
     multiple=True,

@@ -1,14 +1,18 @@
-"""`edge-mri export`: a checkpoint as ONNX, FP32 and quantised."""
+"""`edge-mri export`: a checkpoint, or an ONNX classifier made elsewhere, as ONNX files."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
 
 from edge_mri.commands.options import PATH, path_option
+from edge_mri.errors import OptionError
 from edge_mri.storage.atomic import require_writable, write_json
 from edge_mri.terminal.printable import show
 from edge_mri.terminal.progress import TerminalProgress
+from edge_mri_export.adopting import adopt
+from edge_mri_export.adoption.class_names import read_class_names
+from edge_mri_export.adoption.input_spec import PRESETS, InputSpec
 from edge_mri_export.errors import ParityError
 from edge_mri_export.exported import Exported
 from edge_mri_export.exporting import ExportConfig, export
@@ -16,11 +20,31 @@ from edge_mri_export.guard.parity import MAX_DROP
 from edge_mri_export.int8.ranges import METHODS
 from edge_mri_export.int8.recipe import AUTO, PRECISIONS, TARGETS, QuantizationConfig
 from edge_mri_export.report import lines
+from edge_mri_train.commands.options import arch_option
 from edge_mri_train.settings.runs import CHECKPOINT, checkpoint_file, newest_run
 
 
 @click.command("export")
 @click.argument("checkpoint", required=False, type=PATH)
+@arch_option("its network")
+@path_option(
+    "--onnx",
+    "foreign",
+    help="Instead of CHECKPOINT: a classifier made elsewhere, with a float input; needs --labels, "
+    "--preprocess and --calibration.",
+)
+@click.option(
+    "--labels",
+    metavar="NAMES",
+    help="Its classes in the order of its outputs: names with commas between, or a .txt or .toml "
+    "file.",
+)
+@click.option(
+    "--preprocess",
+    metavar="PRESET|FILE",
+    help=f"What it takes of a grey image: {', '.join(PRESETS)}, with more behind commas as in "
+    "imagenet,size=224, or a .toml file.",
+)
 @click.option(
     "--quantize",
     type=click.Choice(PRECISIONS),
@@ -82,9 +106,17 @@ from edge_mri_train.settings.runs import CHECKPOINT, checkpoint_file, newest_run
     metavar="TEXT",
     help="Licence of the weights, such as MIT.  [default: that of the weights they started from]",
 )
-@path_option("-o", "--output", help="The FP32 file.  [default: model.onnx beside the checkpoint]")
+@path_option(
+    "-o",
+    "--output",
+    help="The FP32 file.  [default: model.onnx beside the checkpoint; NAME_edge.onnx by NAME.onnx]",
+)
 def command(
     checkpoint: Path | None,
+    named: tuple[str, ...],
+    foreign: Path | None,
+    labels: str | None,
+    preprocess: str | None,
     quantize: str,
     target: str | None,
     calibration: Path | None,
@@ -99,31 +131,56 @@ def command(
 ) -> None:
     """Write CHECKPOINT, a file or the folder of a run, as ONNX; without it the newest run's.
 
-    Each file carries its contract and is compared with PyTorch on real images before it gets its
-    name.
+    With --onnx: a classifier made elsewhere. Each file carries its contract and is compared with
+    PyTorch, or with that classifier, on real images before it gets its name.
 
     Exit code: 0; 1 when a file would not give PyTorch's answers; 2 on wrong use.
     """
     quantization = QuantizationConfig(
         quantize, target, calibration_method, calibration_samples, exclude
     )
-    source = checkpoint_file(checkpoint or newest_run(CHECKPOINT))
+    adopted = {"--labels": labels, "--preprocess": preprocess, "--calibration": calibration}
+    if foreign is not None:
+        _require_adoption(checkpoint, named, adopted)
+        source, default = foreign, foreign.with_name(f"{foreign.stem}_edge.onnx")
+    else:
+        if labels or preprocess:
+            raise OptionError("--labels and --preprocess are of a model given with --onnx FILE")
+        source = checkpoint_file(checkpoint or newest_run(CHECKPOINT))
+        default = source.with_name("model.onnx")
     config = ExportConfig(
         checkpoint=source,
-        output=output or source.with_name("model.onnx"),
+        output=output or default,
         quantization=quantization,
         calibration=calibration,
         max_drop=max_drop,
         outputs=tuple(name.strip() for name in outputs.split(",") if name.strip()),
         licence=licence,
+        named=named,
     )
     if json_file is not None:
         require_writable(json_file)
     try:
-        _tell(export(config, TerminalProgress()), json_file)
+        if labels is not None and preprocess is not None:
+            space, spec = read_class_names(labels), InputSpec.parse(preprocess)
+            _tell(adopt(config, space, spec, TerminalProgress()), json_file)
+        else:
+            _tell(export(config, TerminalProgress()), json_file)
     except ParityError as error:
         _tell(error.exported, json_file)
         raise
+
+
+def _require_adoption(
+    checkpoint: Path | None, named: Sequence[str], adopted: Mapping[str, object]
+) -> None:
+    if checkpoint is not None:
+        raise OptionError(f"--onnx takes the place of {checkpoint}; give one of the two")
+    if named:
+        raise OptionError("--arch is of a checkpoint, and --onnx is given; leave it out")
+    missing = [name for name, value in adopted.items() if value is None]
+    if missing:
+        raise OptionError(f"--onnx needs {', '.join(missing)} too")
 
 
 def _tell(exported: Sequence[Exported], json_file: Path | None) -> None:

@@ -11,6 +11,7 @@ from edge_mri.terminal.progress import TerminalProgress
 from edge_mri_export.guard.parity import MAX_DROP
 from edge_mri_export.integrity import Check
 from edge_mri_export.verification import VerifyConfig, verify
+from edge_mri_train.commands.options import arch_option
 
 _WORDS = {True: "ok", False: "FAILED"}
 
@@ -18,6 +19,7 @@ _WORDS = {True: "ok", False: "FAILED"}
 @click.command("verify")
 @click.argument("model", type=PATH)
 @path_option("--checkpoint", help="Compare with this checkpoint's network, as the export did.")
+@arch_option("its network")
 @path_option(
     "--data",
     metavar="DIR",
@@ -36,6 +38,7 @@ def command(
     context: click.Context,
     model: Path,
     checkpoint: Path | None,
+    named: tuple[str, ...],
     data: Path | None,
     max_drop: float | None,
     require_signature: Path | None,
@@ -45,9 +48,8 @@ def command(
 
     Exit code: 0; 1 when a check fails; 2 on wrong use.
     """
-    found = verify(
-        VerifyConfig(model, checkpoint, data, max_drop, require_signature), TerminalProgress()
-    )
+    config = VerifyConfig(model, checkpoint, data, max_drop, require_signature, named)
+    found = verify(config, TerminalProgress())
     if as_json:
         click.echo(json.dumps(found.to_dict(), indent=2, ensure_ascii=False))
     else:

@@ -19,6 +19,7 @@ from onnx import helper
 from edge_mri_export.errors import GraphError
 from edge_mri_export.graph.editing import Graph, copied, only
 from edge_mri_export.graph.graph import PIXELS
+from edge_mri_export.graph.work import images_at_once
 from edge_mri_export.guard.answers import in_batches, memory_session
 
 NOVELTY = "novelty"
@@ -169,5 +170,5 @@ def _feature_map(graph: Graph) -> str:
 def _features(model: onnx.ModelProto, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return the features of `(M, 1, S, S)` images, running only what they need."""
     session = memory_session(only(model, [_FEATURES]))
-    (features,) = in_batches(session, [_FEATURES], PIXELS, pixels)
+    (features,) = in_batches(session, [_FEATURES], PIXELS, pixels, images_at_once(model))
     return features

@@ -18,6 +18,7 @@ from edge_mri.labels import NO_TUMOR
 from edge_mri.model.contract import Contract, Rejection
 from edge_mri_export.gate.novelty import NOVELTY, add_novelty
 from edge_mri_export.graph.graph import LOGITS, PIXELS
+from edge_mri_export.graph.work import images_at_once
 from edge_mri_export.guard.answers import in_batches, memory_session
 
 LEAST_TRAINING_IMAGES = 200
@@ -60,7 +61,8 @@ def measure(
     model: onnx.ModelProto, pixels: NDArray[np.uint8]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the `(M, K)` logits and `(M,)` novelty of `(M, 1, S, S)` images."""
-    logits, novelty = in_batches(memory_session(model), [LOGITS, NOVELTY], PIXELS, pixels)
+    session, count = memory_session(model), images_at_once(model)
+    logits, novelty = in_batches(session, [LOGITS, NOVELTY], PIXELS, pixels, count)
     return logits, novelty
 
 

@@ -7,8 +7,10 @@ Quantising the body is `edge_mri_export.int8.quantization`, outputs read off a f
 """
 
 import copy
+import inspect
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import onnx
 import torch
@@ -24,6 +26,8 @@ from edge_mri_train.networks.checkpoint import Checkpoint
 OPSET = 18
 NORMALISED = "normalised"
 PIXELS = "pixels"
+WHITE_PLANE = "white_plane"
+"""Grey pixels with a white plane beside them, the input of some adopted networks."""
 LOGITS = "logits"
 LESION = "lesion"
 EMBEDDING = "embedding"
@@ -124,6 +128,12 @@ def absorb_pixel_input(quantized_body: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
+def method(network: nn.Module, name: str) -> Callable[..., Any] | None:
+    """Return a network's method; None where it has none, or a layer of that name."""
+    found = getattr(network, name, None)
+    return found if inspect.ismethod(found) else None
+
+
 def set_metadata(model: onnx.ModelProto, metadata: Mapping[str, str]) -> None:
     """Replace a model's `metadata_props`."""
     del model.metadata_props[:]
@@ -145,14 +155,15 @@ class _Several(nn.Module):
 
 def _deployed(network: nn.Module) -> nn.Module:
     """Return the network for inference on the CPU, re-parameterised branches fused, in a copy."""
-    deploy = getattr(network, "deploy", None)
-    return _plain(network if deploy is None else copy.deepcopy(network).deploy())  # type: ignore[operator]
+    if method(network, "deploy") is None:
+        return _plain(network)
+    return _plain(copy.deepcopy(network).deploy())  # type: ignore[operator]
 
 
 @torch.inference_mode()
 def _given_outputs(network: nn.Module, example: torch.Tensor, wanted: Sequence[str]) -> list[str]:
     """Return what the network itself gives of its logits, its lesion map, and `wanted`."""
-    outputs = getattr(network, "outputs", None)
+    outputs = method(network, "outputs")
     if outputs is None:
         return [LOGITS]
     given = outputs(example)

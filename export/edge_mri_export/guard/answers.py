@@ -17,7 +17,8 @@ from edge_mri.errors import AnswerError
 from edge_mri.model.onnx_file import OnnxFile
 from edge_mri.model.session import SessionConfig, compute_as_written, open_session
 from edge_mri_export.errors import QuantizationError
-from edge_mri_export.graph.graph import LESION, LOGITS
+from edge_mri_export.graph.graph import LESION, LOGITS, method
+from edge_mri_export.graph.work import images_at_once
 from edge_mri_train.errors import first_line
 from edge_mri_train.networks.architectures import normalise
 from edge_mri_train.networks.checkpoint import Checkpoint
@@ -38,6 +39,11 @@ class Answers:
     logits: NDArray[np.float32]
     lesion: NDArray[np.float32] | None = None
 
+    def first(self, count: int) -> "Answers":
+        """Return those to the first images."""
+        lesion = None if self.lesion is None else self.lesion[:count]
+        return Answers(self.logits[:count], lesion)
+
 
 @torch.inference_mode()
 def checkpoint_answers(checkpoint: Checkpoint, pixels: NDArray[np.uint8]) -> Answers:
@@ -56,7 +62,7 @@ def checkpoint_answers(checkpoint: Checkpoint, pixels: NDArray[np.uint8]) -> Ans
 
 
 def _checkpoint_answers(checkpoint: Checkpoint, pixels: NDArray[np.uint8]) -> Answers:
-    outputs = getattr(checkpoint.network, "outputs", None)
+    outputs = method(checkpoint.network, "outputs")
     if outputs is None:
         return Answers(checkpoint.logits(pixels))
     batches = torch.split(torch.from_numpy(pixels), _BATCH)
@@ -71,13 +77,15 @@ def _checkpoint_answers(checkpoint: Checkpoint, pixels: NDArray[np.uint8]) -> An
 
 def file_answers(path: Path, pixels: NDArray[np.uint8]) -> Answers:
     """Ask an ONNX file about `(N, 1, S, S)` uint8 network input, as the runtime opens it."""
-    session = open_session(OnnxFile.read(path), SessionConfig(device="cpu", cache=False))
-    return _session_answers(session, pixels)
+    file = OnnxFile.read(path)
+    session = open_session(file, SessionConfig(device="cpu", cache=False))
+    count = images_at_once(onnx.load_from_string(file.data))
+    return _session_answers(session, pixels, count)
 
 
 def graph_answers(model: onnx.ModelProto, pixels: NDArray[np.uint8]) -> Answers:
     """Ask a graph that was not written yet about `(N, 1, S, S)` uint8 network input."""
-    return _session_answers(memory_session(model), pixels)
+    return _session_answers(memory_session(model), pixels, images_at_once(model))
 
 
 def memory_session(model: onnx.ModelProto) -> ort.InferenceSession:
@@ -101,18 +109,32 @@ def memory_session(model: onnx.ModelProto) -> ort.InferenceSession:
 
 
 def in_batches(
-    session: ort.InferenceSession, names: Sequence[str], takes: str, pixels: NDArray[np.uint8]
+    session: ort.InferenceSession,
+    names: Sequence[str],
+    takes: str,
+    pixels: NDArray[np.uint8],
+    count: int = _BATCH,
 ) -> list[NDArray[np.float32]]:
-    """Return the named outputs for `(N, 1, S, S)` uint8 network input, in their order."""
+    """Return the named outputs for `(N, 1, S, S)` uint8 network input, in their order.
+
+    Args:
+        session: The model.
+        names: Of its outputs.
+        takes: Name of its input.
+        pixels: The images.
+        count: How many at once.
+    """
     batches = [
-        session.run(names, {takes: pixels[start : start + _BATCH]})
-        for start in range(0, len(pixels), _BATCH)
+        session.run(names, {takes: pixels[start : start + count]})
+        for start in range(0, len(pixels), count)
     ]
     return [np.concatenate(parts) for parts in zip(*batches, strict=True)]
 
 
-def _session_answers(session: ort.InferenceSession, pixels: NDArray[np.uint8]) -> Answers:
+def _session_answers(
+    session: ort.InferenceSession, pixels: NDArray[np.uint8], count: int
+) -> Answers:
     (takes,) = session.get_inputs()
     there = [output.name for output in session.get_outputs()]
     names = [name for name in (LOGITS, LESION) if name in there]
-    return Answers(*in_batches(session, names, takes.name, pixels))
+    return Answers(*in_batches(session, names, takes.name, pixels, count))

@@ -44,6 +44,10 @@ class CheckImages:
     labels: tuple[Label, ...]
     paths: tuple[str, ...]
 
+    def first(self, count: int) -> "CheckImages":
+        """Return the first of them."""
+        return CheckImages(self.pixels[:count], self.labels[:count], self.paths[:count])
+
 
 @dataclass(frozen=True)
 class ExportImages:
@@ -92,14 +96,49 @@ def load_images(
         UnknownClassError: A folder's name is no class.
         NoImagesError: The folder holds no image.
     """
+    _require_samples(samples)
+    if folder is not None:
+        return load_folder(folder, read_folders([folder]), spec, progress, samples)
+    train, check = _run_images(checkpoint)
+    source = "training and validation images of the run"
+    return _loaded(train, check, source, spec, progress, samples)
+
+
+def load_folder(
+    folder: Path,
+    listed: Sequence[Sample],
+    spec: PreprocessSpec,
+    progress: Progress,
+    samples: int | None = None,
+) -> ExportImages:
+    """Load the images of a folder; see `load_images`.
+
+    Args:
+        folder: Where they lie.
+        listed: They; where their labels are empty, nothing is known of them.
+        spec: The network's preprocessing.
+        progress: Told of the loading.
+        samples: How many images calibrate.
+    """
+    _require_samples(samples)
+    train, check = _folder_images(folder, listed)
+    source = f"folder {folder.resolve().name}"
+    return _loaded(train, check, source, spec, progress, samples)
+
+
+def _require_samples(samples: int | None) -> None:
     if samples is not None and samples < 1:
         raise OptionError(f"--calibration-samples is {samples}; expected 1 or more")
-    if folder is not None:
-        train, check = _folder_images(folder)
-        source = f"folder {folder.resolve().name}"
-    else:
-        train, check = _run_images(checkpoint)
-        source = "training and validation images of the run"
+
+
+def _loaded(
+    train: Sequence[Sample],
+    check: Sequence[Sample],
+    source: str,
+    spec: PreprocessSpec,
+    progress: Progress,
+    samples: int | None,
+) -> ExportImages:
     if samples is not None and samples > len(train):
         raise CalibrationError(
             f"--calibration-samples {samples}, but there are only {len(train)} training images; "
@@ -112,7 +151,7 @@ def load_images(
             load_pixels([sample.file for sample in calibration], spec, on_image=step),
             CheckImages(
                 load_pixels([sample.file for sample in check], spec, on_image=step),
-                tuple(sample.label for sample in check),
+                tuple(sample.label for sample in check if sample.label.type),
                 tuple(str(sample.file) for sample in check),
             ),
             tuple(sample.file for sample in train),
@@ -162,9 +201,8 @@ def require_every_class(labels: Sequence[Label], space: LabelSpace) -> None:
         )
 
 
-def _folder_images(folder: Path) -> tuple[list[Sample], list[Sample]]:
+def _folder_images(folder: Path, samples: Sequence[Sample]) -> tuple[list[Sample], list[Sample]]:
     """Return a folder's images to calibrate and to check with, one of each class in turn."""
-    samples = read_folders([folder])
     tests = [sample for sample in samples if sample.split == "test"]
     if tests:
         raise CalibrationError(
@@ -173,7 +211,7 @@ def _folder_images(folder: Path) -> tuple[list[Sample], list[Sample]]:
             "on them: give the training folder"
         )
     types = sorted({sample.label.type for sample in samples})
-    if len(types) < 2:
+    if types[0] and len(types) < 2:
         raise CalibrationError(
             f"all {len(samples)} images below {folder} are of type {types[0]}; calibration needs "
             "images of every type the model tells apart"

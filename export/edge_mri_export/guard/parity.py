@@ -68,6 +68,7 @@ class Parity:
             more than 0.01 where the other has its peak.
         max_lesion_difference: The largest absolute difference of the lesion map, infinite where
             one of the two has none; None where neither has one.
+        reference: What the reference is.
     """
 
     n: int
@@ -87,6 +88,12 @@ class Parity:
     lesion_peaks_moved: int | None = None
     lesion_peaks_lower: int | None = None
     max_lesion_difference: float | None = None
+    reference: str = REFERENCE
+
+    @property
+    def whose(self) -> str:
+        """Whose answers the reference's are, for people."""
+        return "PyTorch" if self.reference == REFERENCE else "the original"
 
     @property
     def worst_sensitivity_change(self) -> float:
@@ -100,7 +107,7 @@ class Parity:
         del values["logit_scale"]
         values["flipped"] = len(self.flipped)
         values["ece"] = None if self.ece is None else list(self.ece)
-        return {"reference": REFERENCE, **values}
+        return {"reference": values.pop("reference"), **values}
 
     def to_report(self) -> dict[str, Any]:
         """Return `to_dict` with the flipped images by path; None for what is no finite number."""
@@ -166,7 +173,7 @@ class Parity:
             )
         if wrong:
             raise ParityError(
-                f"the FP32 ONNX file differs from PyTorch: {'; '.join(wrong)}",
+                f"the FP32 ONNX file differs from {self.whose}: {'; '.join(wrong)}",
                 "; no file was written",
             )
 
@@ -186,7 +193,7 @@ class Parity:
             more = f", and {len(losses) - _LISTED} more" if len(losses) > _LISTED else ""
             best = f", the best of {tried} tried," if tried > 1 else ""
             raise ParityError(
-                f"{kind}{best} does not give PyTorch's answers: "
+                f"{kind}{best} does not give {self.whose}'s answers: "
                 f"{'; '.join(losses[:_LISTED])}{more}; "
                 f"allowed {max_drop:g} %",
                 f". No {kind} file was written. {advice or _ADVICE[kind]}, or allow more with "

@@ -23,7 +23,12 @@ from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
 from edge_mri.errors import OptionError
 from edge_mri_export.errors import QuantizationError
-from edge_mri_export.graph.graph import LESION, NORMALISED, absorb_pixel_input
+from edge_mri_export.graph.graph import (
+    LESION,
+    NORMALISED,
+    WHITE_PLANE,
+    absorb_pixel_input,
+)
 from edge_mri_export.graph.layers import CONVOLUTIONS, WEIGHTED, count_quantized, layers
 from edge_mri_export.int8.ranges import Limits
 from edge_mri_export.int8.recipe import Target
@@ -76,7 +81,11 @@ def quantize(
                 extra_options={
                     "ActivationSymmetric": False,  # or Clip and Relu stay in the graph
                     "WeightSymmetric": True,
-                    "TensorQuantOverrides": {NORMALISED: [_pixel_quantization(target)]},
+                    "TensorQuantOverrides": {
+                        name: [_pixel_quantization(target)]
+                        for name in (NORMALISED, WHITE_PLANE)
+                        if name in _values(body.graph)
+                    },
                 },
             )
             quantizer.quantize_model()
@@ -93,6 +102,10 @@ def quantize(
     if not done:
         raise QuantizationError(f"none of the {total} layers with weights was quantised")
     return model
+
+
+def _values(graph: onnx.GraphProto) -> set[str]:
+    return {NORMALISED, *(name for node in graph.node for name in node.output)}
 
 
 def _chosen_nodes(graph: onnx.GraphProto, exclude: Sequence[str]) -> list[str]:

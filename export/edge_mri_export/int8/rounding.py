@@ -88,14 +88,17 @@ def _inputs(node: NodeProto, values: Tensor, kernel: tuple[int, ...]) -> Tensor:
     """Return what a convolution's kernel sees at some places, `(groups, places, weights)`."""
     settings = attributes_of(node)
     top, left, bottom, right = settings.get("pads", [0, 0, 0, 0])
-    seen = F.unfold(
-        F.pad(values, (left, right, top, bottom)),
-        tuple(kernel),
-        dilation=tuple(settings.get("dilations", [1, 1])),
-        stride=tuple(settings.get("strides", [1, 1])),
-    )
-    places = torch.linspace(0, seen.shape[2] - 1, min(_POSITIONS, seen.shape[2])).long()
-    seen = seen[:, :, places].movedim(1, 2).flatten(0, 1)
+    rows = []
+    for image in F.pad(values, (left, right, top, bottom)):  # all at once grow large
+        seen = F.unfold(
+            image.unsqueeze(0),
+            tuple(kernel),
+            dilation=tuple(settings.get("dilations", [1, 1])),
+            stride=tuple(settings.get("strides", [1, 1])),
+        )
+        places = torch.linspace(0, seen.shape[2] - 1, min(_POSITIONS, seen.shape[2])).long()
+        rows.append(seen[:, :, places])
+    seen = torch.cat(rows).movedim(1, 2).flatten(0, 1)
     return seen.reshape(len(seen), settings.get("group", 1), -1).movedim(0, 1)
 
 

@@ -19,7 +19,8 @@ from edge_mri.errors import EdgeMriError
 from edge_mri.images.preprocess import PreprocessSpec
 from edge_mri.model.contract import Contract
 from edge_mri.terminal.progress import Progress
-from edge_mri_export.graph.layers import quantized_layers
+from edge_mri_export.graph.layers import count_quantized, quantized_layers
+from edge_mri_export.graph.work import images_within, macs
 from edge_mri_export.guard.answers import Answers, graph_answers
 from edge_mri_export.guard.calibration import ExportImages
 from edge_mri_export.guard.comparison import compare
@@ -41,6 +42,7 @@ _METHODS = (
     ("minmax", PERCENTILE),
     ("entropy", PERCENTILE),
 )
+_TRAINING = 3  # times the work of an answer
 _FIRST = (2, 5)
 _WORST = (1, 3, 6)
 
@@ -149,7 +151,7 @@ class Search:
 
     def _fine_tuned(self, trial: Trial) -> Trial:
         """Fine-tune a trial's graph on training images."""
-        files = self.images.training[: self.qat.images]
+        files = self.images.training[: images_within(_TRAINING * self._work, self.qat.images)]
         self._note(f"fine-tuning on {len(files)} training images")
         model = fine_tune(
             trial.model,
@@ -176,17 +178,41 @@ class Search:
 
     def _measured(self, recipe: Recipe, model: onnx.ModelProto, body: onnx.ModelProto) -> Trial:
         model = without_ties(model)
-        check = self.images.check
+        check = self.images.check.first(self._checked)
+        expected = self.expected.first(self._checked)
         answers = graph_answers(model, check.pixels)
-        parity = compare(self.expected, answers, check.labels, check.paths, self.contract)
-        trial = Trial(recipe, model, body, parity, tuple(parity.losses(self.max_drop)))
+        parity = compare(expected, answers, check.labels, check.paths, self.contract)
+        losses = tuple(parity.losses(self.max_drop))
+        trial = Trial(recipe, model, body, count_quantized(model), parity, losses)
         self.trials.append(trial)
+        self._let_go(trial)
         self._note(
             f"{recipe}: same answer on {100 * parity.agreement:.2f} %, logits differ by "
             f"{parity.mean_logit_difference:.2g} on average"
             + (f"; {trial.losses[0]}" if trial.losses else "")
         )
         return trial
+
+    @cached_property
+    def _work(self) -> int:
+        return macs(self.body)
+
+    @cached_property
+    def _checked(self) -> int:
+        """How many check images a trial is measured on; the file at the end is on all."""
+        count = len(self.images.check.pixels)
+        fewer = images_within(self._work, count)
+        if fewer < count:
+            self._note(f"a trial is measured on {fewer} of {count} check images, the file on all")
+        return fewer
+
+    def _let_go(self, newest: Trial) -> None:
+        """Drop the graphs of trials that are neither newest, best nor nearest: none will be."""
+        kept = (newest, self.best, self.nearest)
+        self.trials = [
+            one if any(one is other for other in kept) else one.without_graphs()
+            for one in self.trials
+        ]
 
     def _note(self, text: str) -> None:
         self.notes.append(text)

@@ -1,11 +1,10 @@
 """One quantised graph: how it was made, and how it did against the float network."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import onnx
 
-from edge_mri_export.graph.layers import count_quantized
 from edge_mri_export.guard.parity import Parity
 from edge_mri_export.int8.ranges import PERCENTILE
 
@@ -49,8 +48,9 @@ class Trial:
 
     Attributes:
         recipe: How it was made.
-        model: The graph, from pixels.
-        body: The float body that its weights come from.
+        model: The graph, from pixels; empty of one that cannot be kept any more.
+        body: The float body that its weights come from; the same.
+        layers: How many layers with weights are quantised, and how many there are.
         parity: Against the float network.
         losses: What fell by more than allowed; empty if it passes.
     """
@@ -58,8 +58,13 @@ class Trial:
     recipe: Recipe
     model: onnx.ModelProto
     body: onnx.ModelProto
+    layers: tuple[int, int]
     parity: Parity
     losses: tuple[str, ...]
+
+    def without_graphs(self) -> "Trial":
+        """Return it without what takes room."""
+        return replace(self, model=onnx.ModelProto(), body=onnx.ModelProto())
 
     @property
     def rank(self) -> tuple[bool, float]:
@@ -72,11 +77,10 @@ class Trial:
 
     def to_dict(self) -> dict[str, Any]:
         """Return what a report says of it, as JSON values."""
-        done, total = count_quantized(self.model)
         return {
             "recipe": str(self.recipe),
             "excluded": list(self.recipe.exclude),
-            "quantized_layers": [done, total],
+            "quantized_layers": list(self.layers),
             "agreement": self.parity.agreement,
             "mean_logit_difference": self.parity.mean_logit_difference,
             "max_logit_difference": self.parity.max_logit_difference,

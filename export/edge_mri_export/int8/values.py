@@ -14,10 +14,12 @@ from onnx import TensorProto, helper
 
 from edge_mri_export.graph.editing import copied
 from edge_mri_export.graph.graph import NORMALISED
+from edge_mri_export.graph.work import bytes_of
 from edge_mri_export.guard.answers import memory_session
 from edge_mri_train.networks.architectures import INPUT_SCALE
 
 _BATCH = 8  # every value of a batch is held at once
+_MOST_BYTES = 1e9
 
 Values = dict[str, NDArray[np.float32]]
 
@@ -34,8 +36,9 @@ def float_values(
     """
     made = [name for name in names if name != NORMALISED]
     session = memory_session(with_outputs(body, made))
-    for start in range(0, len(pixels), _BATCH):
-        batch = pixels[start : start + _BATCH]
+    count = int(min(max(_MOST_BYTES / max(bytes_of(body, made), 1), 1), _BATCH))
+    for start in range(0, len(pixels), count):
+        batch = pixels[start : start + count]
         given = normalised(batch)
         run = session.run(made, {NORMALISED: given}) if made else []  # no names mean all outputs
         found = dict(zip(made, run, strict=True))

@@ -8,7 +8,7 @@ from edge_mri_export.int8.trial import Recipe, Trial
 
 def trial(agreement: float, difference: float, *losses: str) -> Trial:
     parity = Parity(100, 1.0, difference, agreement, 1.0)
-    return Trial(Recipe("minmax"), onnx.ModelProto(), onnx.ModelProto(), parity, losses)
+    return Trial(Recipe("minmax"), onnx.ModelProto(), onnx.ModelProto(), (0, 0), parity, losses)
 
 
 def test_of_those_that_pass_the_nearest_is_kept_not_the_luckiest():

@@ -70,8 +70,8 @@ def test_all_classifiers_of_torchvision_are_names_and_ours_come_first():
         ),
         (
             "zzz",
-            "unknown architecture 'zzz'; expected edge_net, artemis_cnn or a torchvision "
-            "classifier such as mobilenet_v2",
+            "unknown architecture 'zzz'; expected edge_net, artemis_cnn, a torchvision "
+            "classifier such as mobilenet_v2, timm:NAME, or package.module:function of your own",
         ),
     ],
 )

@@ -9,7 +9,7 @@ from edge_mri.commands.options import PATH, path_option
 from edge_mri.storage.atomic import require_writable, write_json
 from edge_mri.terminal.printable import show
 from edge_mri.terminal.progress import TerminalProgress
-from edge_mri_train.commands.options import data_option, layout_options
+from edge_mri_train.commands.options import arch_option, data_option, layout_options
 from edge_mri_train.data.layout import Layout
 from edge_mri_train.evaluation.evaluating import READINGS, EvaluationConfig, evaluate
 
@@ -30,6 +30,7 @@ from edge_mri_train.evaluation.evaluating import READINGS, EvaluationConfig, eva
     help="Figures per value of an index's column; may be given several times.",
 )
 @path_option("--compare", "other", metavar="MODEL", help="Another model, image by image.")
+@arch_option("a checkpoint's network")
 @click.option(
     "--no-reject",
     "reject",
@@ -51,6 +52,7 @@ def command(
     against: Path | None,
     by: tuple[str, ...],
     other: Path | None,
+    named: tuple[str, ...],
     reject: bool,
     json_file: Path | None,
     html_file: Path | None,
@@ -70,6 +72,7 @@ def command(
         by=by,
         other=other,
         reject=reject,
+        named=named,
     )
     for path in (json_file, html_file):
         if path is not None:

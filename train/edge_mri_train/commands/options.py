@@ -19,6 +19,17 @@ def data_option(**settings: Any) -> Decorator:
     )
 
 
+def arch_option(what: str, name: str = "--arch") -> Decorator:
+    """Declare an option that names functions which may run to make a checkpoint's network."""
+    return click.option(
+        name,
+        "named",
+        multiple=True,
+        metavar="MODULE:FUNCTION",
+        help=f"The function that makes {what}, where it is one of your own; its code runs.",
+    )
+
+
 def layout_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a click command the options `--map` and `--index`."""
     maps = click.option(

@@ -16,13 +16,15 @@ from edge_mri.labels import TASKS
 from edge_mri.terminal.progress import TerminalProgress
 from edge_mri_train.augmentation.pipeline import AugmentConfig
 from edge_mri_train.commands.options import data_option, layout_options
+from edge_mri_train.networks.own_network import is_own
 from edge_mri_train.settings.config import CLASS_WEIGHTS, PRECISIONS, SAMPLERS, TrainConfig
 from edge_mri_train.settings.recipe_files import read_recipe, recipe_names
 from edge_mri_train.settings.runs import CONFIG, RUNS, newest_run
 from edge_mri_train.training.defaults import defaults_of
 from edge_mri_train.training.run import resume, show_augmentation, train
 
-_LISTS = ("data", "distill", "validate_only")
+_LISTS = ("data", "distill", "distill_arch", "validate_only")
+_CODE = ("arch", "distill_arch")
 
 
 @click.command("train")
@@ -77,13 +79,14 @@ _LISTS = ("data", "distill", "validate_only")
     default="mobilenet_v2",
     metavar="NAME",
     show_default=True,
-    help="Network: edge_net, artemis_cnn, a torchvision classifier by its name, or NAME_lesion.",
+    help="Network: edge_net, artemis_cnn, a torchvision classifier by its name, NAME_lesion, "
+    "timm:NAME, or MODULE:FUNCTION, your own, whose code runs.",
 )
 @click.option(
     "--init-weights",
     metavar="imagenet|shipped|FILE|none",
     help="Weights to start from; shipped: those of the edge_net in this package.  [default: none "
-    "for edge_net and artemis_cnn, which ImageNet has no weights of; imagenet for the others]",
+    "for edge_net, artemis_cnn and your own; imagenet for the others, from torchvision or timm]",
 )
 @click.option(
     "--epochs",
@@ -133,6 +136,12 @@ _LISTS = ("data", "distill", "validate_only")
     metavar="CHECKPOINT",
     help="A teacher whose answers are learned too; may be given several times.",
 )
+@click.option(
+    "--distill-arch",
+    multiple=True,
+    metavar="MODULE:FUNCTION",
+    help="The function that makes a teacher's network, where it is another than --arch.",
+)
 @click.option("--compile", is_flag=True, help="Compile the training step with torch.compile.")
 @click.option(
     "--precision",
@@ -155,7 +164,8 @@ _LISTS = ("data", "distill", "validate_only")
     "--resume",
     "go_on",
     is_flag=True,
-    help="Go on with the run in --out, or with the newest; takes no other option.",
+    help="Go on with the run in --out, or with the newest; takes no other option, but --arch and "
+    "--distill-arch again where they are functions of your own.",
 )
 @click.pass_context
 def command(
@@ -177,19 +187,21 @@ def command(
     progress = TerminalProgress()
     if go_on:
         _refuse_other_options(ctx)
+        named = (options["arch"], *options["distill_arch"])
         folder = out or newest_run()
     else:
         config = _config(ctx, options)
         if contact_sheet is not None:
             show_augmentation(config, contact_sheet, progress)
             return
-        folder = out or RUNS / f"{config.arch}-{datetime.now():%Y%m%d-%H%M%S}"
+        name = config.arch.replace(":", "-")
+        folder = out or RUNS / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
     try:
-        checkpoint = resume(folder, progress) if go_on else train(config, folder, progress)
+        checkpoint = resume(folder, progress, named) if go_on else train(config, folder, progress)
     except KeyboardInterrupt:
         if not (folder / CONFIG).exists():
             raise
-        again = f"edge-mri train --resume --out {shlex.quote(str(folder))}"
+        again = f"edge-mri train --resume --out {shlex.quote(str(folder))}{_code(options)}"
         click.echo(f"Interrupted; go on with: {again}", err=True)
         ctx.exit(INTERRUPTED)
     click.echo(str(checkpoint))
@@ -214,6 +226,11 @@ def _config(ctx: click.Context, options: dict[str, Any]) -> TrainConfig:
     augment = values.get("augment", AugmentConfig())
     augment = augment if options.pop("augment") else AugmentConfig.none()
     values["augment"] = _switched(augment, options.pop("switches"))
+    if is_own(values.get("arch", "")) and "arch" not in given:
+        raise OptionError(
+            f"the recipe {name} names the function {values['arch']}, whose code runs only where "
+            f"you name it; add --arch {values['arch']} if you trust it"
+        )
     told = {key: options[key] for key in options if key in given and options[key] is not None}
     paths = {key: str(told[key]) for key in ("index", "split") if key in told}
     lists = {key: tuple(str(one) for one in told[key]) for key in _LISTS if key in told}
@@ -237,11 +254,17 @@ def _switched(augment: AugmentConfig, switches: tuple[str, ...]) -> AugmentConfi
     return replace(augment, **shares)
 
 
+def _code(options: dict[str, Any]) -> str:
+    """Return the options that name code, as they are to be typed again."""
+    arch = [f" --arch {options['arch']}"] if is_own(options["arch"]) else []
+    return "".join([*arch, *(f" --distill-arch {one}" for one in options["distill_arch"])])
+
+
 def _refuse_other_options(ctx: click.Context) -> None:
     given = [
         f"--{name.replace('_', '-')}"
         for name in ctx.params
-        if name not in ("go_on", "out")
+        if name not in ("go_on", "out", *_CODE)
         and ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
     ]
     if given:

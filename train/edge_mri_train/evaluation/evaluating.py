@@ -48,6 +48,7 @@ class EvaluationConfig:
         by: Tags of the index to give figures for, value by value.
         other: Another model, to compare on the same images.
         reject: False: the figures of all images, also those that the model rejects.
+        named: Functions that may run to make a checkpoint's network.
     """
 
     model: Path | None
@@ -57,6 +58,7 @@ class EvaluationConfig:
     by: tuple[str, ...] = ()
     other: Path | None = None
     reject: bool = True
+    named: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def evaluate(config: EvaluationConfig, progress: Progress) -> Evaluation:
     Raises:
         OptionError: The model rejects every image.
     """
-    predictor = open_predictor(config.model)
+    predictor = open_predictor(config.model, config.named)
     samples = _held_out(read_folders(config.data, config.layout, progress), progress)
     _require_tags(config.by, samples)
     leakage = find_leakage(samples, predictor.seen, config.against, progress)
@@ -113,7 +115,7 @@ def evaluate(config: EvaluationConfig, progress: Progress) -> Evaluation:
         },
     }
     if config.other is not None:
-        other = open_predictor(config.other)
+        other = open_predictor(config.other, config.named)
         report["comparison"] = compare(
             (predictor.name, predictor.labels, decisions.types),
             (other.name, other.labels, other.decide(_answers(other, samples, progress)[0]).types),

@@ -1,7 +1,7 @@
 """Answers from a checkpoint or an ONNX file, through the same preprocessing and thresholds."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,10 +68,14 @@ class Predictor:
         return decide(answers, self.labels, self.tumor_threshold, self.rejection, known_foreign)
 
 
-def open_predictor(path: Path | None) -> Predictor:
+def open_predictor(path: Path | None, named: Collection[str] = ()) -> Predictor:
     """Open a checkpoint (.pt, .pth; needs torch), an ONNX file, or None: the model that ships.
 
     A run's folder stands for its best checkpoint.
+
+    Args:
+        path: The file.
+        named: Functions that may run to make a checkpoint's network.
 
     Raises:
         EdgeMriError: It cannot be opened, or what lies beside it is another model's memory.
@@ -80,7 +84,7 @@ def open_predictor(path: Path | None) -> Predictor:
     if path is not None and path.suffix in _CHECKPOINT_SUFFIXES:
         from edge_mri_train.networks.checkpoint import Checkpoint
 
-        checkpoint = Checkpoint.load(path)
+        checkpoint = Checkpoint.load(path, named)
         return Predictor(
             f"{checkpoint.architecture} (PyTorch)",
             checkpoint.labels,

@@ -1,4 +1,4 @@
-"""The networks by name: our own, and every torchvision classifier with a grey stem.
+"""The networks by name: our own, every classifier of torchvision and timm, the user's functions.
 
 `NAME_lesion` is a torchvision classifier's trunk with the lesion map of `edge_net`.
 
@@ -17,6 +17,8 @@ from edge_mri_train.errors import ArchitectureError, first_line
 from edge_mri_train.networks.artemis_cnn import ArtemisCnn
 from edge_mri_train.networks.edge_trunk import CHANNELS, EdgeTrunk
 from edge_mri_train.networks.lesion_network import LesionNetwork
+from edge_mri_train.networks.own_network import build_own, is_own
+from edge_mri_train.networks.timm_network import build_timm, is_timm, require_timm
 from edge_mri_train.networks.torchvision_trunk import TRUNKS, TorchvisionTrunk
 
 INPUT_SCALE = 1 / 255
@@ -28,13 +30,18 @@ _OURS = ("edge_net", "artemis_cnn", *(f"{trunk}{_LESION}" for trunk in TRUNKS))
 
 
 def names() -> list[str]:
-    """Return all architecture names."""
+    """Return the names of our own architectures and torchvision's."""
     return [*_OURS, *torchvision.models.list_models(module=torchvision.models)]
 
 
 def require_known(name: str) -> None:
-    """Raise `ArchitectureError` where there is no network of this name."""
-    if name not in names():
+    """Raise `ArchitectureError` where there is no network of this name.
+
+    A function of the user's is not looked at: that would run its module.
+    """
+    if is_timm(name):
+        require_timm(name)
+    elif not is_own(name) and name not in names():
         raise ArchitectureError(name, difflib.get_close_matches(name, names(), n=2))
 
 
@@ -42,15 +49,18 @@ def build(name: str, num_classes: int, size: int) -> nn.Module:
     """Build a network with random weights.
 
     Args:
-        name: One of `names`.
+        name: One of `names`, `timm:NAME`, or `package.module:function`, whose code is run.
         num_classes: Number of logits K.
         size: Side S of the square input, in pixels.
 
     Raises:
         ArchitectureError: There is no network of this name.
+        FactoryError: The user's function makes none.
         OptionError: The network does not work on images of this size.
     """
     require_known(name)
+    if is_own(name):
+        return build_own(name, num_classes, size)
     try:
         network = _random_network(name, num_classes, size)
         _try_out(network, size)
@@ -69,6 +79,8 @@ def _random_network(name: str, num_classes: int, size: int) -> nn.Module:
         base = name.removesuffix(_LESION)
         trunk = TorchvisionTrunk(base, _random_network(base, num_classes, size))
         return LesionNetwork(trunk, trunk.channels, num_classes)
+    if is_timm(name):
+        return build_timm(name, num_classes, size)
     builder = torchvision.models.get_model_builder(name)
     options: dict[str, object] = {"num_classes": num_classes}
     if name in ("googlenet", "inception_v3"):

@@ -1,9 +1,11 @@
 """A checkpoint: one file that knows its network, labels and preprocessing.
 
-Only tensors and plain values, so that it loads with `weights_only=True` and runs no code.
+Only tensors and plain values, so that it loads with `weights_only=True` and runs no code. One whose
+network is made by a function of the user's names it, and loads where the caller names it too.
 """
 
 import reprlib
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,8 +20,14 @@ from edge_mri.answers.prediction import softmax
 from edge_mri.errors import EdgeMriError, ModelNotFoundError
 from edge_mri.images.preprocess import PreprocessSpec
 from edge_mri.labels import LabelSpace
-from edge_mri_train.errors import CheckpointError, first_line
+from edge_mri_train.errors import (
+    CheckpointError,
+    FactoryError,
+    FactoryNotNamedError,
+    first_line,
+)
 from edge_mri_train.networks.architectures import build, normalise
+from edge_mri_train.networks.own_network import is_own
 from edge_mri_train.networks.tensor_file import read_tensors, write_tensors
 from edge_mri_train.settings.rules import ABOVE_0, TEXT, Rule, number, or_none
 from edge_mri_train.settings.runs import checkpoint_file
@@ -82,10 +90,17 @@ class Checkpoint:
         )
 
     @classmethod
-    def load(cls, path: Path) -> "Checkpoint":
+    def load(cls, path: Path, named: Collection[str] = ()) -> "Checkpoint":
         """Read a checkpoint; a run's folder stands for its best.
 
+        Args:
+            path: The file, or the folder.
+            named: Functions `package.module:function` that may run where the checkpoint's network
+                is made by one of them.
+
         Raises:
+            FactoryNotNamedError: It names a function that is not among `named`.
+            FactoryError: The function makes no network that can be used.
             ModelNotFoundError: There is no such file.
             RunFolderError: It is a folder without a checkpoint.
             CheckpointError: It is no checkpoint, or one that this version does not understand.
@@ -102,6 +117,8 @@ class Checkpoint:
                     )
             labels = LabelSpace.from_dict(values["labels"])
             spec = PreprocessSpec.from_dict(values["preprocess"])
+            if is_own(values["architecture"]) and values["architecture"] not in named:
+                raise FactoryNotNamedError(path, values["architecture"])
             network = build(values["architecture"], len(labels.classes), spec.size)
             load_network(network, values["state"])
             seen = values.get("seen")
@@ -115,7 +132,7 @@ class Checkpoint:
                 values["training"],
                 None if seen is None else seen.numpy().tobytes(),
             )
-        except CheckpointError:
+        except (CheckpointError, FactoryError, FactoryNotNamedError):
             raise
         except EdgeMriError as error:
             raise CheckpointError(path, str(error)) from error

@@ -1,4 +1,4 @@
-"""Starting weights: ImageNet by torchvision's name, our own that ship, a file, or none.
+"""Starting weights: pretrained by torchvision's or timm's name, our own that ship, a file, none.
 
 ImageNet networks take three channels normalised by mean and deviation; ours take one grey
 channel in 0..1. The loader folds the difference into the stem, so that a grey image gives the same
@@ -6,6 +6,7 @@ features, but for the rim where a padded stem looks beyond the image. It also un
 that was folded away before the weights were stored.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,18 @@ import torch
 import torchvision
 from torch import nn
 
-from edge_mri_train.errors import InitialWeightsError
+from edge_mri_train.errors import InitialWeightsError, first_line
+from edge_mri_train.networks.own_network import is_own
 from edge_mri_train.networks.tensor_file import read_tensors
+from edge_mri_train.networks.timm_network import (
+    Colours,
+    colours_of,
+    is_timm,
+    pretrained_state,
+    require_pretrained,
+    require_size,
+    stem_of,
+)
 from edge_mri_train.settings.runs import checkpoint_file
 
 IMAGENET_COLOURS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -22,7 +33,7 @@ HALVES = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 _TAKE_HALVES = ("efficientnet_v2_l", "googlenet", "inception_v3")
 
 IMAGENET = "imagenet"
-"""What `--init-weights` calls torchvision's weights."""
+"""What `--init-weights` calls the weights that torchvision or timm has for a network."""
 
 SHIPPED = "shipped"
 """What `--init-weights` calls the weights of the model that ships."""
@@ -54,10 +65,12 @@ def load_initial_weights(
     if source == "none":
         return frozenset()
     base = name.removesuffix("_lesion")
-    state = _state(source, base)
+    state = _state(source, base, images.shape[-1])
+    if is_timm(name):
+        require_size(name, network, state)
     if base != name and not any(key.startswith(TRUNK) for key in state):
         state = {f"{TRUNK}{key}": value for key, value in state.items()}
-    shift = _fold_stem(network, state, *(HALVES if base in _TAKE_HALVES else IMAGENET_COLOURS))
+    shift = None if is_own(name) else _fold_stem(network, state, name, _colours(base))
     own = network.state_dict()
     fitting = {k: v for k, v in state.items() if k in own and v.shape == own[k].shape}
     if len(fitting) < _ENOUGH * len(own):
@@ -107,9 +120,16 @@ def unfold_batch_norm(network: nn.Module, images: torch.Tensor) -> None:
         running_var.copy_(variance)
 
 
-def _state(source: str, name: str) -> dict[str, torch.Tensor]:
+def _colours(name: str) -> Colours:
+    if is_timm(name):
+        return colours_of(name)
+    return HALVES if name in _TAKE_HALVES else IMAGENET_COLOURS
+
+
+def _state(source: str, name: str, size: int) -> dict[str, torch.Tensor]:
     if source == IMAGENET:
-        return _imagenet_state(name)
+        require_imagenet(name)
+        return pretrained_state(name, size) if is_timm(name) else _imagenet_state(name)
     if source == SHIPPED:
         if name not in _shipped():
             raise InitialWeightsError(
@@ -125,7 +145,15 @@ def _shipped() -> list[str]:
 
 
 def require_imagenet(name: str) -> None:
-    """Raise `InitialWeightsError` where torchvision has no weights of an architecture."""
+    """Raise `InitialWeightsError` where nobody has pretrained weights of an architecture."""
+    if is_own(name):
+        raise InitialWeightsError(
+            f"{name} is a network of your own; use --init-weights none, which keeps the weights "
+            "that the function gives it, or a file"
+        )
+    if is_timm(name):
+        require_pretrained(name)
+        return
     _imagenet_weights(name.removesuffix("_lesion"))
 
 
@@ -157,7 +185,10 @@ def _file_state(path: Path) -> dict[str, torch.Tensor]:
         return InitialWeightsError(f"{path} holds no weights that can be used: {reason}")
 
     try:
-        loaded: Any = read_tensors(path, refusal, zip_alone=False)
+        if path.suffix == ".safetensors":
+            loaded: Any = _safetensors(path, refusal)
+        else:
+            loaded = read_tensors(path, refusal, zip_alone=False)
     except OSError as error:
         raise InitialWeightsError(
             f"starting weights {path} cannot be read: {error.strerror}; "
@@ -171,17 +202,30 @@ def _file_state(path: Path) -> dict[str, torch.Tensor]:
     }
 
 
+def _safetensors(path: Path, refusal: Callable[[str], InitialWeightsError]) -> Any:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise refusal(first_line(error)) from error
+
+
 def _stem(network: nn.Module) -> tuple[str, nn.Conv2d]:
     return next((n, m) for n, m in network.named_modules() if isinstance(m, nn.Conv2d))
 
 
 def _fold_stem(
-    network: nn.Module,
-    state: dict[str, torch.Tensor],
-    means: tuple[float, ...],
-    deviations: tuple[float, ...],
+    network: nn.Module, state: dict[str, torch.Tensor], name: str, colours: Colours
 ) -> torch.Tensor | None:
     """Make a colour stem in `state` grey; return the `(C,)` shift its input's mean stood for."""
+    if is_timm(name) and stem_of(network) is None:
+        raise InitialWeightsError(
+            f"{name} has several stems, or one whose weights are standardised: colour weights "
+            "cannot be made grey for it; use --init-weights none, or another network"
+        )
+    means, deviations = colours
     path, _ = _stem(network)
     weight = state.get(f"{path}.weight")
     if weight is None or weight.ndim != 4 or weight.shape[1] != 3:

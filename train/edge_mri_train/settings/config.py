@@ -35,7 +35,7 @@ STARTS = ("imagenet", "shipped", "none")
 PRECISIONS = ("auto", "float32", "bfloat16")
 
 _MAX_SEED = 2**32 - 1
-_LISTS = ("data", "distill", "maps", "validate_only")
+_LISTS = ("data", "distill", "distill_arch", "maps", "validate_only")
 
 
 _RULES = {
@@ -63,6 +63,7 @@ _RULES = {
     "label_weight": WEIGHT,
     "dropout": or_none(SHARE),
     "distill": TEXTS,
+    "distill_arch": TEXTS,
     "distill_weight": WEIGHT,
     "distill_map": WEIGHT,
     "distill_features": WEIGHT,
@@ -98,7 +99,7 @@ class TrainConfig:
     Attributes:
         data: Folders with class folders; may be empty where `split` is given.
         task: `type-plane` (12 classes), `type` (4), or `auto`: planes where a folder names one.
-        arch: Name of the network.
+        arch: Name of the network; `package.module:function` runs that function.
         init_weights: `imagenet`, `shipped`, `none`, or a file.
         epochs: Passes over the training images.
         batch_size: Images per step.
@@ -121,6 +122,7 @@ class TrainConfig:
         label_weight: Share of the labels in it.
         dropout: Probability of the network's dropout layers; None: the network's own.
         distill: Checkpoints of teachers.
+        distill_arch: Functions that may run to make teachers' networks, beside `arch`.
         distill_weight: Share of the teachers' answers in the loss.
         distill_map: Share of their lesion maps in those.
         distill_features: Share of their features in it (`edge_mri_train.learning.hints`).
@@ -163,6 +165,7 @@ class TrainConfig:
     label_weight: float = 1.0
     dropout: float | None = None
     distill: tuple[str, ...] = ()
+    distill_arch: tuple[str, ...] = ()
     distill_weight: float = 1.0
     distill_map: float = 1.0
     distill_features: float = 0.0
@@ -189,6 +192,11 @@ class TrainConfig:
             )
         if self.validate_only and self.split is None:
             raise OptionError("--validate-only names a set of a manifest; give it with --split")
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The functions that a run may call to make networks."""
+        return (self.arch, *self.distill_arch)
 
     def anchored(self) -> "TrainConfig":
         """Return it with absolute paths, so that a run goes on from any working folder."""

@@ -19,7 +19,7 @@ from edge_mri_train.settings.data_file import read_text
 _FOLDER = files("edge_mri_train.settings") / "recipes"
 _SUFFIX = ".toml"
 _MOST_BYTES = 2**14  # tomllib takes the square of the length of a dotted key
-_THE_USERS = ("data", "device", "distill", "fold", "index", "maps", "split")
+_THE_USERS = ("data", "device", "distill", "distill_arch", "fold", "index", "maps", "split")
 
 
 def recipe_names() -> list[str]:

@@ -7,6 +7,7 @@ weights of `--recipe edge_net`, and not how images are changed.
 from dataclasses import dataclass, fields
 
 from edge_mri_train.networks.architectures import require_known
+from edge_mri_train.networks.own_network import is_own
 from edge_mri_train.settings.recipe_files import read_recipe, recipe_names
 
 
@@ -30,5 +31,7 @@ class Defaults:
 def defaults_of(arch: str) -> Defaults:
     """Return the defaults of an architecture; raises `ArchitectureError`."""
     require_known(arch)
+    if is_own(arch):  # it may give weights of its own
+        return Defaults(init_weights="none")
     own = read_recipe(arch) if arch in recipe_names() else {}
     return Defaults(**{one.name: own[one.name] for one in fields(Defaults) if one.name in own})

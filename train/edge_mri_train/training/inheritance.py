@@ -57,6 +57,6 @@ class Inheritance:
 def _checkpoints(config: TrainConfig) -> Iterator[Checkpoint]:
     if config.init_weights not in STARTS:
         with suppress(ModelError):
-            yield Checkpoint.load(Path(config.init_weights))
+            yield Checkpoint.load(Path(config.init_weights), config.named)
     for path in config.distill:
-        yield Checkpoint.load(Path(path))
+        yield Checkpoint.load(Path(path), config.named)

@@ -21,7 +21,15 @@ from edge_mri_train.settings.runs import CHECKPOINT, CONFIG, LAST, MANIFEST, SEE
 if TYPE_CHECKING:
     from edge_mri_train.training.trainer import Trainer
 
-_OF_A_PLACE = ("data", "device", "distill", "index", "init_weights", "split")  # may move
+_OF_A_PLACE = (  # may move
+    "data",
+    "device",
+    "distill",
+    "distill_arch",
+    "index",
+    "init_weights",
+    "split",
+)
 
 
 def save_last(trainer: "Trainer") -> None:

@@ -33,7 +33,7 @@ def check_config(config: TrainConfig, ranks: Ranks) -> None:
     spec = PreprocessSpec(config.image_size)
     space = LabelSpace() if config.task == "auto" else LabelSpace.for_task(config.task)
     network = build_network(config, len(space.classes))
-    teachers = read_teachers(config.distill, spec)
+    teachers = read_teachers(config.distill, spec, config.named)
     if teachers and config.distill_features:
         require_features(network, config.arch)
         for teacher in teachers:

@@ -19,6 +19,7 @@ and resumed computes what it would have computed without. What an epoch does is
 
 import os
 import random
+from collections.abc import Collection
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
@@ -30,9 +31,10 @@ from edge_mri_train.augmentation.pipeline import Donors
 from edge_mri_train.data.manifest import check_manifest, read_manifest, write_manifest
 from edge_mri_train.data.split import TRAIN
 from edge_mri_train.duplicates.seen import SeenImages
-from edge_mri_train.errors import RunFolderError, SeenImagesError
+from edge_mri_train.errors import FactoryNotNamedError, RunFolderError, SeenImagesError
 from edge_mri_train.learning.ranks import Ranks, joined
 from edge_mri_train.learning.slices import Slices
+from edge_mri_train.networks.own_network import is_own
 from edge_mri_train.settings.config import TrainConfig
 from edge_mri_train.settings.data_file import read_data, read_text
 from edge_mri_train.settings.runs import CONFIG, LICENCE, MANIFEST, SEEN
@@ -82,9 +84,22 @@ def train(config: TrainConfig, out: Path, progress: Progress) -> Path:
         return trainer.go_on()
 
 
-def resume(out: Path, progress: Progress) -> Path:
-    """Go on with a run after its last whole epoch; returns the path of the best checkpoint."""
+def resume(out: Path, progress: Progress, named: Collection[str] = ()) -> Path:
+    """Go on with a run after its last whole epoch; returns the path of the best checkpoint.
+
+    Args:
+        out: The run's folder.
+        progress: Where to say how it goes.
+        named: Functions that may run to make networks; the run's own must be among them.
+
+    Raises:
+        FactoryNotNamedError: A network is made by a function that is not named.
+    """
     config = TrainConfig.read(out / CONFIG)
+    for option, names in (("--arch", (config.arch,)), ("--distill-arch", config.distill_arch)):
+        for name in names:
+            if is_own(name) and name not in named:
+                raise FactoryNotNamedError(out, name, option)
     with joined(config.device) as ranks, _claimed(out, ranks):
         progress = _of_first(ranks, progress)
         ranks.require_share(config.batch_size)

@@ -43,7 +43,7 @@ from edge_mri_train.training.validation import validate
 
 _STATISTICS_IMAGES = 256
 _ANEW_IMAGES = 1024
-_PRIVATE = ("data", "device", "distill", "index", "init_weights", "split")
+_PRIVATE = ("data", "device", "distill", "distill_arch", "index", "init_weights", "split")
 
 
 class Trainer:
@@ -85,7 +85,7 @@ class Trainer:
         require_all_types("validation", self.val_samples, self.space)
         torch.manual_seed(config.seed)
         self.network = build_network(config, len(self.space.classes))
-        teachers = load_teachers(config.distill, self.space, self.spec)
+        teachers = load_teachers(config.distill, self.space, self.spec, config.named)
         self.teachers = [teacher.network for teacher in teachers]
         self.hints = None
         if teachers and config.distill_features:
@@ -185,7 +185,7 @@ class Trainer:
 
         Done a second time it finds the same: what it fits depends on the features alone.
         """
-        best = Checkpoint.load(self.out / CHECKPOINT)
+        best = self._saved()
         network = best.network.to(self.device)
         assert isinstance(network, LesionNetwork)  # checked when the run began
         refit_last_layers(network, self.train, self.device)
@@ -194,7 +194,7 @@ class Trainer:
 
     def _offer(self, name: str, network: nn.Module, made: dict[str, Any]) -> None:
         """Validate a network, and keep it where it scores better than what was kept."""
-        before = Checkpoint.load(self.out / CHECKPOINT).training["validation"]
+        before = self._saved().training["validation"]
         entry = {**made, **validate(network, self.val, self.space, self.device)}
         better = entry["score"] > before["score"]
         self.progress.say(
@@ -203,6 +203,9 @@ class Trainer:
         )
         if better:
             self._save_checkpoint(entry, network)
+
+    def _saved(self) -> Checkpoint:
+        return Checkpoint.load(self.out / CHECKPOINT, self.config.named)
 
     def _sample(self, count: int) -> torch.Tensor:
         """Return `count` to twice as many training images, `(N, 1, S, S)` uint8, evenly taken."""
