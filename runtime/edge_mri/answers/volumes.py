@@ -14,7 +14,7 @@ from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 from edge_mri.answers.prediction import Prediction
-from edge_mri.labels import NO_TUMOR
+from edge_mri.labels import LabelSpace
 from edge_mri.storage.spelling import spelled
 
 AGREEING_SLICES = 4
@@ -35,8 +35,8 @@ class Volume:
         rejected: How many of them are rejected; they do not count for the answer.
         answered: How many of them have an answer.
         tumor_slices: How many of these say a tumour.
-        agreeing: The most neighbours that say the same tumour type, or `no_tumor` where no
-            slice says a tumour.
+        agreeing: The most neighbours that say the same type but the absent one, or the absent one
+            where no slice says another.
         type: What they say, where they are `AGREEING_SLICES` or more; else None.
         peak_path: The file of the slice with the highest P(any tumour); of the first slice where
             none has an answer.
@@ -79,13 +79,15 @@ class VolumeSummaries:
     Args:
         most: How many volumes are gathered; those that begin later are left out. None for all,
             about a kilobyte each.
+        labels: Of the model.
 
     Attributes:
         left_out: Whether there were more than `most`.
     """
 
-    def __init__(self, most: int | None = None) -> None:
+    def __init__(self, most: int | None = None, labels: LabelSpace | None = None) -> None:
         self._most = most
+        self._absent = (labels or LabelSpace()).absent
         self._gathered: dict[tuple[str, str | None], _Gathered] = {}
         self.left_out = False
 
@@ -108,7 +110,7 @@ class VolumeSummaries:
         elif record.frame is None and key not in self._gathered:
             return
         if key in self._gathered or self._most is None or len(self._gathered) < self._most:
-            self._gathered.setdefault(key, _Gathered()).add(record)
+            self._gathered.setdefault(key, _Gathered(self._absent)).add(record)
         else:
             self.left_out = True
 
@@ -124,7 +126,8 @@ _NOTHING = _Said(None, None)
 
 
 class _Gathered:
-    def __init__(self) -> None:
+    def __init__(self, absent: str | None) -> None:
+        self._absent = absent
         self._errors = self._rejected = 0
         self._said: list[_Said] = []
         self._order = array("q")
@@ -142,7 +145,8 @@ class _Gathered:
         elif record.status != "ok" or record.type_probabilities is None:
             self._rejected += 1
         else:
-            tumor = 1 - record.type_probabilities.get(NO_TUMOR, 0.0)
+            if self._absent is not None:
+                tumor = 1 - record.type_probabilities.get(self._absent, 0.0)
             said = _Said(record.type, record.plane)
         self._said.append(self._known.setdefault(said, said))
         self._order.append(_place(record, len(self._said)))
@@ -152,11 +156,11 @@ class _Gathered:
     def summary(self, path: str, series: str | None) -> Volume:
         in_order = [self._said[place] for place in self._places()]
         answers = [one.type for one in in_order if one.type is not None]
-        tumors = sum(type_ != NO_TUMOR for type_ in answers)
+        tumors = sum(type_ != self._absent for type_ in answers)
         runs = [
             (sum(1 for _ in run), said.type)
             for said, run in groupby(in_order)
-            if said.type is not None and (said.type != NO_TUMOR or not tumors)
+            if said.type is not None and (said.type != self._absent or not tumors)
         ]
         agreeing, type_ = max(runs, key=lambda run: run[0], default=(0, None))
         peak_path, peak_frame, peak = self._peak or (path, None, None)

@@ -70,7 +70,7 @@ class Checkpoint:
                 "format": FORMAT,
                 "format_version": FORMAT_VERSION,
                 "architecture": self.architecture,
-                "labels": {"types": list(self.labels.types), "planes": list(self.labels.planes)},
+                "labels": self.labels.to_dict(),
                 "preprocess": asdict(self.preprocess),
                 "temperature": self.temperature,
                 "tumor_threshold": self.tumor_threshold,
@@ -102,7 +102,7 @@ class Checkpoint:
                     )
             labels = LabelSpace.from_dict(values["labels"])
             spec = PreprocessSpec.from_dict(values["preprocess"])
-            network = build(values["architecture"], len(labels.classes), spec.size)
+            network = build(values["architecture"], len(labels.classes), spec.size, labels)
             load_network(network, values["state"])
             seen = values.get("seen")
             return cls(

@@ -21,7 +21,7 @@ from edge_mri_train.settings.runs import CHECKPOINT, CONFIG, LAST, MANIFEST, SEE
 if TYPE_CHECKING:
     from edge_mri_train.training.trainer import Trainer
 
-_OF_A_PLACE = ("data", "device", "distill", "index", "init_weights", "split")  # may move
+_OF_A_PLACE = ("data", "device", "distill", "index", "init_weights", "labels", "split")  # may move
 
 
 def save_last(trainer: "Trainer") -> None:
