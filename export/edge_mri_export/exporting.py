@@ -133,6 +133,7 @@ def export(config: ExportConfig, progress: Progress) -> list[Exported]:
         checkpoint.preprocess,
         progress,
         config.quantization.samples,
+        checkpoint.labels,
     )
     require_every_class(images.check.labels, checkpoint.labels)
     body = body_graph(checkpoint, config.outputs)

@@ -14,7 +14,7 @@ import onnx
 from edge_mri.classifier import Classifier
 from edge_mri.errors import AnswerError, ContentError, EdgeMriError, ModelFormatError
 from edge_mri.images.preprocess import preprocess
-from edge_mri.labels import TYPES, Label
+from edge_mri.labels import LabelSpace
 from edge_mri.model.content_hash import HASH_KEY
 from edge_mri.model.contract import Contract
 from edge_mri.model.onnx_file import OnnxFile
@@ -220,7 +220,9 @@ def runtime_check(path: Path) -> Check:
     except EdgeMriError as error:
         return Check("runtime", False, str(error))
     spec = classifier.contract.preprocess
-    heads = [draw_phantom(Label(one, "axial"), size_px=256) for one in TYPES]
+    drawn = LabelSpace()
+    labels = [one for one in drawn.classes if one.plane == drawn.planes[0]]
+    heads = [draw_phantom(one, size_px=256) for one in labels]
     try:
         answers = classifier.answers(
             np.stack([preprocess(one, spec) for one in heads]), lesion=True

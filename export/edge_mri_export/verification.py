@@ -154,7 +154,9 @@ def _on_images(
         yield fit
         if not fit.passed:
             return
-    images = load_check_images(config.data, config.checkpoint, contract.preprocess, progress)
+    images = load_check_images(
+        config.data, config.checkpoint, contract.preprocess, progress, contract.labels
+    )
     own = config.data is None
     if contract.rejection is not None:
         yield _rejection(model, contract, images.pixels, own)

@@ -229,12 +229,19 @@ class NoImagesError(DataError, ValueError):
 class UnknownClassError(DataError, ValueError):
     """Folders with images whose names match no label."""
 
-    def __init__(self, folders: Sequence[Path]) -> None:
+    def __init__(
+        self, folders: Sequence[Path], types: Sequence[str] = (), planes: Sequence[str] = ()
+    ) -> None:
+        expected = f"a type ({listed(types, most=8)})" if types else "a type"
+        if types and planes:
+            expected += (
+                f", alone or with a plane ({listed(planes, most=8)}), such as "
+                f"{types[0]}_{planes[0]}"
+            )
         super().__init__(
-            f"class folders that match no label: {listed(folders, most=5)}; expected a tumour type "
-            "(glioma, meningioma, pituitary, no_tumor), alone or with a plane "
-            "(axial, coronal, sagittal), such as glioma_axial; where a command has --map, "
-            "--map FOLDER=LABEL says what another name means"
+            f"class folders that match no label: {listed(folders, most=5)}; expected {expected}; "
+            "to take the folders' own names as the types, type: --labels folders (of train, split "
+            f"and audit); to say what one means: --map '{folders[0].name}=LABEL'"
         )
 
 

@@ -115,6 +115,7 @@ def begin_files(
                 if halted():
                     return
         except ImageError as error:
-            part.records.append(replace(Prediction.failed(path, str(error)), audit=origin))
+            failed = Prediction.failed(path, str(error), classifier.contract.labels.present_key)
+            part.records.append(replace(failed, audit=origin))
     if part.records:
         yield partial(part.answer, classifier, finish)

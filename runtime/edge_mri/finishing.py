@@ -28,5 +28,6 @@ def finished(
     try:
         return finish(record, image.frame.at_full_size(), cells)
     except memory.ERRORS as error:
-        failed = Prediction.failed(record.path, str(memory.ran_out(error, "draw")))
+        reason = str(memory.ran_out(error, "draw"))
+        failed = Prediction.failed(record.path, reason, record.present_key)
         return replace(failed, frame=record.frame, series=record.series, position=record.position)

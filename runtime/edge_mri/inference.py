@@ -196,7 +196,8 @@ def _run(config: InferConfig, held: ExitStack) -> int:
     most = None if config.volumes else SHOWN_VOLUMES + 1
     if report is not None and most is not None:
         most = report.most_volumes
-    summaries = VolumeSummaries(most, classifier.contract.volumes)
+    contract = classifier.contract
+    summaries = VolumeSummaries(most, contract.volumes, contract.labels)
     started = time.perf_counter()
     with native_stderr_silenced(), report or nullcontext(), stop_on_signals(stop):
         with destination.opened(done) as stream:

@@ -1,3 +1,6 @@
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -6,7 +9,7 @@ from hypothesis.extra.numpy import arrays
 
 from edge_mri.answers.prediction import softmax
 from edge_mri.errors import ContractError, OptionError
-from edge_mri.labels import PLANES, TYPES, Label, LabelSpace, parse_folder_name
+from edge_mri.labels import PLANES, TYPES, Label, LabelSpace, Vocabulary, parse_folder_name
 
 
 @pytest.mark.parametrize(
@@ -39,6 +42,12 @@ from edge_mri.labels import PLANES, TYPES, Label, LabelSpace, parse_folder_name
         ("Sagittal-Pituitary", Label("pituitary", "sagittal")),
         ("notumor_sag", Label("no_tumor", "sagittal")),
         ("3.glioma.cor", Label("glioma", "coronal")),
+        ("Glioblastoma", Label("glioma")),
+        ("tumor", Label(TYPES[:3])),
+        ("yes", Label(TYPES[:3])),
+        ("Tumours-axial", Label(TYPES[:3], "axial")),
+        ("schwannoma", Label(TYPES[:3])),
+        ("choroid_plexus_papilloma", Label(TYPES[:3])),
     ],
 )
 def test_a_folder_name_means_its_label(name, label):
@@ -49,7 +58,6 @@ def test_a_folder_name_means_its_label(name, label):
     "name",
     [
         "",
-        "tumor",
         "Training",
         "axial",
         "gliomas_meningioma",
@@ -139,3 +147,81 @@ def test_a_label_space_from_a_file_is_checked(values, reason):
     with pytest.raises(ContractError) as refusal:
         LabelSpace.from_dict(values)
     assert reason in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"absent": "c"}, "labels: absent is 'c' and present 'tumor', expected one of the types"),
+        ({"absent": 1}, "labels: absent is 1, expected a name or null"),
+        ({"absent": "a", "present": ""}, "labels: absent is 'a' and present '', expected one of"),
+        ({"absent": "a", "present": None}, "labels: absent is 'a' and present None, expected"),
+    ],
+)
+def test_an_absent_type_from_a_file_is_checked(values, reason):
+    with pytest.raises(ContractError) as refusal:
+        LabelSpace.from_dict({"types": ["a", "b"], "planes": [], **values})
+    assert reason in str(refusal.value)
+
+
+def test_files_that_say_nothing_of_an_absent_type_mean_the_default():
+    assert LabelSpace.from_dict({"types": TYPES, "planes": PLANES}) == LabelSpace()
+    other = LabelSpace.from_dict({"types": ["a", "b"], "planes": []})
+    assert (other.absent, other.present, other.present_key) == (None, None, None)
+    space = LabelSpace(("a", "no", "b"), ("up",), "no", "finding")
+    assert LabelSpace.from_dict(space.to_dict()) == space
+    assert space.present_key == "finding_probability"
+    assert space.present_types == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("label", "told"),
+    [
+        (Label("no"), False),
+        (Label(("a", "b")), True),
+        (Label("a"), True),
+        (Label(("a", "no")), None),
+    ],
+)
+def test_a_label_says_present_absent_or_neither(label, told):
+    assert LabelSpace(("a", "no", "b"), (), "no").is_present(label) is told
+    assert LabelSpace(("a", "no", "b"), (), None).is_present(label) is None
+
+
+DEMENTIA = LabelSpace(("Non Demented", "Mild-Demented", "🧠 x"), (), "Non Demented", "dementia")
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        ("non_demented", Label("Non Demented")),
+        ("Mild Demented", Label("Mild-Demented")),
+        ("🧠 x", Label("🧠 x")),
+        ("normal", Label("Non Demented")),
+        ("dementia", Label(("Mild-Demented", "🧠 x"))),
+        ("md", Label("Mild-Demented")),
+        ("glioma", None),
+        ("Demented", None),
+        ("Mild-Demented|🧠 x", Label(("Mild-Demented", "🧠 x"))),
+        ("🧠 x|Mild-Demented", Label(("Mild-Demented", "🧠 x"))),
+        ("Mild-Demented|cat", None),
+    ],
+)
+def test_names_mean_labels_of_another_space(name, label):
+    assert Vocabulary(DEMENTIA, {"md": ("Mild-Demented",)}).parse(name) == label
+
+
+NAMES = re.compile(r"\b(glioma|meningioma|pituitary|no_tumou?r|notumou?r)\b")
+
+
+def test_no_class_name_of_the_default_stands_outside_labels_and_phantoms():
+    root = Path(__file__).parents[2]
+    code = ("runtime/edge_mri", "train/edge_mri_train", "export/edge_mri_export")
+    found = []
+    for folder in (*code, "benchmarks/edge_mri_bench"):
+        for file in (root / folder).rglob("*"):
+            inside = file.relative_to(root / folder).parts[0]
+            if file.suffix in (".py", ".html", ".js") and inside not in ("labels", "phantoms"):
+                text = file.read_text(encoding="utf-8")
+                found += [f"{file.relative_to(root)}: {one}" for one in NAMES.findall(text)]
+    assert found == []

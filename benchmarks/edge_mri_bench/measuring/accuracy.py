@@ -39,7 +39,7 @@ def score(
         labels: What the model can answer.
     """
     types = [
-        record.type == sample.label.type for record, sample in zip(records, samples, strict=True)
+        record.type in sample.label.types for record, sample in zip(records, samples, strict=True)
     ]
     planes = [
         record.plane == sample.label.plane

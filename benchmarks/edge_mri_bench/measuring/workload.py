@@ -10,6 +10,7 @@ import numpy as np
 
 from edge_mri.errors import ImageError, NoImagesError
 from edge_mri.images import SUFFIXES, ImageFiles, read_image
+from edge_mri.labels import LabelSpace
 from edge_mri.phantoms.phantom import PhantomConfig, write_phantoms
 from edge_mri_train.data.folders import Sample, list_folders
 
@@ -52,7 +53,7 @@ class Workload:
 
 def phantom_files(folder: Path, count: int, size_px: int = PHANTOM_PX) -> tuple[Path, ...]:
     """Draw at least `count` phantoms into a folder, as many of each class, and return `count`."""
-    per_class = -(-count // 12)
+    per_class = -(-count // len(LabelSpace().classes))
     written = write_phantoms(folder, PhantomConfig(count=per_class, size_px=size_px))
     by_turns = sorted(written, key=lambda path: (path.name, path.parent.name))
     return tuple(by_turns[:count])

@@ -23,7 +23,7 @@ from torch import nn
 
 from edge_mri.images.preprocess import PreprocessSpec
 from edge_mri.labels import TYPES, Label, LabelSpace
-from edge_mri_train.data.manifest import read_manifest
+from edge_mri_train.data.manifest import manifest_space, read_manifest
 from edge_mri_train.data.pixels import load_pixels
 from edge_mri_train.data.split import VAL
 from edge_mri_train.evaluation.evaluating import figures
@@ -76,7 +76,7 @@ def held_out(
     rows = read_manifest(run / MANIFEST)
     held = [row for row in rows if row.sample.split == VAL]
     spec = PreprocessSpec(config.image_size)
-    space = label_space(config, [row.sample for row in rows])
+    space = label_space(config, [row.sample for row in rows], manifest_space(run / MANIFEST))
     last = Checkpoint(config.arch, space, spec, last_network(config, space, run).eval())
     files = [row.sample.file for row in held]
     return (
@@ -91,7 +91,7 @@ def held_out(
 def last_network(config: TrainConfig, space: LabelSpace, run: Path) -> nn.Module:
     """Return what a run keeps after its last epoch: the averaged weights where there are such."""
     state = load_state(run / LAST)
-    network = build_network(config, len(space.classes))
+    network = build_network(config, len(space.classes), space)
     if state["average"] is None:
         network.load_state_dict(state["network"])
         return network

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_mri.images.preprocess import PreprocessSpec
-from edge_mri.labels import NO_TUMOR
+from edge_mri.labels import LabelSpace
 from edge_mri.terminal.progress import NoProgress
 from edge_mri_train.augmentation.healing import heal
 from edge_mri_train.augmentation.lesions import LesionBank
@@ -77,7 +77,7 @@ def pasted(
     views = {
         place: bank.paste(slices.view(place), rng)
         for place, label in enumerate(slices.labels)
-        if label.type == NO_TUMOR
+        if label.type == LabelSpace().absent
     }
     changed = {place: view for place, view in views.items() if view.is_pasted}
     return _pairs(rows, slices, changed)

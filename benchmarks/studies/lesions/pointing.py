@@ -13,7 +13,6 @@ from edge_mri.classifier import Classifier
 from edge_mri.errors import OptionError
 from edge_mri.images import read_image
 from edge_mri.images.preprocess import Placement, preprocess
-from edge_mri.labels import NO_TUMOR
 from edge_mri_train.evaluation.metrics import ratio, wilson
 from outlined import RADII_PX, Case, chance, distance, iou, outline_box
 
@@ -68,7 +67,7 @@ def findings(classifier: Classifier, cases: Sequence[Case]) -> Iterator[Finding]
                 distance(case.polygon, peak(cells, place)),
                 chance(case.polygon, image),
                 0.0 if box is None else iou(box, outline_box(case.polygon)),
-                contract.labels.types[column] != NO_TUMOR,
+                contract.labels.types[column] != contract.labels.absent,
             )
 
 

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from edge_mri.answers.decision import Answers, decide
 from edge_mri.answers.prediction import softmax
 from edge_mri.errors import AnswerError
-from edge_mri.labels import NO_TUMOR
 from edge_mri.model.contract import Contract, Rejection
 from edge_mri_export.gate.novelty import NOVELTY, add_novelty
 from edge_mri_export.graph.graph import LOGITS, PIXELS
@@ -94,8 +93,10 @@ def answered(
     return decide(given, contract.labels, contract.tumor_threshold, gate).accepted
 
 
-def tumor_probability(logits: NDArray[np.float32], contract: Contract) -> NDArray[np.float32]:
-    """Return `(M,)` P(any tumour) of `(M, K)` logits, as the runtime has it."""
+def tumor_probability(
+    logits: NDArray[np.float32], contract: Contract
+) -> NDArray[np.float32] | None:
+    """Return `(M,)` P(present) of `(M, K)` logits, as the runtime has it; None: no such thing."""
     return decide(Answers(softmax(logits, contract.temperature)), contract.labels).tumor
 
 
@@ -103,10 +104,11 @@ def _undecided(logits: NDArray[np.float32], needed: int, contract: Contract) -> 
     """Return the widest interval that leaves `needed` of the images outside."""
     threshold = contract.tumor_threshold
     spare = len(logits) - needed
-    if NO_TUMOR not in contract.labels.types or not 0 < threshold < 1 or spare <= 0:
+    present = tumor_probability(logits, contract)
+    if present is None or not 0 < threshold < 1 or spare <= 0:
         return threshold, threshold
     centre = float(_logit(np.array(threshold)))
-    distance = np.sort(np.abs(_logit(tumor_probability(logits, contract)) - centre))
+    distance = np.sort(np.abs(_logit(present) - centre))
     width = min(float(distance[spare]) * (1 - _LEAST), _WIDEST_LOGIT)
     low, high = (1 / (1 + np.exp(-(centre + side))) for side in (-width, width))
     return float(low), float(high)

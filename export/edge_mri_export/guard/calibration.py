@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from edge_mri.errors import OptionError
 from edge_mri.images.preprocess import PreprocessSpec
-from edge_mri.labels import Label, LabelSpace
+from edge_mri.labels import Label, LabelSpace, Vocabulary
 from edge_mri.terminal.progress import Progress
 from edge_mri_export.errors import CalibrationError
 from edge_mri_train.data.folders import Sample, read_folders
+from edge_mri_train.data.layout import Layout
 from edge_mri_train.data.manifest import Row, read_manifest
 from edge_mri_train.data.pixels import load_pixels
 from edge_mri_train.settings.runs import MANIFEST, checkpoint_file
@@ -77,6 +78,7 @@ def load_images(
     spec: PreprocessSpec,
     progress: Progress,
     samples: int | None = None,
+    space: LabelSpace | None = None,
 ) -> ExportImages:
     """Load the images of a folder, or those of the checkpoint's own run.
 
@@ -89,6 +91,7 @@ def load_images(
         spec: The network's preprocessing.
         progress: Told of the loading.
         samples: How many images calibrate; None for 320, or all where there are fewer.
+        space: The labels that the folder's names are to mean; None: the default ones.
 
     Raises:
         CalibrationError: The run's images cannot be found, or the images are of a test folder, of
@@ -160,9 +163,15 @@ def _loaded(
 
 
 def load_check_images(
-    folder: Path | None, checkpoint: Path | None, spec: PreprocessSpec, progress: Progress
+    folder: Path | None,
+    checkpoint: Path | None,
+    spec: PreprocessSpec,
+    progress: Progress,
+    space: LabelSpace | None = None,
 ) -> CheckImages:
     """Load labelled images for comparing answers alone: a folder's, or the run's validation images.
+
+    `space`: see `load_images`.
 
     A test folder will do here: nothing is fitted to it. At most 2,000, one of each class in turn.
 
@@ -170,7 +179,7 @@ def load_check_images(
         CalibrationError: There is neither a folder nor a run.
     """
     if folder is not None:
-        samples = _in_turn(_mixed(read_folders([folder])))
+        samples = _in_turn(_mixed(read_folders([folder], _layout(space))))
     elif checkpoint is not None:
         samples = _run_images(checkpoint)[1]
     else:
@@ -185,11 +194,11 @@ def load_check_images(
 
 
 def require_every_class(labels: Sequence[Label], space: LabelSpace) -> None:
-    """Raise `CalibrationError` where a type, or a plane of labelled ones, has no check image.
+    """Raise `CalibrationError` where no check image's label names a type, or a plane.
 
     What a quantised file does to a class of which there is no image, nobody would see.
     """
-    types = {label.type for label in labels}
+    types = {name for label in labels for name in label.types}
     planes = {label.plane for label in labels if label.plane}
     missing = [one for one in space.types if one not in types]
     if planes:
@@ -201,6 +210,10 @@ def require_every_class(labels: Sequence[Label], space: LabelSpace) -> None:
         )
 
 
+def _layout(space: LabelSpace | None) -> Layout:
+    return Layout(vocabulary=Vocabulary(space or LabelSpace()))
+
+
 def _folder_images(folder: Path, samples: Sequence[Sample]) -> tuple[list[Sample], list[Sample]]:
     """Return a folder's images to calibrate and to check with, one of each class in turn."""
     tests = [sample for sample in samples if sample.split == "test"]
@@ -210,8 +223,8 @@ def _folder_images(folder: Path, samples: Sequence[Sample]) -> tuple[list[Sample
             f"first is {tests[0].file}; a model that is fitted to test images cannot be tested "
             "on them: give the training folder"
         )
-    types = sorted({sample.label.type for sample in samples})
-    if types[0] and len(types) < 2:
+    types = sorted({name for sample in samples for name in sample.label.types})
+    if types and len(types) < 2:
         raise CalibrationError(
             f"all {len(samples)} images below {folder} are of type {types[0]}; calibration needs "
             "images of every type the model tells apart"

@@ -34,13 +34,13 @@ class _Said:
     Attributes:
         columns: By axis, `type` and `plane`, `(N,)` columns of its names.
         sure: By axis, `(N, C)` probabilities.
-        tumor: `(N,)` whether the image is called tumour.
+        tumor: `(N,)` whether something is said to be there; None where no type is absent.
         none: `(N,)` whether there is no answer, as the logits are no numbers.
     """
 
     columns: dict[str, NDArray[np.int64]]
     sure: dict[str, NDArray[np.float32]]
-    tumor: NDArray[np.bool_]
+    tumor: NDArray[np.bool_] | None
     none: NDArray[np.bool_]
 
     @classmethod
@@ -56,7 +56,8 @@ class _Said:
         by_plane = contract.labels.plane_probabilities(probabilities)
         if by_plane is not None:
             sure["plane"], columns["plane"] = by_plane, by_plane.argmax(axis=1)
-        called = decisions.tumor >= np.float32(contract.tumor_threshold)
+        present = decisions.tumor
+        called = None if present is None else present >= np.float32(contract.tumor_threshold)
         return cls(columns, sure, called, none)
 
     def name(self, row: int, labels: LabelSpace) -> str:
@@ -92,7 +93,10 @@ def compare(
     first, second = (_Said.of(one.logits, contract) for one in (reference, other))
     changed = np.any([one != second.columns[axis] for axis, one in first.columns.items()], axis=0)
     changed |= first.none | second.none
-    moved, lower = _moved_peaks(reference, other, first.tumor)
+    moved = lower = crossed = None
+    if first.tumor is not None and second.tumor is not None:
+        moved, lower = _moved_peaks(reference, other, first.tumor)
+        crossed = int((first.tumor != second.tumor).sum())
     return Parity(
         n=len(reference.logits),
         max_logit_difference=float(difference.max()),
@@ -108,8 +112,9 @@ def compare(
             )
             for row in np.flatnonzero(changed).tolist()
         ),
-        threshold_crossed=int((first.tumor != second.tumor).sum()),
-        tumors=int(first.tumor.sum()),
+        present=contract.labels.present_word,
+        threshold_crossed=crossed,
+        tumors=0 if first.tumor is None else int(first.tumor.sum()),
         lesion_peaks_moved=moved,
         lesion_peaks_lower=lower,
         max_lesion_difference=_map_difference(reference, other),

@@ -59,8 +59,9 @@ class Parity:
         only_reference_right: Images whose type only the reference gets right.
         only_other_right: Images whose type only the other gets right.
         mcnemar_p: Exact p-value that the two are equally often right (McNemar 1947).
+        present: What any type but the absent one is called; None where no type is absent.
         threshold_crossed: Images whose P(any tumour) lies on the other side of the operating
-            point.
+            point; None where no type is absent.
         tumors: Images that the reference calls tumour.
         lesion_peaks_moved: Images called tumour by the reference whose lesion map's peak moved by
             more than one cell; None without a lesion map.
@@ -83,7 +84,8 @@ class Parity:
     only_reference_right: int = 0
     only_other_right: int = 0
     mcnemar_p: float | None = None
-    threshold_crossed: int = 0
+    present: str | None = "tumour"
+    threshold_crossed: int | None = 0
     tumors: int = 0
     lesion_peaks_moved: int | None = None
     lesion_peaks_lower: int | None = None
@@ -104,7 +106,7 @@ class Parity:
     def to_dict(self) -> dict[str, Any]:
         """Return what a contract says of it, as JSON values; names no file."""
         values = asdict(self)
-        del values["logit_scale"]
+        del values["logit_scale"], values["present"]
         values["flipped"] = len(self.flipped)
         values["ece"] = None if self.ece is None else list(self.ece)
         return {"reference": values.pop("reference"), **values}
@@ -124,10 +126,14 @@ class Parity:
         that is no tie: between two cells of one height there is nothing to lose.
         """
         crossed, lower = self.threshold_crossed, self.lesion_peaks_lower
-        changes = {f"P(tumour) crosses its operating point on {crossed} images": crossed / self.n}
+        if crossed is None:
+            return {}
+        point = f"P({self.present}) crosses its operating point on {crossed} images"
+        changes = {point: crossed / self.n}
         if lower is not None:
             text = (
-                f"the lesion map's peak moves to a lower place on {lower} of {self.tumors} tumours"
+                f"the lesion map's peak moves to a lower place on {lower} of {self.tumors} "
+                f"{self.present}s"
             )
             changes[text] = lower / max(self.tumors, 1)
         return changes

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_mri.errors import AnswerError
-from edge_mri.labels import NO_TUMOR, LabelSpace
+from edge_mri.labels import LabelSpace
 from edge_mri.model.contract import Rejection
 
 _ROUNDING = 1e-3  # what float32 probabilities may sum to beside 1
 TUMOR_THRESHOLD = 0.5
-"""P(any tumour) at which a model without a threshold of its own says tumour."""
+"""P(present) at which a model without a threshold of its own says that something is there."""
 
 
 @dataclass(frozen=True)
@@ -75,14 +75,15 @@ class Decisions:
     Attributes:
         types: `(N,)` int64 columns of `LabelSpace.types`.
         by_type: `(N, types)` float32, probability of each type.
-        tumor: `(N,)` float32, P(any tumour).
+        tumor: `(N,)` float32, P(present): of any type but the absent one; None where the space
+            has no absent type.
         foreign: `(N,)` whether the image is no brain MR slice as the model knows them.
-        undecided: `(N,)` whether P(any tumour) is too close to call; never where `foreign`.
+        undecided: `(N,)` whether P(present) is too close to call; never where `foreign`.
     """
 
     types: NDArray[np.int64]
     by_type: NDArray[np.float32]
-    tumor: NDArray[np.float32]
+    tumor: NDArray[np.float32] | None
     foreign: NDArray[np.bool_]
     undecided: NDArray[np.bool_]
 
@@ -96,7 +97,7 @@ class Decisions:
         return Decisions(
             self.types[rows],
             self.by_type[rows],
-            self.tumor[rows],
+            None if self.tumor is None else self.tumor[rows],
             self.foreign[rows],
             self.undecided[rows],
         )
@@ -111,13 +112,14 @@ def decide(
 ) -> Decisions:
     """Decide N images.
 
-    Where P(any tumour) reaches the threshold the type is the most probable tumour type, elsewhere
-    `no_tumor`. With several tumour types this is not always the most probable of all types.
+    Where P(present) reaches the threshold the type is the most probable of all but the absent one,
+    elsewhere the absent one. With several this is not always the most probable of all types.
+    Without an absent type it always is, and no image is undecided.
 
     Args:
         answers: What the graph gave.
         labels: The classes of its columns.
-        tumor_threshold: P(any tumour) that is called tumour, 0 to 1.
+        tumor_threshold: P(present) from which something is said to be there, 0 to 1.
         rejection: When not to answer; None: always answer. Where the model measures no novelty,
             no image counts as foreign.
         known_foreign: `(N,)` whether something else than the model says that an image is foreign,
@@ -130,20 +132,21 @@ def decide(
         names = " and ".join(sorted(set(faults.values())))
         raise AnswerError.of(names, len(faults), len(answers.probabilities))
     by_type = labels.type_probabilities(answers.probabilities)
-    if NO_TUMOR in labels.types:
-        healthy = labels.types.index(NO_TUMOR)
+    tumor: NDArray[np.float32] | None = None
+    if labels.absent is not None:
+        healthy = labels.types.index(labels.absent)
         tumor = np.maximum(1 - by_type[:, healthy], 0).astype(np.float32, copy=False)
         tumors = by_type.copy()
         tumors[:, healthy] = -1
         said = np.where(tumor >= np.float32(tumor_threshold), tumors.argmax(axis=1), healthy)
     else:
-        tumor, said = np.ones(len(by_type), np.float32), by_type.argmax(axis=1)
+        said = by_type.argmax(axis=1)
     foreign = undecided = np.zeros(len(by_type), bool)
     if rejection is not None:
         low, high = rejection.undecided
         if answers.novelty is not None:
             foreign = answers.novelty > rejection.max_novelty
-        if low < high:
+        if low < high and tumor is not None:
             undecided = (tumor >= np.float32(low)) & (tumor <= np.float32(high)) & ~foreign
     if known_foreign is not None:
         foreign, undecided = foreign | known_foreign, undecided & ~known_foreign

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edge_mri.answers.decision import Answers, decide
 from edge_mri.images.preprocess import Placement
-from edge_mri.labels import NO_TUMOR, LabelSpace
+from edge_mri.labels import LabelSpace
 
 Map = NDArray[np.float32]
 Box = tuple[int, int, int, int]
@@ -30,8 +30,9 @@ def maps(answers: Answers, labels: LabelSpace) -> Map | None:
 
     From a lesion map it is that. From class activation maps (Zhou et al. 2016, "Learning deep
     features for discriminative localization") it is how far the activation of the most probable
-    tumour type exceeds that of `no_tumor`, relative to its own peak and times P(any tumour): the
-    peak says how sure the answer is, the rest only how cells compare.
+    type but the absent one exceeds that of the absent one, relative to its own peak and times
+    P(present): the peak says how sure the answer is, the rest only how cells compare. Without an
+    absent type it is the activation of the type that is said, times its probability.
 
     Returns:
         None where the answers hold neither.
@@ -43,12 +44,13 @@ def maps(answers: Answers, labels: LabelSpace) -> Map | None:
     decisions = decide(answers, labels, tumor_threshold=0)
     rows = np.arange(len(answers.cam))
     excess = answers.cam[rows, decisions.types]
-    if NO_TUMOR in labels.types:
-        excess = excess - answers.cam[:, labels.types.index(NO_TUMOR)]
+    if labels.absent is not None:
+        excess = excess - answers.cam[:, labels.types.index(labels.absent)]
     excess = np.maximum(excess, 0)
     peaks = excess.max(axis=(1, 2), keepdims=True)
     share = np.divide(excess, peaks, out=np.zeros_like(excess), where=peaks > 0)
-    located: Map = share * decisions.tumor[:, np.newaxis, np.newaxis]
+    sure = decisions.by_type[rows, decisions.types] if decisions.tumor is None else decisions.tumor
+    located: Map = share * sure[:, np.newaxis, np.newaxis]
     return located
 
 

@@ -15,15 +15,17 @@ from edge_mri.errors import AnswerError
 from edge_mri.images import Frame
 from edge_mri.images.pixels.frame import SlicePosition
 from edge_mri.images.preprocess import Placement
-from edge_mri.labels import NO_TUMOR
 from edge_mri.model.contract import Contract
 from edge_mri.storage.spelling import spelled, valid
 
 Status = Literal["ok", "rejected", "error"]
 Reason = Literal["foreign", "undecided"]
 
-NOT_WRITTEN = frozenset({"series", "position", "unread"})
+NOT_WRITTEN = frozenset({"series", "position", "unread", "present_key"})
 """Fields of a record that serve this process alone."""
+
+PRESENT = "tumor_probability"
+"""The field that is written under the `present_key` of the model's label space, or not at all."""
 
 
 @dataclass(frozen=True)
@@ -34,20 +36,21 @@ class Prediction:
         path: The file as it was given, or "" for bytes and arrays.
         status: `ok`; `rejected`, why is in `rejected` and the rest is what the model would have
             said; or `error` with a reason in `error` and None elsewhere.
-        type: The most probable tumour type where P(any tumour) reaches the model's threshold,
-            else `no_tumor`.
+        type: The most probable type but the absent one where P(present) reaches the model's
+            threshold, else the absent one; the most probable where the model has no absent one.
         plane: The most probable plane; None for a model that knows no planes.
         type_probabilities: Probability of each type; they sum to 1.
         plane_probabilities: Probability of each plane; None for a model that knows no planes.
-        tumor_probability: P(any tumour), 0 to 1.
+        tumor_probability: P(present), 0 to 1: of any type but the absent one; None for a model
+            that has no absent type.
         novelty: How unlike the training images the image is, 0 or more; None for a model that
             does not measure it.
         box: Where the model suspects the lesion, `(x, y, width, height)` in pixels of the upright
-            image; None without a lesion map, where no tumour is said, and for `foreign` images.
+            image; None without a lesion map, where nothing is found, and for `foreign` images.
             An explanation, not evidence.
         heatmap: Name of the picture of the map in the folder that was asked for; else None.
-        rejected: `foreign`: no brain MR slice as the model knows them; `undecided`: P(any tumour)
-            is too close to call. None for other records.
+        rejected: `foreign`: no brain MR slice as the model knows them; `undecided`: P(present) is
+            too close to call. None for other records.
         reason: Why it is foreign, in words, where something else than the model says so: the
             header of its file, or that it has only a handful of grey values; else None.
         error: Why there is no answer.
@@ -57,6 +60,7 @@ class Prediction:
         position: Where the slice lies in its volume, as the file tells it; likewise.
         unread: How many more images the file holds as an animation; for people, not written.
         audit: Where the record comes from; only when that was asked for.
+        present_key: Under which key P(present) is written; None: not at all. Not written itself.
     """
 
     path: str
@@ -77,6 +81,7 @@ class Prediction:
     position: SlicePosition | None = None
     unread: int = 0
     audit: Audit | None = None
+    present_key: str | None = PRESENT
 
     def at(self, frame: Frame) -> "Prediction":
         """Return the record as that of a frame; a plane that the file itself tells goes first."""
@@ -100,7 +105,9 @@ class Prediction:
         The path is spelled as `edge_mri.storage.spelling` does it.
         """
         names = (one.name for one in fields(Prediction) if one.name not in NOT_WRITTEN)
-        values = {name: getattr(self, name) for name in names}
+        values: dict[str, Any] = {
+            key: getattr(self, name) for name in names if (key := self._key(name))
+        }
         del values["audit"]
         values["path"] = spelled(self.path)
         values["reason"] = self.reason and valid(self.reason)
@@ -109,10 +116,13 @@ class Prediction:
             values["audit"] = self.audit.to_dict()
         return values
 
+    def _key(self, name: str) -> str | None:
+        return self.present_key if name == PRESENT else name
+
     @classmethod
-    def failed(cls, path: str, reason: str) -> "Prediction":
+    def failed(cls, path: str, reason: str, present_key: str | None = PRESENT) -> "Prediction":
         """Return the record of an image that could not be used."""
-        return cls(path, "error", error=reason)
+        return cls(path, "error", error=reason, present_key=present_key)
 
 
 def softmax(logits: NDArray[np.float32], temperature: float = 1.0) -> NDArray[np.float32]:
@@ -165,20 +175,22 @@ def predictions(
     types = decisions.by_type.tolist()
     by_plane = labels.plane_probabilities(answers.probabilities)
     planes = None if by_plane is None else by_plane.tolist()
-    chosen, tumor = decisions.types.tolist(), decisions.tumor.tolist()
+    chosen = decisions.types.tolist()
+    tumor = None if decisions.tumor is None else decisions.tumor.tolist()
     foreign, accepted = decisions.foreign.tolist(), decisions.accepted.tolist()
     novelty = None if answers.novelty is None else answers.novelty.tolist()
     records = []
     for row, path in enumerate(paths):
         if row in faults:
-            records.append(Prediction.failed(path, AnswerError.reason(faults[row])))
+            reason = AnswerError.reason(faults[row])
+            records.append(Prediction.failed(path, reason, labels.present_key))
             continue
         rejected: Reason | None = None
         if not accepted[row]:
             rejected = "foreign" if foreign[row] else "undecided"
         said = labels.types[chosen[row]]
         box: Box | None = None
-        suspected = said != NO_TUMOR and rejected != "foreign"
+        suspected = said != labels.absent and rejected != "foreign"
         if suspected and places is not None and answers.lesion is not None:
             box = lesion_box(answers.lesion[row, 0], places[row])
         records.append(
@@ -191,11 +203,12 @@ def predictions(
                 plane_probabilities=(
                     None if planes is None else _named(labels.planes, planes[row])
                 ),
-                tumor_probability=_number(tumor[row]),
+                tumor_probability=None if tumor is None else _number(tumor[row]),
                 novelty=None if novelty is None else _number(novelty[row]),
                 box=box,
                 rejected=rejected,
                 reason=reasons[row],
+                present_key=labels.present_key,
             )
         )
     return records

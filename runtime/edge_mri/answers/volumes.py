@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_mri.answers.prediction import Prediction
-from edge_mri.labels import NO_TUMOR
+from edge_mri.labels import LabelSpace
 from edge_mri.model.volume_rule import VolumeRule
 from edge_mri.storage.spelling import spelled
 
@@ -100,14 +100,21 @@ class VolumeSummaries:
         most: How many volumes are gathered; those that begin later are left out. None for all,
             about a kilobyte each.
         rule: When a volume has a type; None for the default, that of the model that ships.
+        labels: Of the model; None for the default space. Without an absent type no volume has one.
 
     Attributes:
         left_out: Whether there were more than `most`.
     """
 
-    def __init__(self, most: int | None = None, rule: VolumeRule | None = None) -> None:
+    def __init__(
+        self,
+        most: int | None = None,
+        rule: VolumeRule | None = None,
+        labels: LabelSpace | None = None,
+    ) -> None:
         self._most = most
         self._rule = rule or VolumeRule()
+        self._absent = (labels or LabelSpace()).absent
         self._gathered: dict[_Key, _Gathered] = {}
         self._last: dict[str, _Key] = {}
         self.left_out = False
@@ -136,7 +143,7 @@ class VolumeSummaries:
         else:
             return
         if key in self._gathered or self._most is None or len(self._gathered) < self._most:
-            self._gathered.setdefault(key, _Gathered()).add(record)
+            self._gathered.setdefault(key, _Gathered(self._absent)).add(record)
         else:
             self.left_out = True
 
@@ -145,7 +152,8 @@ _Key = tuple[str, str | None, int | None]  # path, series, number
 
 
 class _Gathered:
-    def __init__(self) -> None:
+    def __init__(self, absent: str | None) -> None:
+        self._absent = absent
         self._errors = self._rejected = 0
         self._types: list[str | None] = []
         self._tumor = array("d")  # P(any tumour); NaN: no answer
@@ -198,7 +206,9 @@ class _Gathered:
             errors=self._errors,
             rejected=self._rejected,
             answered=sum(type_ is not None for type_ in self._types),
-            tumor_slices=sum(type_ not in (None, NO_TUMOR) for type_ in self._types),
+            tumor_slices=sum(
+                type_ not in (None, self._absent) for type_ in self._types if self._absent
+            ),
             type=None if mean is None else self._type(mean, window, rule),
             neighbours=len(window) or None,
             neighbours_tumor_probability=None if mean is None else round(mean, 6),
@@ -209,9 +219,9 @@ class _Gathered:
 
     def _type(self, mean: float, window: list[int], rule: VolumeRule) -> str | None:
         if mean < rule.free_below:
-            return NO_TUMOR
+            return self._absent
         said = Counter(self._types[place] for place in window)
-        del said[NO_TUMOR]
+        del said[self._absent]
         return said.most_common(1)[0][0] if said and mean >= rule.tumor_from else None
 
     def _means(self, rule: VolumeRule) -> Iterator[tuple[float, list[int]]]:

@@ -32,6 +32,7 @@ def command(model: Path | None, require_signature: Path | None, as_json: bool) -
         f"{classifier.path.stat().st_size / 1e6:.2f} MB ({classifier.path})",
         f"types          {', '.join(contract.labels.types)}",
         f"planes         {planes}",
+        f"nothing found  {contract.labels.absent or 'no type says so'}",
         f"input          uint8 (N, 1, {spec.size}, {spec.size}); {spec.fit}, {spec.resize}",
         f"temperature    {contract.temperature:g}",
         *(
@@ -83,8 +84,11 @@ def _table(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def _answering(contract: Contract) -> list[str]:
-    """Return when the model says tumour, and when it does not answer."""
-    lines = [f"P(any tumour) from {contract.tumor_threshold:.3g} on is a tumour"]
+    """Return when the model says that something is there, and when it does not answer."""
+    word = contract.labels.present_word
+    lines = ["the most probable type"]
+    if word is not None:
+        lines = [f"P(any {word}) from {contract.tumor_threshold:.3g} on is a {word}"]
     gate = contract.rejection
     if gate is None:
         return [*lines, "every image is answered"]
@@ -92,6 +96,6 @@ def _answering(contract: Contract) -> list[str]:
     return [
         *lines,
         f"rejected as foreign: novelty above {gate.max_novelty:.3g}",
-        *([f"rejected as undecided: P(any tumour) from {low:.3g} to {high:.3g}"] * (low < high)),
+        *([f"rejected as undecided: P(any {word}) from {low:.3g} to {high:.3g}"] * (low < high)),
         f"{100 * gate.kept:.1f} % of {gate.n:,} validation images answered",
     ]

@@ -56,8 +56,8 @@ class Rejection:
     Attributes:
         max_novelty: Images whose `novelty` output is above it are no brain MR slices as the model
             knows them.
-        undecided: P(any tumour) from the first to the second value is too close to call; both
-            the same: every image is decided.
+        undecided: P(present) from the first to the second value is too close to call; both the
+            same: every image is decided.
         kept: Share of the validation images that are answered, 0 to 1.
         n: How many validation images that is measured on.
     """
@@ -105,7 +105,8 @@ class Contract:
         labels: The classes in the order of the logits.
         preprocess: What turns an image into the model's `(N, 1, S, S)` uint8 input.
         temperature: The logits are divided by it before the softmax; 0.001 to 1000.
-        tumor_threshold: An image is called tumour where P(any tumour) reaches it; 0 to 1.
+        tumor_threshold: Something is said to be there where P(present) reaches it; 0 to 1. Without
+            an absent type it has no meaning, and is not written.
         rejection: When the model does not answer; None where it always does.
         volumes: When the slices of a volume say together what it is; None: the rule that was
             fitted for the model that ships. Left out of the document where it is None.
@@ -117,8 +118,9 @@ class Contract:
         intended_use: What the model is for, and what not.
         toolkit_version: Version of edge-mri that wrote the file.
         weights_sha256: Hash of the graph's initialisers; "" in a file older than the hash.
-        schema_version: Version of the document; 1 has no `volumes`, and a file of version 2
-            states the hash of all that is in it.
+        schema_version: Version of the document; 1 has no `volumes`, nor the labels' absent and
+            present, which are then the default's; a file of version 2 states the hash of all that
+            is in it.
     """
 
     name: str
@@ -160,6 +162,11 @@ class Contract:
         if self.volumes is None:
             del values["volumes"]
         first = {"schema_version": values.pop("schema_version")}
+        values["labels"] = self.labels.to_dict()
+        if self.schema_version == 1:  # which knew no others
+            del values["labels"]["absent"], values["labels"]["present"]
+        if self.labels.absent is None:
+            del values["tumor_threshold"]
         strict: dict[str, Any] = finite(first | values)
         return strict
 

@@ -116,8 +116,8 @@ def _fields(cls: Any) -> tuple[Field[Any], ...]:
 
 
 def _is_required(cls: type, one: Field[Any]) -> bool:
-    if cls.__name__ == "LabelSpace":  # a file names its classes
-        return True
+    if cls.__name__ == "LabelSpace":  # a file names its classes; what it leaves out is the default
+        return one.name in ("types", "planes")
     return one.default is MISSING and one.default_factory is MISSING
 
 

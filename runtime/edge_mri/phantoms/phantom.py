@@ -145,7 +145,7 @@ def draw_phantom(
     tumour_rng = np.random.default_rng([seed, index, plane_number, 1 + type_number])
     atlas = atlas_of(PLANES[plane_number])
     sheet = draw_head(atlas, head_rng)
-    draw_tumour(sheet, atlas, label.type, tumour_rng)
+    draw_tumour(sheet, atlas, TYPES[type_number], tumour_rng)
     return _scan(sheet, size_px, head_rng)
 
 

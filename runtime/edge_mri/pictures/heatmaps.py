@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_mri.answers.location import Box, Map, on_image
-from edge_mri.answers.prediction import Prediction
+from edge_mri.answers.prediction import PRESENT, Prediction
 from edge_mri.errors import OutputError
 from edge_mri.images.preprocess import Placement, PreprocessSpec
 
@@ -201,11 +201,16 @@ def _enlargement(width: int) -> int:
     return max(round(width / _WIDE_PX), 1)
 
 
+def _present(record: Prediction) -> str:
+    word = (record.present_key or "").removesuffix("_probability")
+    return "tumour" if record.present_key == PRESENT else word
+
+
 def _lines(record: Prediction) -> list[str]:
     """Return the caption, in ASCII: OpenCV's font has no more."""
     said = record.type or ""
     if record.tumor_probability is not None:
-        said += f", P(tumour) {record.tumor_probability:.2f}"
+        said += f", P({_present(record)}) {record.tumor_probability:.2f}"
     if record.rejected:
         said = f"rejected ({record.rejected}): {said}"
     return [said, *NOTE.replace(". ", ".\n").splitlines()]

@@ -20,7 +20,6 @@ from edge_mri.answers.location import Map
 from edge_mri.answers.prediction import Prediction
 from edge_mri.answers.volumes import Volume
 from edge_mri.errors import OutputError
-from edge_mri.labels import NO_TUMOR
 from edge_mri.model.contract import Contract
 from edge_mri.pictures.report_page import ROWS, Page
 from edge_mri.pictures.report_rows import Spool, pictures_json, row_json
@@ -36,7 +35,7 @@ MOST_VOLUMES = 500
 MOST_PICTURES = 5_000
 """Of more records than this, only so many have pictures; see `_URGENCY`."""
 
-_URGENCY = ("error", "rejected", "tumour", "rest")
+_URGENCY = ("error", "rejected", "found", "rest")
 """In which order records are listed, and get pictures where not all can."""
 
 
@@ -91,7 +90,7 @@ class Report:
         for record in records:
             self._count(record)
             try:
-                self._spools[_urgency(record)].add(row_json(record), pictures_json(record))
+                self._spools[self._urgency(record)].add(row_json(record), pictures_json(record))
             except OSError as error:
                 raise OutputError.of(self.path, error) from error
             yield record
@@ -149,6 +148,10 @@ class Report:
         answer = record.type if record.status == "ok" else record.rejected
         self._counts.update(name for name in ("all", record.status, answer) if name)
 
+    def _found(self) -> str:
+        word = self._contract.labels.present_word
+        return "" if word is None else f"{word}s, then "
+
     def _bounds(self, complete: bool, *, volumes_left_out: bool) -> str:
         """Say what is left out of the page."""
         said = [] if complete else ["The run was stopped before its end: images are missing here."]
@@ -160,7 +163,7 @@ class Report:
         if self._counts["all"] > MOST_PICTURES:
             said.append(
                 f"At most {MOST_PICTURES:,} images have pictures: rejected ones first, then "
-                "tumours, then the rest."
+                f"{self._found()}the rest."
             )
         if volumes_left_out:
             said.append(
@@ -169,8 +172,7 @@ class Report:
             )
         return " ".join(said)
 
-
-def _urgency(record: Prediction) -> str:
-    if record.status != "ok":
-        return record.status
-    return "rest" if record.type == NO_TUMOR else "tumour"
+    def _urgency(self, record: Prediction) -> str:
+        if record.status != "ok":
+            return record.status
+        return "rest" if record.type == self._contract.labels.absent else "found"

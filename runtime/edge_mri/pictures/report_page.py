@@ -15,8 +15,11 @@ from typing import Any
 
 from edge_mri import __version__
 from edge_mri.answers.volumes import Volume
+from edge_mri.errors import listed
 from edge_mri.model.contract import Contract
 from edge_mri.pictures.report_rows import script_json
+
+_TYPES = 40
 
 ROWS = "<!--records-->"
 """Marks where the rows go."""
@@ -66,6 +69,7 @@ class Page:
             "types": contract.labels.types,
             "planes": contract.labels.planes,
             "counts": self.counts,
+            "present": contract.labels.present_word,
             "threshold": contract.tumor_threshold,
             "scale": self.scale,
             "volumes": [one.to_dict() for one in self.volumes],
@@ -85,6 +89,13 @@ def filled(text: str, parts: Mapping[str, str]) -> str:
     return text
 
 
+def _operating_point(contract: Contract) -> dict[str, str]:
+    word = contract.labels.present_word
+    if word is None:
+        return {}
+    return {f"Says {word}": f"from P(any {word}) = {contract.tumor_threshold:.3g}"}
+
+
 def facts_html(contract: Contract, model: str) -> str:
     """Return what the model says about itself, as rows of a description list."""
     labels, training = contract.labels, contract.training
@@ -94,14 +105,14 @@ def facts_html(contract: Contract, model: str) -> str:
         low, high = gate.undecided
         rejects = f"novelty above {gate.max_novelty:.4g}"
         if low < high:
-            rejects += f"; P(tumour) from {low:.2f} to {high:.2f}"
+            rejects += f"; P({labels.present_word}) from {low:.2f} to {high:.2f}"
         rejects += f"; answers {100 * gate.kept:.1f} % of {gate.n:,} validation images"
     data, validation = training.get("data"), training.get("validation")
     facts = {
         "Model": f"{contract.name}, {contract.precision} ({model})",
-        "Types": ", ".join(labels.types),
+        "Types": listed(labels.types, most=_TYPES),
         "Planes": ", ".join(labels.planes) or "not answered",
-        "Says tumour": f"from P(any tumour) = {contract.tumor_threshold:.3g}",
+        **_operating_point(contract),
         "Rejects": rejects,
         "Input": f"grey, {contract.preprocess.size} x {contract.preprocess.size} px",
         "Trained on": ", ".join(map(str, data)) if isinstance(data, list) else "not stated",

@@ -53,7 +53,7 @@ class Destination:
             return Done()
         labels = classifier.contract.labels
         is_jsonl = self.format == "jsonl"
-        columns = jsonl_columns(self.audit) if is_jsonl else csv_columns(labels, self.audit)
+        columns = jsonl_columns(self.audit, labels) if is_jsonl else csv_columns(labels, self.audit)
         done = Done.read(self.path, self.format, columns)
         if self.audit and done.first is not None:
             origin = done.first if self.format == "csv" else done.first["audit"]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from edge_mri.answers.audit import Audit
-from edge_mri.answers.prediction import NOT_WRITTEN, Prediction
+from edge_mri.answers.prediction import NOT_WRITTEN, PRESENT, Prediction
 from edge_mri.labels import LabelSpace
 from edge_mri.storage.csv_text import csv_line
 from edge_mri.storage.json_text import json_array, json_text
@@ -75,13 +75,14 @@ def write_csv(
         stream.write(csv_line(columns))
     for record in records:
         probabilities = (record.type_probabilities or {}) | (record.plane_probabilities or {})
+        present = {record.present_key: record.tumor_probability} if record.present_key else {}
         values: dict[str, Any] = (
-            {
+            present
+            | {
                 "path": spelled(record.path),
                 "status": record.status,
                 "type": record.type,
                 "plane": record.plane,
-                "tumor_probability": record.tumor_probability,
                 "novelty": record.novelty,
                 "heatmap": record.heatmap,
                 "rejected": record.rejected,
@@ -105,14 +106,17 @@ def format_for(path: Path | None) -> str:
 def csv_columns(labels: LabelSpace, audit: bool = False) -> list[str]:
     """Return the columns of the CSV form."""
     names = [f"p_{name}" for name in (*labels.types, *labels.planes)]
-    columns = ["path", "status", "type", "plane", *names, "tumor_probability", "novelty"]
-    columns += [*_BOX, "heatmap", "rejected", "reason", "error", "frame"]
+    columns = ["path", "status", "type", "plane", *names]
+    columns += [labels.present_key] if labels.present_key else []
+    columns += ["novelty", *_BOX, "heatmap", "rejected", "reason", "error", "frame"]
     return columns + ([field.name for field in fields(Audit)] if audit else [])
 
 
-def jsonl_columns(audit: bool = False) -> list[str]:
-    """Return the keys of a JSON record."""
-    columns = [field.name for field in fields(Prediction) if field.name not in NOT_WRITTEN]
+def jsonl_columns(audit: bool = False, labels: LabelSpace | None = None) -> list[str]:
+    """Return the keys of a JSON record; `labels` are those of the model, None for the default."""
+    written = [field.name for field in fields(Prediction) if field.name not in NOT_WRITTEN]
+    present = (labels or LabelSpace()).present_key
+    columns = [key for name in written if (key := present if name == PRESENT else name)]
     return columns if audit else [name for name in columns if name != "audit"]
 
 

@@ -1,7 +1,7 @@
 """What a run says to people when it ends: counts, speed, what was skipped, volumes."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields
 from itertools import islice
 from pathlib import Path
@@ -16,6 +16,8 @@ from edge_mri.storage.csv_text import csv_line
 from edge_mri.storage.json_text import json_array, json_text
 
 SHOWN_VOLUMES = 10
+MOST_TYPES = 20
+"""Of more types than this the most frequent are told."""
 
 
 class RunSummary:
@@ -57,7 +59,7 @@ class RunSummary:
         lines = [
             f"{total} images in {seconds:.1f} s ({total / seconds:.0f} images/s; {contract.name} "
             f"{contract.precision}, {classifier.device}, {workers} threads)",
-            ", ".join(f"{name} {counts[name]}" for name in contract.labels.types),
+            self._types(contract.labels.types),
             f"ok {counts['ok']}, rejected {counts['rejected']} (foreign {counts['foreign']}, "
             f"undecided {counts['undecided']}), errors {counts['error']}",
         ]
@@ -73,6 +75,15 @@ class RunSummary:
         if files.skipped:
             lines.append(f"skipped {files.skipped} other files (not {' '.join(files.suffixes)})")
         return [*lines, "For research use, not for diagnosis."]
+
+    def _types(self, types: Sequence[str]) -> str:
+        """Return how often each type was said; of many types, those that were said most."""
+        counts = self._counts
+        if len(types) <= MOST_TYPES:
+            return ", ".join(f"{name} {counts[name]}" for name in types)
+        most = sorted(types, key=lambda name: -counts[name])[:MOST_TYPES]
+        rest = sum(counts[name] for name in types) - sum(counts[name] for name in most)
+        return ", ".join(f"{name} {counts[name]}" for name in most) + f", others {rest}"
 
 
 def volume_lines(summaries: VolumeSummaries) -> list[str]:

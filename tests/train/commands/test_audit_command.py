@@ -116,7 +116,7 @@ def test_three_thousand_unknown_folders_are_a_short_and_quick_answer(head, save,
     started = time.perf_counter()
     result = run(tmp_path / "set")
     assert result.exit_code == 2
-    assert "class0004 and 2995 more; expected a tumour type" in result.stderr
+    assert "class0004 and 2995 more; expected a type (glioma" in result.stderr
     save(tmp_path / "set" / "glioma" / "a.png", head(0))
     result = run(tmp_path / "set")
     assert result.exit_code == 0

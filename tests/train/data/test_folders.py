@@ -67,9 +67,10 @@ def test_every_unknown_class_folder_is_named_even_beside_known_ones(tmp_path):
         read_folders([tmp_path])
     assert str(caught.value) == (
         f"class folders that match no label: {tmp_path}/cats, {tmp_path}/dogs, {tmp_path}; "
-        "expected a tumour type (glioma, meningioma, pituitary, no_tumor), alone or with a plane "
-        "(axial, coronal, sagittal), such as glioma_axial; where a command has --map, "
-        "--map FOLDER=LABEL says what another name means"
+        "expected a type (glioma, meningioma, pituitary, no_tumor), alone or with a plane (axial, "
+        "coronal, sagittal), such as glioma_axial; to take the folders' own names as the types, "
+        "type: --labels folders (of train, split and audit); to say what one means: "
+        "--map 'cats=LABEL'"
     )
 
 

@@ -46,8 +46,8 @@ def test_a_map_that_says_nothing_is_refused(text):
     with pytest.raises(OptionError) as caught:
         Layout.from_options((text,), None)
     assert str(caught.value) == (
-        f"--map {text!r}; expected FOLDER=LABEL with a label such as glioma or "
-        "no_tumor_axial, or FOLDER=skip"
+        f"--map {text!r}; expected FOLDER=LABEL with a label such as glioma, meningioma, "
+        "pituitary, no_tumor, several of them joined by |, or FOLDER=skip"
     )
 
 
@@ -126,15 +126,17 @@ def test_a_short_row_has_no_tags_and_a_long_one_no_others(tmp_path):
         ("file,label\na.png,glioma\n", "columns path and label expected, got file, label"),
         (
             "path,label\na.png,glioma\nb.png,cat\n",
-            "line 3: label 'cat'; say what it means with --map cat=LABEL",
+            "line 3: label 'cat'; say what it means with --map cat=LABEL, or take the labels as "
+            "they are with --labels folders",
         ),
         (
             "path,label\na.png\n",
-            "line 2: label ''; say what it means with --map NAME=LABEL",
+            "line 2: label ''; say what it means with --map NAME=LABEL, or take the labels as "
+            "they are with --labels folders",
         ),
         (
             "path,label,plane\na.png,glioma,above\n",
-            "line 2: plane 'above'; expected axial, coronal or sagittal",
+            "line 2: plane 'above'; expected one of axial, coronal, sagittal",
         ),
         (
             "path,label,split\na.png,glioma,holdout\n",

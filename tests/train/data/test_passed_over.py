@@ -89,6 +89,7 @@ def test_a_class_folder_of_other_files_alone_is_named_before_the_refusal(mixed, 
         file.rename(file.with_suffix(".npy"))
     result = run("train", "--data", mixed, "--out", tmp_path / "run")
     assert result.exit_code == 2
-    warning, refusal = result.stderr.splitlines()[0], result.stderr.splitlines()[-1]
-    assert ".npy (the first is " in warning
-    assert refusal.startswith("Error: no training image of type pituitary; ")
+    lines = result.stderr.splitlines()
+    assert ".npy (the first is " in lines[0]
+    said = "Warning: no image of type pituitary; the model will tell apart glioma, meningioma, "
+    assert any(line.startswith(said) for line in lines)

@@ -190,7 +190,7 @@ def test_folders_that_cannot_be_measured_are_refused(finished, tmp_path):
 
 READING = {
     *("asked", "n", "coverage", "coverage_ci95", "rejected"),
-    *("type", "plane", "joint", "tumor"),
+    *("type", "plane", "joint", "tumor", "partial"),
 }
 FIGURES = {"accuracy", "ci95", "balanced_accuracy", "macro_f1", "ece", "brier", "log_loss"}
 CLASS = {"sensitivity", "specificity", "precision", "f1", "auroc", "support", "sensitivity_ci95"}
@@ -216,7 +216,7 @@ def test_the_layout_is_the_documented_one(finished, mixed):
     report = measured(finished, mixed)
     text = json.dumps(report, allow_nan=False)
     assert json.loads(text) == report
-    assert set(report) == READING | {"model", "training_images", "by", "subsets"}
+    assert set(report) == READING | {*("model", "training_images", "present", "by", "subsets")}
     assert list(report["subsets"]) == ["all", "duplicate_free", "group_clean"]
     for reading in (report, *report["subsets"].values()):
         assert set(reading) >= READING

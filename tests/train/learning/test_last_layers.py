@@ -3,13 +3,14 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from edge_mri.labels import NO_TUMOR, Label
+from edge_mri.labels import Label
 from edge_mri_train.learning.last_layers import refit_last_layers
 from edge_mri_train.learning.slices import Slices
 from edge_mri_train.networks.architectures import build, normalise
 from edge_mri_train.networks.lesion_network import LesionNetwork
 
 CPU = torch.device("cpu")
+NO_TUMOR = "no_tumor"
 TYPES = ("glioma", "meningioma", "pituitary", NO_TUMOR)
 
 

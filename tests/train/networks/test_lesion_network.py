@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from edge_mri.labels import NO_TUMOR, LabelSpace
+from edge_mri.labels import LabelSpace
 from edge_mri_train.networks.architectures import build
 from edge_mri_train.networks.lesion_network import STRIDE, LesionAnswer, LesionNetwork
 
@@ -36,7 +36,7 @@ def test_it_answers_classes_and_a_map_of_one_cell_in_eight_pixels(name, classes,
 def test_the_classes_are_composed_of_tumour_type_and_plane():
     probabilities = answer(0.0, [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]).log_probabilities().exp()[0]
     for one, probability in zip(SPACE.classes, probabilities, strict=True):
-        share = 1 / 2 / 3 if one.type == NO_TUMOR else 1 / 2 / 3 / 3
+        share = 1 / 2 / 3 if one.type == SPACE.absent else 1 / 2 / 3 / 3
         assert probability.item() == pytest.approx(share)
 
 
@@ -46,7 +46,7 @@ def test_the_evidence_alone_decides_whether_there_is_a_tumour(tumor):
     assert logs.isfinite().all()
     probabilities = SPACE.type_probabilities(logs.exp().numpy())[0]
     expected = torch.sigmoid(torch.tensor(-tumor)).item()
-    assert probabilities[SPACE.types.index(NO_TUMOR)] == pytest.approx(expected, abs=1e-6)
+    assert probabilities[SPACE.types.index(SPACE.absent)] == pytest.approx(expected, abs=1e-6)
 
 
 def test_the_type_is_read_where_the_map_is_high_and_teaches_the_map_nothing():

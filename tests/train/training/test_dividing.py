@@ -15,7 +15,7 @@ from edge_mri.phantoms.phantom import draw_phantom
 from edge_mri.terminal.progress import NoProgress
 from edge_mri_train.data.folders import read_folders
 from edge_mri_train.data.grouping import IdSource
-from edge_mri_train.data.manifest import read_manifest, write_manifest
+from edge_mri_train.data.manifest import manifest_space, read_manifest, write_manifest
 from edge_mri_train.data.partition import partition
 from edge_mri_train.data.split import SplitConfig
 from edge_mri_train.duplicates.seen import SeenImages
@@ -87,14 +87,28 @@ def test_planes_that_no_folder_names_cannot_be_learned(tiny, tmp_path, type_only
     assert not (tmp_path / "run").exists()
 
 
-def test_a_type_without_images_is_named(tiny, tmp_path, type_only):
+def test_a_type_without_images_is_named_and_no_answer_of_the_model(
+    tiny, tmp_path, type_only, recorder
+):
     shutil.copytree(type_only, tmp_path / "set")
     shutil.rmtree(tmp_path / "set" / "pituitary")
+    config = tiny(data=(str(tmp_path / "set"),), epochs=1)
+    path = train(config, tmp_path / "run", recorder)
+    assert (
+        "Warning: no image of type pituitary; the model will tell apart glioma, meningioma, "
+        "no_tumor."
+    ) in recorder.lines
+    space = LabelSpace(("glioma", "meningioma", "no_tumor"), ())
+    assert Checkpoint.load(path).labels == space
+    assert manifest_space(tmp_path / "run" / "split.csv").types == space.types
+
+
+def test_one_type_alone_is_refused(tiny, tmp_path, type_only):
+    shutil.copytree(type_only / "glioma", tmp_path / "set" / "glioma")
     with pytest.raises(LabelsMissingError) as caught:
         train(tiny(data=(str(tmp_path / "set"),)), tmp_path / "run", NoProgress())
     assert str(caught.value) == (
-        "no training image of type pituitary; expected at least two different images of each "
-        "type, more where --val-fraction is small"
+        "all 12 images are of one type, glioma; expected two or more to tell apart"
     )
     assert not (tmp_path / "run").exists()
 

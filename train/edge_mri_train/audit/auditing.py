@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_mri.errors import ImageError
+from edge_mri.labels.space import JOINER
 from edge_mri.terminal.progress import Progress
 from edge_mri_train.audit.pairs import Pair, all_pairs, conflicts, is_held_out, leaks, repeats
 from edge_mri_train.audit.shortcuts import control_shortcuts
@@ -109,7 +110,7 @@ def audit(config: AuditConfig, progress: Progress) -> Audit:
     progress.say("trying a plain classifier on hand-made statistics")
     shortcut = control_shortcuts(
         np.stack([scan.statistics for _, scan in usable]),
-        [sample.label.type for sample in samples],
+        [JOINER.join(sample.label.types) for sample in samples],
         groups.tolist(),
         config.seed,
     )
@@ -174,7 +175,8 @@ def set_names(roots: Sequence[Path]) -> dict[Path, str]:
 
 def _breakdown(samples: Sequence[Sample], names: dict[Path, str]) -> list[dict[str, Any]]:
     counts = Counter(
-        (names[one.root], one.split, one.label.type, one.label.plane) for one in samples
+        (names[one.root], one.split, JOINER.join(one.label.types), one.label.plane)
+        for one in samples
     )
     return [
         {"set": name, "split": split, "type": type_, "plane": plane, "images": count}

@@ -95,7 +95,7 @@ def conflicts(samples: Sequence[Sample], neighbours: Neighbours) -> list[Pair]:
 
 def _contradict(one: Label, other: Label) -> bool:
     planes_differ = None not in (one.plane, other.plane) and one.plane != other.plane
-    return one.type != other.type or planes_differ
+    return not {*one.types} & {*other.types} or planes_differ
 
 
 def _best_first(pairs: Sequence[Pair]) -> list[Pair]:

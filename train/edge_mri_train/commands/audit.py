@@ -15,7 +15,7 @@ from edge_mri_train.audit.auditing import FINDINGS, AuditConfig, audit, findings
 from edge_mri_train.audit.page import write_audit_page
 from edge_mri_train.commands.options import id_options, layout_options
 from edge_mri_train.data.grouping import IdSource
-from edge_mri_train.data.layout import Layout
+from edge_mri_train.data.label_source import read_layout
 
 FOUND = 1
 
@@ -46,7 +46,9 @@ _LISTED, _SHOWN = 10, 5
 def command(
     data: tuple[Path, ...],
     manifest: Path | None,
+    labels: str | None,
     maps: tuple[str, ...],
+    pattern: str | None,
     index: Path | None,
     groups: Path | None,
     group_pattern: str | None,
@@ -64,13 +66,17 @@ def command(
     """
     if bool(data) == bool(manifest):
         raise OptionError("expected either folders or --manifest MANIFEST")
-    config = AuditConfig(
-        data, Layout.from_options(maps, index), manifest, IdSource(groups, group_pattern)
-    )
+    if manifest and (labels or maps or pattern or index):
+        raise OptionError(
+            "a manifest holds the labels already; leave out --labels, --map, --pattern and --index"
+        )
+    progress = TerminalProgress()
+    layout = read_layout(labels, data, maps, index, pattern, progress)
+    config = AuditConfig(data, layout, manifest, IdSource(groups, group_pattern))
     for path in (json_file, html_file):
         if path is not None:
             require_writable(path)
-    result = audit(config, TerminalProgress())
+    result = audit(config, progress)
     if json_file:
         write_json(result.report, json_file)
     if html_file:
@@ -104,7 +110,8 @@ def _left_out(report: dict[str, Any]) -> list[str]:
         every = left + report["images"] + len(report["unreadable"])
         lines.append(
             f"WARNING: {left} of {every} images lie in folders that match no label, and nothing "
-            "below is about them; --map FOLDER=LABEL says what they mean"
+            "below is about them; --map FOLDER=LABEL says what they mean, --labels folders takes "
+            "their names as the types"
         )
     if report["passed_over"]:
         counts = {kind or "no suffix": one["files"] for kind, one in report["passed_over"].items()}

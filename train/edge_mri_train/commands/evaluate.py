@@ -6,12 +6,17 @@ from typing import Any
 import click
 
 from edge_mri.commands.options import PATH, path_option
+from edge_mri.errors import OptionError
+from edge_mri.labels import Vocabulary
 from edge_mri.storage.atomic import require_writable, write_json
 from edge_mri.terminal.printable import show
 from edge_mri.terminal.progress import TerminalProgress
 from edge_mri_train.commands.options import arch_option, data_option, layout_options
+from edge_mri_train.data.label_source import read_label_file
 from edge_mri_train.data.layout import Layout
+from edge_mri_train.data.name_pattern import NamePattern
 from edge_mri_train.evaluation.evaluating import READINGS, EvaluationConfig, evaluate
+from edge_mri_train.settings.config import FOLDERS
 
 
 @click.command("evaluate")
@@ -47,7 +52,9 @@ from edge_mri_train.evaluation.evaluating import READINGS, EvaluationConfig, eva
 def command(
     model: Path | None,
     data: tuple[Path, ...],
+    labels: str | None,
     maps: tuple[str, ...],
+    pattern: str | None,
     index: Path | None,
     against: Path | None,
     by: tuple[str, ...],
@@ -64,10 +71,17 @@ def command(
     folders, only the test images count. What the model rejects is counted as coverage and left
     out of the figures.
     """
+    if labels == FOLDERS:
+        raise OptionError(
+            f"--labels {FOLDERS} makes the labels of a training, and the model has its own; "
+            "say what its folders mean with --map FOLDER=LABEL, or name a file of spellings"
+        )
+    vocabulary = read_label_file(Path(labels)) if labels else Vocabulary()
+    read = None if pattern is None else NamePattern.read(pattern)
     config = EvaluationConfig(
         model=model,
         data=data,
-        layout=Layout.from_options(maps, index),
+        layout=Layout(maps, index, read, vocabulary),
         against=against,
         by=by,
         other=other,
@@ -94,14 +108,15 @@ def _lines(report: dict[str, Any]) -> list[str]:
         + (known if known else "nowhere, give --against MANIFEST for a group-clean reading"),
         "",
         f"{'reading':<24}{'n':>6}{'answered %':>12}  {'type %':<22}{'plane %':<22}"
-        f"{'tumour sens. %':<22}{'tumour spec. %':<22}{'ECE %':>6}",
+        + _tumor_heads(report["present"])
+        + f"{'ECE %':>6}",
     ]
     for key, name in READINGS.items():
         lines.append(_reading(name, report["subsets"][key]))
     for tag, values in report["by"].items():
         lines += ["", f"by {tag}:"]
         lines += [_reading(f"  {value}", part) for value, part in values.items()]
-    lines += ["", _rejections(report), *_tumors(report["tumor"])]
+    lines += ["", _rejections(report), *_tumors(report), *_partial(report["partial"])]
     for axis in ("type", "plane", "joint"):
         lines += ["", *_axis(axis, report[axis])]
     if "comparison" in report:
@@ -111,38 +126,56 @@ def _lines(report: dict[str, Any]) -> list[str]:
 
 def _rejections(report: dict[str, Any]) -> str:
     rejected, tumor = report["rejected"], report["tumor"]
+    point = ""
+    if tumor:
+        point = f", {report['present']} from P(any {report['present']}) = {tumor['threshold']:.3g}"
     return (
         f"answered: {report['n']} of {report['asked']} images, "
         f"{_share(report['coverage'], report['coverage_ci95'])} %; rejected as foreign "
         f"{rejected['foreign']}, as undecided {rejected['undecided']}; all other figures are those "
-        f"of the answered images, tumour from P(any tumour) = {tumor['threshold']:.3g}"
+        f"of the answered images{point}"
     )
 
 
-def _tumors(tumor: dict[str, Any]) -> list[str]:
-    if tumor["auroc"] is None:
+def _tumor_heads(word: str | None) -> str:
+    return "" if word is None else f"{word + ' sens. %':<22}{word + ' spec. %':<22}"
+
+
+def _partial(partial: dict[str, Any] | None) -> list[str]:
+    if partial is None:
+        return []
+    share = _share(partial["accuracy"], partial["ci95"])
+    return [
+        f"labels that name several types: one of them is said of {share} % of {partial['n']} "
+        "images; they count there and for present or absent, not for the types below"
+    ]
+
+
+def _tumors(report: dict[str, Any]) -> list[str]:
+    tumor, word = report["tumor"], report["present"]
+    if tumor is None or tumor["auroc"] is None:
         return []
     low, high = tumor["auroc_ci95"] or (tumor["auroc"],) * 2
     missed = _share(tumor["confident_misses"], tumor["confident_misses_ci95"])
     return [
-        f"tumour against none: AUROC {tumor['auroc']:.4f} ({low:.4f} to {high:.4f}, one image one "
-        f"case); {missed} % of the tumours are said to be none with 0.9 or more"
+        f"{word} against none: AUROC {tumor['auroc']:.4f} ({low:.4f} to {high:.4f}, one image one "
+        f"case); {missed} % of the {word}s are said to be none with 0.9 or more"
     ]
 
 
 def _reading(name: str, part: dict[str, Any] | None) -> str:
     if part is None:
         return f"{name:<24}{'-':>6}"
-    plane, tumor = part["plane"], part["tumor"]
-    cells = [
-        _share(part["type"]["accuracy"], part["type"]["ci95"]),
-        _share(plane["accuracy"], plane["ci95"]) if plane else "-",
-        _share(tumor["sensitivity"], tumor["sensitivity_ci95"]),
-        _share(tumor["specificity"], tumor["specificity_ci95"]),
-    ]
+    type_, plane, tumor = part["type"], part["plane"], part["tumor"]
+    cells = [_share(one["accuracy"], one["ci95"]) if one else "-" for one in (type_, plane)]
+    if tumor:
+        cells += [
+            _share(tumor["sensitivity"], tumor["sensitivity_ci95"]),
+            _share(tumor["specificity"], tumor["specificity_ci95"]),
+        ]
     row = "".join(f"{cell:<22}" for cell in cells)
     covered = f"{part['asked']:>6}{_percent(part['coverage']):>12}"
-    return f"{name:<24}{covered}  {row}{_percent(part['type']['ece']):>6}"
+    return f"{name:<24}{covered}  {row}{_percent(type_ and type_['ece']):>6}"
 
 
 def _axis(axis: str, measured: dict[str, Any] | None) -> list[str]:

@@ -31,20 +31,33 @@ def arch_option(what: str, name: str = "--arch") -> Decorator:
 
 
 def layout_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a click command the options `--map` and `--index`."""
+    """Give a click command the options `--labels`, `--map`, `--pattern` and `--index`."""
+    labels = click.option(
+        "--labels",
+        metavar="FILE.toml|folders",
+        help="Which labels there are: a file that names them, or folders: the class folders' own "
+        "names.  [default: four types in three planes, or those of the model or manifest]",
+    )
+    pattern = click.option(
+        "--pattern",
+        metavar="REGEX",
+        help="Reads file names: some of the named groups type, plane, group and split, as in "
+        "(?P<group>p[0-9]+)_(?P<type>[a-z]+).",
+    )
     maps = click.option(
         "--map",
         "maps",
         multiple=True,
         metavar="FOLDER=LABEL",
-        help="What a folder's name means; FOLDER=skip leaves it out; may be given several times.",
+        help="What a folder's name means; LABEL|LABEL: one of them; FOLDER=skip leaves it out; may "
+        "be given several times.",
     )
     index = path_option(
         "--index",
         metavar="FILE.csv",
         help="Names the images: columns path and label, and any of plane, group, split, tags.",
     )
-    return maps(index(command))
+    return labels(maps(pattern(index(command))))
 
 
 def id_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -14,7 +14,7 @@ from edge_mri.terminal.progress import TerminalProgress
 from edge_mri_train.commands.options import id_options, layout_options
 from edge_mri_train.data.folders import read_folders
 from edge_mri_train.data.grouping import IdSource
-from edge_mri_train.data.layout import Layout
+from edge_mri_train.data.label_source import read_layout
 from edge_mri_train.data.manifest import DROPPED, Row, leave_out, read_left_out, write_manifest
 from edge_mri_train.data.partition import partition
 from edge_mri_train.data.split import TEST, TRAIN, VAL, SplitConfig
@@ -61,7 +61,9 @@ from edge_mri_train.errors import LeaveOutError
 @seed_option("Seed of the division.")
 def command(
     data: tuple[Path, ...],
+    labels: str | None,
     maps: tuple[str, ...],
+    pattern: str | None,
     index: Path | None,
     groups: Path | None,
     group_pattern: str | None,
@@ -84,7 +86,8 @@ def command(
         grouped=not ungrouped,
     )
     progress = TerminalProgress()
-    samples = read_folders(data, Layout.from_options(maps, index), progress)
+    layout = read_layout(labels, data, maps, index, pattern, progress)
+    samples = read_folders(data, layout, progress)
     if keep_test and not any(sample.split == TEST for sample in samples):
         raise OptionError("--keep-test keeps test folders, and there is none; leave it out")
     hashes = None if faults is None else read_left_out(faults)
@@ -93,7 +96,7 @@ def command(
     if faults is not None and hashes is not None:
         rows, found = leave_out(rows, hashes, keep_test=keep_test)
         progress.say(_left_out(faults, found, keep_test=keep_test))
-    write_manifest(rows, out)
+    write_manifest(rows, out, layout.vocabulary.space)
     show(_lines(rows, config))
 
 

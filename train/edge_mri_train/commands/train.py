@@ -209,8 +209,10 @@ def command(
 
 def _config(ctx: click.Context, options: dict[str, Any]) -> TrainConfig:
     """Return what the options say, over what the recipe says, over the network's own."""
-    if options["split"] and (options["maps"] or options["index"]):
-        raise OptionError("a manifest holds the labels already; leave out --map and --index")
+    if options["split"] and any(options[one] for one in ("labels", "maps", "pattern", "index")):
+        raise OptionError(
+            "a manifest holds the labels already; leave out --labels, --map, --pattern and --index"
+        )
     if bool(options["data"]) == bool(options["split"]):
         raise OptionError(
             "expected either --data, at least one folder with class folders, or --split, "

@@ -15,7 +15,10 @@ from edge_mri_train.settings.data_file import read_text
 
 @contextmanager
 def open_csv(
-    path: Path, error: Callable[[Path, str], EdgeMriError], undecoded: str = "strict"
+    path: Path,
+    error: Callable[[Path, str], EdgeMriError],
+    undecoded: str = "strict",
+    comment: str | None = None,
 ) -> Iterator["csv.DictReader[str]"]:
     """Yield the rows of a CSV in UTF-8, with a byte order mark or without.
 
@@ -24,10 +27,14 @@ def open_csv(
         error: Makes what is raised of the path and a reason: the file cannot be opened or read, is
             no UTF-8, or no CSV.
         undecoded: What becomes of bytes that are no UTF-8, as `open` has it.
+        comment: What a first line begins with that is no row; None: there is none.
     """
     text = read_text(path, lambda reason: error(path, reason), undecoded)
     try:
-        yield csv.DictReader(io.StringIO(text, newline=""))
+        lines = io.StringIO(text, newline="")
+        if comment is not None and text.startswith(comment):
+            lines.readline()
+        yield csv.DictReader(lines)
     except csv.Error as failure:
         raise error(path, str(failure)) from failure
 

@@ -1,10 +1,9 @@
 """Labelled image sets as class folders: which images there are, and what their folders say.
 
-A class folder is named by a type, alone or with a plane, in any spelling that
-`edge_mri.labels.parse_folder_name` knows or a `Layout` explains; split folders (`Training`,
-`Testing`, `val`, …) may lie above it. A set's own `masks/` holds outlines and no images
-(`edge_mri_train.data.outlines`). Dividing the images into training and validation is
-`edge_mri_train.data.split`.
+A class folder is named by a type, alone or with a plane, in any spelling that the `Vocabulary` of a
+`Layout` knows; it may be any folder above an image, the nearest counts, and a plane may be another.
+A folder `masks` holds outlines and no images (`edge_mri_train.data.outlines`). Dividing the images
+into training and validation is `edge_mri_train.data.split`.
 """
 
 import os
@@ -21,14 +20,15 @@ from edge_mri.errors import (
     UnknownClassError,
 )
 from edge_mri.images import SUFFIXES, ImageFiles
-from edge_mri.labels import PLANES, TYPES, Label
+from edge_mri.labels import Label, LabelSpace
+from edge_mri.labels.space import JOINER
 from edge_mri.terminal.progress import Progress
-from edge_mri_train.data.layout import Layout, parse_split
+from edge_mri_train.data.layout import MASKS, Layout, class_folders, parse_split
+from edge_mri_train.data.name_pattern import GROUP, PLANE, SPLIT, TYPE
 from edge_mri_train.data.passed_over import PassedOver
 from edge_mri_train.errors import IndexFileError
 
-MASKS = "masks"
-"""Where a set's masks lie; they are no images, whatever folders they are in."""
+_MOST_ROWS = 40
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,9 @@ class Sample:
     Attributes:
         root: The folder of the set, as it was given.
         path: The file, relative to `root`.
-        label: What its class folder or the index says.
+        label: What its class folder, its name or the index says.
         split: `train`, `val` or `test` where a folder between the two, or the index, says so.
-        group: Patient or other group where the index says so.
+        group: Patient or other group where the index or its name says so.
         tags: Further columns of the index.
     """
 
@@ -76,7 +76,8 @@ class Listing:
     def refusal(self, roots: Sequence[Path], layout: Layout) -> DataError:
         """Return the error that says what is wrong with the images of these folders."""
         if self.unknown:
-            return UnknownClassError(list(self.unknown))
+            space = layout.vocabulary.space
+            return UnknownClassError(list(self.unknown), space.types, space.planes)
         if self.missing and layout.index:
             return IndexFileError(
                 layout.index,
@@ -101,34 +102,76 @@ def list_folders(roots: Sequence[Path], layout: Layout | None = None) -> Listing
     unknown: Counter[Path] = Counter()
     passed_over = PassedOver()
     for root in roots:
+        folders = _Folders(root, layout)
 
-        def skipped(file: Path, root: Path = root) -> None:
-            name = _class_of(root, file)
-            if name is not None and not layout.skips(name):
-                passed_over.consider(file, labelled=layout.label_of(name) is not None)
+        def skipped(file: Path, folders: _Folders = folders) -> None:
+            if not folders.leaves_out(file):
+                passed_over.consider(file, labelled=folders.label_of(file) is not None)
 
         for file in ImageFiles([root], on_skipped=skipped):
-            name = _class_of(root, file)
-            if name is None or layout.skips(name):
+            if folders.leaves_out(file):
                 continue
             if not file.name.lower().endswith(SUFFIXES):
                 passed_over.unlisted(file)
                 continue
-            label = layout.label_of(name)
+            label = folders.label_of(file)
             if label is None:
                 unknown[file.parent] += 1
                 continue
-            path = file.relative_to(root)
-            samples.append(Sample(root, path, label, _split_of(root, path)))
+            samples.append(_sample(root, file.relative_to(root), label, layout))
     return Listing(samples, dict(unknown), [], passed_over)
 
 
-def _class_of(root: Path, file: Path) -> str | None:
-    """Return the name of the folder that a file lies in; None below the set's own masks."""
-    parts = file.relative_to(root).parts
-    if parts[:-1] and parts[0] == MASKS:
-        return None
-    return file.parent.name or file.parent.resolve().name
+class _Folders:
+    """What the folders of one set say of the files in them; each folder is read once."""
+
+    def __init__(self, root: Path, layout: Layout) -> None:
+        self._root = root
+        self._named = root if root.is_dir() else root.parent
+        self._layout = layout
+        self._known: dict[Path, tuple[bool, Label | None]] = {}
+
+    def leaves_out(self, file: Path) -> bool:
+        """Whether a file lies among masks, or in a folder that is to be skipped."""
+        return self._of(file)[0]
+
+    def label_of(self, file: Path) -> Label | None:
+        """Return what a file shows: as its name says where a pattern reads it, else its folder."""
+        pattern, vocabulary = self._layout.pattern, self._layout.vocabulary
+        label = self._of(file)[1]
+        if pattern is None:
+            return label
+        found = pattern.found(file.relative_to(self._root))
+        if pattern.finds_type:
+            word = found.get(TYPE, "")
+            label = self._layout.names.get(word.lower()) or vocabulary.type_in_name(word)
+        plane = vocabulary.plane_in_name(found[PLANE]) if PLANE in found else None
+        return label if label is None or plane is None else Label(label.types, plane)
+
+    def _of(self, file: Path) -> tuple[bool, Label | None]:
+        if file.parent not in self._known:
+            self._known[file.parent] = self._read(file.relative_to(self._root).parts[:-1])
+        return self._known[file.parent]
+
+    def _read(self, parts: tuple[str, ...]) -> tuple[bool, Label | None]:
+        """Return whether the files of a folder are left out, and what they show."""
+        layout = self._layout
+        if any(part.lower() == MASKS for part in parts):
+            return True, None
+        for name in class_folders(parts, self._named):
+            if layout.skips(name):
+                return True, None
+            if label := layout.label_of(name):
+                planes = (layout.vocabulary.plane_of(part) for part in reversed(parts))
+                plane = label.plane or next((one for one in planes if one), None)
+                return False, Label(label.types, plane)
+        return False, None
+
+
+def _sample(root: Path, path: Path, label: Label, layout: Layout) -> Sample:
+    found = {} if layout.pattern is None else layout.pattern.found(path)
+    split = parse_split(found.get(SPLIT, "")) or _split_of(root, path)
+    return Sample(root, path, label, split, found.get(GROUP))
 
 
 def _refuse_overlap(roots: Sequence[Path]) -> None:
@@ -195,13 +238,24 @@ def _split_of(root: Path, path: Path) -> str | None:
     return None
 
 
-def breakdown(samples: Sequence[Sample]) -> str:
-    """Return a table of image counts: types down, planes across."""
-    counts = Counter((sample.label.type, sample.label.plane) for sample in samples)
-    planes = [plane for plane in (*PLANES, None) if any((t, plane) in counts for t in TYPES)]
+def breakdown(samples: Sequence[Sample], space: LabelSpace | None = None) -> str:
+    """Return a table of image counts: types down, planes across.
+
+    Labels that name several types come last; of many types, the first are shown.
+    """
+    space = space or LabelSpace()
+    counts = Counter((sample.label.types, sample.label.plane) for sample in samples)
+    known = dict.fromkeys((*space.planes, *(label for _, label in counts if label), None))
+    planes = [one for one in known if any(plane == one for _, plane in counts)]
     heads = [plane or "no plane" for plane in planes]
-    lines = [f"{'':<12}" + "".join(f"{head:>10}" for head in (*heads, "all"))]
-    for type_ in TYPES:
-        row = [counts[type_, plane] for plane in planes]
-        lines.append(f"{type_:<12}" + "".join(f"{count:>10}" for count in (*row, sum(row))))
+    rows: list[tuple[str, ...]] = [(name,) for name in space.types]
+    rows += sorted({types for types, _ in counts if types not in rows})
+    titles = [JOINER.join(types) for types in rows[:_MOST_ROWS]]
+    width = max(12, *(len(title) + 1 for title in titles))
+    lines = [f"{'':<{width}}" + "".join(f"{head:>10}" for head in (*heads, "all"))]
+    for title, types in zip(titles, rows, strict=False):
+        row = [counts[types, plane] for plane in planes]
+        lines.append(f"{title:<{width}}" + "".join(f"{count:>10}" for count in (*row, sum(row))))
+    if len(rows) > _MOST_ROWS:
+        lines.append(f"and {len(rows) - _MOST_ROWS} more types")
     return "\n".join(lines)

@@ -1,20 +1,27 @@
-"""How a set is laid out where its class folders do not say it: other folder names, or an index.
+"""How a set is laid out where its class folders do not say it: other names, a pattern, an index.
 
-`--map FOLDER=LABEL` says what a folder's name means, `--index FILE.csv` names the images one by
-one. Both are read here; which images there are is `edge_mri_train.data.folders`.
+`--map FOLDER=LABEL` says what a folder's name means, `--pattern REGEX` reads file names
+(`edge_mri_train.data.name_pattern`), `--index FILE.csv` names the images one by one. Which images
+there are is `edge_mri_train.data.folders`, which labels there are `label_source`.
 """
 
+import csv
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
-from edge_mri.errors import OptionError
-from edge_mri.labels import Label, parse_folder_name
+from edge_mri.errors import OptionError, listed
+from edge_mri.labels import Label, LabelSpace, Vocabulary
 from edge_mri_train.data.csv_file import columns_of, open_csv
+from edge_mri_train.data.name_pattern import NamePattern
 from edge_mri_train.errors import IndexFileError
 
 SKIP = "skip"
+MASKS = "masks"
+"""Where masks lie; they are no images, whatever folders they are in."""
+
 _SPLIT_SPELLINGS = {
     "train": "train",
     "training": "train",
@@ -24,6 +31,7 @@ _SPLIT_SPELLINGS = {
     "test": "test",
     "testing": "test",
 }
+_CONTAINERS = ("image", "images", "img", "imgs", "slices")
 _LABEL_COLUMNS = ("label", "type", "class")
 GROUP_COLUMNS = ("group", "patient", "patient_id")
 _KNOWN = ("path", "plane", "split", *_LABEL_COLUMNS, *GROUP_COLUMNS)
@@ -32,6 +40,25 @@ _KNOWN = ("path", "plane", "split", *_LABEL_COLUMNS, *GROUP_COLUMNS)
 def parse_split(name: str) -> str | None:
     """Return the split that a folder's name or an index's cell means, or None."""
     return _SPLIT_SPELLINGS.get(name.strip().lower())
+
+
+def says_nothing(name: str) -> bool:
+    """Return whether a folder's name says nothing of what its images show."""
+    return name.lower() in _CONTAINERS or parse_split(name) is not None
+
+
+def class_folders(parts: Sequence[str], root: Path) -> Iterator[str]:
+    """Yield the names of folders that may say what a file shows, the one next to it first.
+
+    The set's own folder counts where those below it say nothing.
+
+    Args:
+        parts: The folders of the file, below the set's.
+        root: The set's folder.
+    """
+    yield from reversed(parts)
+    if all(map(says_nothing, parts)):
+        yield root.resolve().name
 
 
 def path_inside(name: str) -> Path | None:
@@ -66,36 +93,81 @@ class Layout:
     """What folder names mean beyond the spellings that are known, and an index.
 
     Attributes:
-        names: Label of each further folder name (lower case); None: its images are skipped.
+        maps: `FOLDER=LABEL` texts: a label that the vocabulary knows, several joined by `|`, or
+            `skip`.
         index: A CSV with the columns path and label (or type, or class), and any of plane, group
             (or patient) and split; further columns become tags.
+        pattern: What reads labels out of file names; None: folders alone say them.
+        vocabulary: The labels there are, and what names mean.
     """
 
-    names: Mapping[str, Label | None] = field(default_factory=dict)
+    maps: tuple[str, ...] = ()
     index: Path | None = None
+    pattern: NamePattern | None = None
+    vocabulary: Vocabulary = field(default_factory=Vocabulary)
 
     @classmethod
-    def from_options(cls, maps: tuple[str, ...], index: Path | None) -> "Layout":
-        """Read `FOLDER=LABEL` texts; a label is a folder name that is known, or `skip`."""
+    def from_options(
+        cls,
+        maps: tuple[str, ...],
+        index: Path | None,
+        pattern: str | None = None,
+        vocabulary: Vocabulary | None = None,
+    ) -> "Layout":
+        """Read options; raises `OptionError` on a map or pattern that means nothing."""
+        read = None if pattern is None else NamePattern.read(pattern)
+        layout = cls(maps, index, read, vocabulary or Vocabulary())
+        layout.names  # noqa: B018  # tells what is wrong
+        return layout
+
+    def within(self, space: LabelSpace) -> "Layout":
+        """Return it for a model's labels; raises `OptionError` on a map that means none of them."""
+        layout = replace(self, vocabulary=self.vocabulary.within(space))
+        layout.names  # noqa: B018
+        return layout
+
+    @cached_property
+    def names(self) -> Mapping[str, Label | None]:
+        """Label of each further folder name (lower case); None: its images are skipped."""
         names: dict[str, Label | None] = {}
-        for text in maps:
+        for text in self.maps:
             folder, equals, meaning = text.partition("=")
-            label = parse_folder_name(meaning)
+            label = self.vocabulary.parse(meaning)
             if not folder or not equals or (label is None and meaning != SKIP):
+                types = self.vocabulary.space.types
                 raise OptionError(
-                    f"--map {text!r}; expected FOLDER=LABEL with a label such as glioma or "
-                    f"no_tumor_axial, or FOLDER={SKIP}"
+                    f"--map {text!r}; expected FOLDER=LABEL with a label such as "
+                    f"{listed(types, most=8)}, several of them joined by |, or FOLDER={SKIP}"
                 )
             names[folder.lower()] = label
-        return cls(names, index)
+        return names
 
     def label_of(self, name: str) -> Label | None:
         """Return what a folder or index label means; None if that is not known."""
-        return self.names.get(name.lower()) or parse_folder_name(name)
+        return self.names.get(name.lower()) or self.vocabulary.parse(name)
 
     def skips(self, name: str) -> bool:
         """Return whether the images of a folder are to be left out."""
         return self.names.get(name.lower(), name) is None
+
+    def labels(self) -> Iterator[str]:
+        """Yield the labels of the index as it spells them; raises `IndexFileError`."""
+        if self.index is None:
+            return
+        with open_csv(self.index, IndexFileError) as reader:
+            column = self._label_column(reader)
+            for row in reader:
+                if row[column]:
+                    yield row[column]
+
+    def _label_column(self, reader: "csv.DictReader[str]") -> str:
+        columns = reader.fieldnames or []
+        column = next((name for name in _LABEL_COLUMNS if name in columns), None)
+        if "path" not in columns or column is None:
+            raise IndexFileError(
+                self.index or Path(), f"columns path and label expected, got {columns_of(reader)}"
+            )
+        return column
 
     def rows(self) -> Iterator[IndexRow]:
         """Yield the rows of the index but those of a label that is skipped.
@@ -106,12 +178,7 @@ class Layout:
         if self.index is None:
             return
         with open_csv(self.index, IndexFileError) as reader:
-            columns = reader.fieldnames or []
-            label_column = next((name for name in _LABEL_COLUMNS if name in columns), None)
-            if "path" not in columns or label_column is None:
-                raise IndexFileError(
-                    self.index, f"columns path and label expected, got {columns_of(reader)}"
-                )
+            label_column = self._label_column(reader)
             lines: dict[Path, int] = {}
             for row in reader:
                 if not self.skips(row[label_column] or ""):
@@ -126,12 +193,16 @@ class Layout:
         label = self.label_of(meaning)
         if label is None:
             raise self._wrong(
-                line, f"label {meaning!r}; say what it means with --map {meaning or 'NAME'}=LABEL"
+                line,
+                f"label {meaning!r}; say what it means with --map {meaning or 'NAME'}=LABEL, or "
+                "take the labels as they are with --labels folders",
             )
         if plane is not None:
-            label = parse_folder_name(f"{label.type}_{plane}")
-        if label is None:
-            raise self._wrong(line, f"plane {plane!r}; expected axial, coronal or sagittal")
+            known = self.vocabulary.plane_of(plane)
+            if known is None:
+                planes = listed(self.vocabulary.planes)
+                raise self._wrong(line, f"plane {plane!r}; expected one of {planes}")
+            label = Label(label.types, known)
         if split is not None and parse_split(split) is None:
             raise self._wrong(line, f"split {split!r}; expected train, val or test")
         if not row["path"]:

@@ -1,12 +1,14 @@
 """The manifest: which image is on which side, in a CSV that a run can be repeated from.
 
+A first line `# labels: {…}` holds the label space, where it is another than the default one.
 Columns: `set` (the set's folder, relative to the manifest's where possible), `path` (relative to
-the set), `sha256` of the file, `type`, `plane`, `group`, `split`. How images are divided is
-`edge_mri_train.data.split`; how names and cells are spelled, `edge_mri.storage.spelling` and
-`edge_mri.storage.csv_text`.
+the set), `sha256` of the file, `type` (several joined by `|`), `plane`, `group`, `split`. How
+images are divided is `edge_mri_train.data.split`; how names and cells are spelled,
+`edge_mri.storage.spelling` and `edge_mri.storage.csv_text`.
 """
 
 import hashlib
+import json
 import os
 import re
 from collections import Counter
@@ -14,9 +16,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edge_mri.errors import ImageReadError, listed
+from edge_mri.errors import ContractError, ImageReadError, listed
 from edge_mri.images.opening import open_regular
-from edge_mri.labels import PLANES, TYPES, Label
+from edge_mri.labels import PLANES, Label, LabelSpace
+from edge_mri.labels.space import JOINER
 from edge_mri.process.worker_pool import WorkerPool
 from edge_mri.process.workers import available_threads
 from edge_mri.storage.atomic import atomic_path
@@ -27,11 +30,13 @@ from edge_mri_train.data.csv_file import columns_of, open_csv
 from edge_mri_train.data.folders import Sample
 from edge_mri_train.data.layout import path_inside
 from edge_mri_train.errors import LeaveOutError, ManifestError
+from edge_mri_train.settings.data_file import read_text
 
 COLUMNS = ("set", "path", "sha256", "type", "plane", "group", "split")
 DROPPED = "dropped"
 """The split of an image that was left out: it repeats one of a kept test folder, or is faulty."""
 
+_LABELS = "# labels: "
 _SIDES = re.compile(rf"train|val|test|fold-\d+|{DROPPED}")
 _UNDECODED = "surrogateescape"  # so earlier versions wrote file names that are no UTF-8
 
@@ -61,14 +66,16 @@ def hash_files(samples: Sequence[Sample], progress: Progress) -> list[str]:
     return hashes
 
 
-def write_manifest(rows: Sequence[Row], path: Path) -> None:
-    """Write rows as CSV."""
+def write_manifest(rows: Sequence[Row], path: Path, space: LabelSpace | None = None) -> None:
+    """Write rows as CSV, and the space that their labels are of; None: the default one."""
     folder = path.resolve().parent
     sets = {row.sample.root: _relative(row.sample.root, folder) for row in rows}
     with (
         atomic_path(path) as temporary,
         temporary.open("w", newline="", encoding="utf-8") as file,
     ):
+        if space is not None and space != LabelSpace():
+            file.write(f"{_LABELS}{json.dumps(space.to_dict())}\n")
         file.write(csv_line(COLUMNS))
         for row in rows:
             sample = row.sample
@@ -78,7 +85,7 @@ def write_manifest(rows: Sequence[Row], path: Path) -> None:
                         spelled(sets[sample.root]),
                         spelled(sample.path.as_posix()),
                         row.sha256,
-                        sample.label.type,
+                        JOINER.join(sample.label.types),
                         sample.label.plane,
                         spelled(row.group),
                         sample.split,
@@ -89,7 +96,9 @@ def write_manifest(rows: Sequence[Row], path: Path) -> None:
 
 def read_manifest(path: Path) -> list[Row]:
     """Read a manifest; raises `ManifestError` when it is not there or no manifest."""
-    with open_csv(path, ManifestError, _UNDECODED) as reader:
+    space = manifest_space(path)
+    first_line = 1 if space == LabelSpace() else 2
+    with open_csv(path, ManifestError, _UNDECODED, _LABELS) as reader:
         if tuple(reader.fieldnames or ()) != COLUMNS:
             raise ManifestError(
                 path, f"its columns are {columns_of(reader)}, expected {', '.join(COLUMNS)}"
@@ -97,17 +106,33 @@ def read_manifest(path: Path) -> list[Row]:
         lines: dict[Path, int] = {}
         rows: list[Row] = []
         for values in reader:
-            row = _row(path, reader.line_num, values)
-            first = lines.setdefault(row.sample.file, reader.line_num)
+            line = reader.line_num + first_line - 1
+            row = _row(path, line, values, space)
+            first = lines.setdefault(row.sample.file, line)
             if len(lines) == len(rows):
                 raise ManifestError(
                     path,
-                    f"line {reader.line_num} names {row.sample.path} again, after line {first}",
+                    f"line {line} names {row.sample.path} again, after line {first}",
                 )
             rows.append(row)
     if not rows:
         raise ManifestError(path, "it names no image")
     return rows
+
+
+def manifest_space(path: Path) -> LabelSpace:
+    """Return the space of a manifest's labels; raises `ManifestError`."""
+    text = read_text(path, lambda reason: ManifestError(path, reason), _UNDECODED)
+    first = text.partition("\n")[0]
+    if not first.startswith(_LABELS):
+        return LabelSpace()
+    try:
+        values = json.loads(first.removeprefix(_LABELS))
+        if not isinstance(values, dict):
+            raise ContractError("labels: expected an object")
+        return LabelSpace.from_dict(values)
+    except (ContractError, ValueError, RecursionError) as error:
+        raise ManifestError(path, f"its first line says no labels: {error}") from error
 
 
 def check_manifest(path: Path, rows: Sequence[Row], progress: Progress) -> None:
@@ -165,19 +190,22 @@ def leave_out(
     ], found
 
 
-def _row(path: Path, line: int, values: dict[str, str]) -> Row:
-    label = Label(values["type"], values["plane"] or None)
+def _row(path: Path, line: int, values: dict[str, str], space: LabelSpace) -> Row:
+    # A cell that a spreadsheet would run has an apostrophe: a type may be called -1.
+    named = unguarded(values["type"] or "").split(JOINER)
+    label = Label(named, unguarded(values["plane"] or "") or None)
+    planes = space.planes or PLANES
     if (
         None in values.values()
-        or label.type not in TYPES
-        or label.plane not in (*PLANES, None)
+        or not set(label.types) <= set(space.types)
+        or label.plane not in (*planes, None)
         or not _SIDES.fullmatch(values["split"])
     ):
         came = ", ".join(f"{name} {values[name]!r}" for name in ("type", "plane", "split"))
         raise ManifestError(
             path,
-            f"line {line} has {came}; expected a type of {', '.join(TYPES)}, a plane of "
-            f"{', '.join(PLANES)} or none, and train, val, test, fold-N or {DROPPED}",
+            f"line {line} has {came}; expected a type of {listed(space.types)}, a plane of "
+            f"{listed(planes)} or none, and train, val, test, fold-N or {DROPPED}",
         )
     name, set_, group = (meant(unguarded(values[one])) for one in ("path", "set", "group"))
     inside = path_inside(name)

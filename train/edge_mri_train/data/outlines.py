@@ -4,7 +4,8 @@ A set's folder may hold `outlines.json`, which maps an image's path to the corne
 `[[x, y], …]` in pixels of the image, or a folder `masks/` of PNG images as large as theirs, white
 where the lesion is. Each is named as the image it belongs to, or as its name up to the last `_`
 (one mask for several contrasts of a slice), and lies below `masks/` as the image does below the
-set, or in `masks/CLASS/`, or where no two classes share a name, in `masks/` itself.
+set, or in `masks/CLASS/`, or where no two classes share a name, in `masks/` itself. A folder
+`masks` may also lie beside the image or its folder.
 """
 
 import json
@@ -20,8 +21,9 @@ from numpy.typing import NDArray
 from edge_mri.errors import ImageError
 from edge_mri.images import read_image
 from edge_mri.images.preprocess import PreprocessSpec, preprocess
-from edge_mri.labels import NO_TUMOR
-from edge_mri_train.data.folders import MASKS, Sample
+from edge_mri.labels import LabelSpace
+from edge_mri_train.data.folders import Sample
+from edge_mri_train.data.layout import MASKS
 from edge_mri_train.errors import OutlineError, first_line
 from edge_mri_train.settings.data_file import read_text
 from edge_mri_train.settings.rules import number
@@ -33,15 +35,25 @@ _COORDINATE = number(lambda one: abs(one) < 2**15, "of pixels")
 Mask = NDArray[np.uint8]
 
 
-def lesion_mask(sample: Sample, spec: PreprocessSpec) -> Mask | None:
+def lesion_mask(
+    sample: Sample, spec: PreprocessSpec, space: LabelSpace | None = None
+) -> Mask | None:
     """Return `(S, S)` uint8, 255 where the lesion is, or None where nobody outlined it.
 
-    An image without tumour has an empty mask.
+    An image of the absent type has an empty mask; where there is no such type, no image has one.
+
+    Args:
+        sample: The image.
+        spec: Of the network's input.
+        space: Of its label; None: the default one.
 
     Raises:
         OutlineError: The outline or mask is there and cannot be used.
     """
-    if sample.label.type == NO_TUMOR:
+    space = space or LabelSpace()
+    if space.absent is None:
+        return None
+    if space.is_present(sample.label) is False:
         return np.zeros((spec.size, spec.size), np.uint8)
     corners = _outlines(sample.root).get(sample.path.as_posix())
     if corners is not None:
@@ -91,7 +103,8 @@ def _corners(sample: Sample, corners: Any) -> NDArray[np.int32]:
 def _mask_file(sample: Sample) -> Path | None:
     stem = sample.path.stem
     masks, above = sample.root / MASKS, sample.path.parent
-    for folder in dict.fromkeys((masks / above, masks / above.name, masks)):
+    beside = (sample.root / above / MASKS, sample.root / above.parent / MASKS)
+    for folder in dict.fromkeys((masks / above, masks / above.name, masks, *beside)):
         for name in (stem, stem.rpartition("_")[0]):
             file = folder / f"{name}.png"
             if name and file.is_file():

@@ -32,8 +32,11 @@ def compare(first: _Answers, second: _Answers, samples: Sequence[Sample]) -> dic
         np.array([space.types[column] for column in columns])
         for _, space, columns in (first, second)
     ]
-    truth = np.array([sample.label.type for sample in samples])
-    right = [one == truth for one in answers]
+    truth = np.array([sample.label.type or "" for sample in samples])
+    right = [
+        np.array([name in sample.label.types for name, sample in zip(one, samples, strict=True)])
+        for one in answers
+    ]
     only_first = int((right[0] & ~right[1]).sum())
     only_second = int((right[1] & ~right[0]).sum())
     differing = only_first + only_second

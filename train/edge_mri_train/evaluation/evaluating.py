@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from edge_mri.answers.decision import TUMOR_THRESHOLD, Answers, Decisions, decide
 from edge_mri.errors import OptionError
-from edge_mri.labels import NO_TUMOR, Label, LabelSpace
+from edge_mri.labels import Label, LabelSpace
 from edge_mri.terminal.progress import Progress
 from edge_mri_train.data.folders import Sample, read_folders
 from edge_mri_train.data.layout import Layout
@@ -43,7 +43,7 @@ class EvaluationConfig:
     Attributes:
         model: A checkpoint or an ONNX file; None for the model that ships.
         data: The sets' folders.
-        layout: Further folder names, or an index.
+        layout: What names mean beside those of the model's labels, or an index.
         against: Manifest of the images the model was trained on; None: what the model remembers.
         by: Tags of the index to give figures for, value by value.
         other: Another model, to compare on the same images.
@@ -91,7 +91,8 @@ def evaluate(config: EvaluationConfig, progress: Progress) -> Evaluation:
         OptionError: The model rejects every image.
     """
     predictor = open_predictor(config.model, config.named)
-    samples = _held_out(read_folders(config.data, config.layout, progress), progress)
+    layout = config.layout.within(predictor.labels)
+    samples = _held_out(read_folders(config.data, layout, progress), progress)
     _require_tags(config.by, samples)
     leakage = find_leakage(samples, predictor.seen, config.against, progress)
     answers, drawn = _answers(predictor, samples, progress)
@@ -107,6 +108,7 @@ def evaluate(config: EvaluationConfig, progress: Progress) -> Evaluation:
     report = {
         "model": predictor.name,
         "training_images": leakage.source,
+        "present": predictor.labels.present_word,
         **everything,
         "subsets": {
             "all": everything,
@@ -181,33 +183,73 @@ def figures(
         tumor_threshold: P(any tumour) that is called tumour.
 
     Returns:
-        `n`, and for `type`, `plane`, `joint` what `metrics.class_figures` returns, for `tumor` what
-        `metrics.binary_figures` returns; None where labels or model do not know it.
+        `n`, and for `type`, `plane`, `joint` what `metrics.class_figures` returns, for `tumor`
+        (present or absent) what `metrics.binary_figures` returns, for `partial` how often one of
+        the types is said that a label of several names; None where labels or model do not know it.
+        A label counts for what it says: of several types for `tumor`, but not for `type`.
     """
     if decisions is None:
         decisions = decide(Answers(probabilities), space, tumor_threshold)
     members = np.arange(len(labels)) if groups is None else groups
+    full = [row for row, label in enumerate(labels) if label.type is not None]
     with_plane = [row for row, label in enumerate(labels) if label.plane is not None]
     planes = space.plane_probabilities(probabilities)
     plane = joint = None
     if planes is not None and with_plane:
-        known = [labels[row] for row in with_plane]
-        some = members[with_plane]
+        truth = [str(labels[row].plane) for row in with_plane]
+        plane = class_figures(planes[with_plane], truth, space.planes, members[with_plane])
+        both = [row for row in with_plane if labels[row].type is not None]
         classes = [str(one) for one in space.classes]
-        plane = class_figures(
-            planes[with_plane], [str(one.plane) for one in known], space.planes, some
-        )
-        joint = class_figures(probabilities[with_plane], [str(one) for one in known], classes, some)
+        if both:
+            names = [str(labels[row]) for row in both]
+            joint = class_figures(probabilities[both], names, classes, members[both])
     types = space.type_probabilities(probabilities)
-    names = [label.type for label in labels]
     return {
         "n": len(labels),
-        "type": class_figures(types, names, space.types, members, answers=decisions.types),
+        "type": class_figures(
+            types[full],
+            [str(labels[row].type) for row in full],
+            space.types,
+            members[full],
+            answers=decisions.types[full],
+        )
+        if full
+        else None,
         "plane": plane,
         "joint": joint,
-        "tumor": binary_figures(
-            decisions.tumor, np.array([name != NO_TUMOR for name in names]), tumor_threshold
-        ),
+        "tumor": _present_figures(decisions, labels, space, tumor_threshold),
+        "partial": _partial_figures(decisions, labels, space),
+    }
+
+
+def _present_figures(
+    decisions: Decisions, labels: Sequence[Label], space: LabelSpace, threshold: float
+) -> dict[str, Any] | None:
+    told = [space.is_present(label) for label in labels]
+    rows = [row for row, one in enumerate(told) if one is not None]
+    if decisions.tumor is None or not rows:
+        return None
+    return binary_figures(
+        decisions.tumor[rows], np.array([bool(told[row]) for row in rows]), threshold
+    )
+
+
+def _partial_figures(
+    decisions: Decisions, labels: Sequence[Label], space: LabelSpace
+) -> dict[str, Any] | None:
+    """Count where one of the types is said that a label of several names."""
+    right = [
+        space.types[column] in label.types
+        for column, label in zip(decisions.types.tolist(), labels, strict=True)
+        if label.type is None
+    ]
+    if not right:
+        return None
+    return {
+        "n": len(right),
+        "right": sum(right),
+        "accuracy": sum(right) / len(right),
+        "ci95": wilson(sum(right), len(right)),
     }
 
 

@@ -20,10 +20,11 @@ _FIGURE_SIZE = (4.6, 4.0)
 
 def write_evaluation_page(evaluation: Evaluation, path: Path) -> None:
     """Write a self-contained HTML page."""
-    rows = np.flatnonzero(evaluation.decisions.accepted)
+    full = np.array([sample.label.type is not None for sample in evaluation.samples])
+    rows = np.flatnonzero(evaluation.decisions.accepted & full)
     types = evaluation.space.type_probabilities(evaluation.probabilities[rows])
     names = evaluation.space.types
-    truth = np.array([names.index(evaluation.samples[row].label.type) for row in rows])
+    truth = np.array([names.index(evaluation.samples[row].label.types[0]) for row in rows], int)
     said = evaluation.decisions.types[rows]
     write_page(
         "evaluation.html",

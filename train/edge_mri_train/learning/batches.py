@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from edge_mri.labels import NO_TUMOR, LabelSpace
+from edge_mri.labels import LabelSpace
 from edge_mri.process.worker_pool import WorkerPool
 from edge_mri.process.workers import available_threads
 from edge_mri_train.augmentation.pipeline import Augmentation
@@ -85,7 +85,7 @@ class Batches:
     ) -> None:
         self._slices = slices
         self._allowed = slices.allowed(space)
-        self._any_tumor = np.array([one.type != NO_TUMOR for one in space.classes])
+        self._any_tumor = np.array([one.type != space.absent for one in space.classes])
         self._planes = max(len(space.planes), 1)
         self._augmentation = augmentation
         self._weights = weights.numpy()

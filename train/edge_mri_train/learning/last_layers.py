@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
-from edge_mri.labels import NO_TUMOR, TYPES
+from edge_mri.labels import LabelSpace
 from edge_mri_train.learning.slices import Slices
 from edge_mri_train.networks.architectures import normalise
 from edge_mri_train.networks.lesion_network import LesionNetwork
@@ -27,14 +27,20 @@ _BATCH = 128
 
 
 @torch.inference_mode()
-def refit_last_layers(network: LesionNetwork, slices: Slices, device: torch.device) -> None:
+def refit_last_layers(
+    network: LesionNetwork, slices: Slices, device: torch.device, space: LabelSpace | None = None
+) -> None:
     """Fit the evidence for a tumour and the head of types, in place.
+
+    Each on the images whose labels say it; the head of types stays where there is but one.
 
     Args:
         network: On `device`; left in eval mode.
         slices: Training images with every type among them.
         device: Where the network lives.
+        space: Of the labels, with an absent type; None: the default one.
     """
+    space = space or LabelSpace()
     network.eval()
     peaks, embeddings = [], []
     for batch in torch.split(torch.from_numpy(slices.pixels), _BATCH):
@@ -43,14 +49,22 @@ def refit_last_layers(network: LesionNetwork, slices: Slices, device: torch.devi
         embeddings.append(answer.embedding.cpu())
     peak = torch.cat(peaks).numpy().astype(np.float64)
     embedding = torch.cat(embeddings).numpy().astype(np.float64)
-    types = np.array([TYPES.index(label.type) for label in slices.labels])
-    tumor = types != TYPES.index(NO_TUMOR)
+    told = [space.is_present(label) for label in slices.labels]
+    known = np.array([one is not None for one in told])
+    names = space.present_types
+    types = np.array([names.index(one.type) if one.type in names else -1 for one in slices.labels])
 
     near = embedding[:, : network.appearance.in_features]
-    weights, bias = _fitted(np.column_stack([near, peak]), tumor.astype(np.int64))
+    tumor = np.array([bool(one) for one in told])[known].astype(np.int64)
+    weights, bias = _fitted(np.column_stack([near, peak])[known], tumor)
     _assign(network.appearance, weights[:, :-1], np.zeros(1))
     network.evidence.copy_(torch.tensor([weights[0, -1], bias[0]]))
-    _assign(network.types, *_fitted(embedding[tumor], types[tumor]))
+    if len(names) > 1 and len({*types.tolist()} - {-1}) == len(names):
+        weights, bias = _fitted(embedding[types >= 0], types[types >= 0])
+        if len(names) == 2:  # one row of log odds stands for two logits
+            sides = np.array([-0.5, 0.5])
+            weights, bias = sides[:, np.newaxis] * weights, sides * bias
+        _assign(network.types, weights, bias)
 
 
 def _fitted(

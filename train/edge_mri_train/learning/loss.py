@@ -1,7 +1,7 @@
 """The marginal likelihood: one loss for images labelled with type and plane, or type alone.
 
-An image's label names a set of classes, one or all planes of its type; the loss is the negative
-log of their summed probability. With one class it is the cross entropy.
+An image's label names a set of classes, one or several types in one or all planes; the loss is
+the negative log of their summed probability. With one class it is the cross entropy.
 """
 
 from collections import Counter
@@ -17,7 +17,7 @@ def class_masks(labels: Sequence[Label], space: LabelSpace) -> torch.Tensor:
     return torch.tensor(
         [
             [
-                one.type == label.type
+                one.type in label.types
                 and (None in (one.plane, label.plane) or one.plane == label.plane)
                 for one in space.classes
             ]

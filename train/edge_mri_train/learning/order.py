@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from edge_mri.labels import NO_TUMOR, Label
+from edge_mri.labels import Label, LabelSpace
 from edge_mri_train.learning.loss import balanced_weights
 from edge_mri_train.settings.config import TrainConfig
 
@@ -20,13 +20,22 @@ class Order:
         labels: N labels of the training images.
         sets: N folders of the sets they belong to.
         config: Sampler, class weights, batch size, seed.
+        space: Of the labels; None: the default one.
 
     Attributes:
         steps: Batches an epoch.
         loss_weights: `(N,)` float, weight of each image in the loss.
     """
 
-    def __init__(self, labels: Sequence[Label], sets: Sequence[Path], config: TrainConfig) -> None:
+    def __init__(
+        self,
+        labels: Sequence[Label],
+        sets: Sequence[Path],
+        config: TrainConfig,
+        space: LabelSpace | None = None,
+    ) -> None:
+        space = space or LabelSpace()
+        parts = [space.is_present(label) is False for label in labels]
         self._count = len(labels)
         self._config = config
         self.steps = max(len(labels) // config.batch_size, 1)
@@ -35,19 +44,21 @@ class Order:
         draws = {
             "shuffle": torch.ones(len(labels)),
             "weighted": balanced,
-            "sets": _equal_sets(labels, sets),
+            "sets": _equal_sets(parts, sets),
         }[config.sampler]
-        if config.tumor_free is not None:
-            free = torch.tensor([label.type == NO_TUMOR for label in labels])
+        free = torch.tensor(parts)
+        shares_free = config.tumor_free is not None and bool(free.any()) and not bool(free.all())
+        if shares_free and config.tumor_free is not None:
             shares = torch.where(free, config.tumor_free, 1 - config.tumor_free)
             draws = draws * shares / torch.where(free, draws[free].sum(), draws[~free].sum())
         self._draws = draws
+        self._is_plain = config.sampler == "shuffle" and not shares_free
 
     def batches(self, epoch: int) -> Iterator[NDArray[np.int64]]:
         """Yield the positions of the images in each batch of an epoch."""
         config = self._config
         generator = torch.Generator().manual_seed(1_000_003 * config.seed + epoch)
-        if config.sampler == "shuffle" and config.tumor_free is None:
+        if self._is_plain:
             order = torch.randperm(self._count, generator=generator)
         else:
             order = torch.multinomial(
@@ -57,12 +68,12 @@ class Order:
             yield batch.numpy()
 
 
-def _equal_sets(labels: Sequence[Label], sets: Sequence[Path]) -> torch.Tensor:
+def _equal_sets(parts: Sequence[bool], sets: Sequence[Path]) -> torch.Tensor:
     """Return `(N,)` float weights, mean 1, with which sets count the same.
 
-    Tumours and images without one are two parts: in each, all sets that have any count the same.
+    Images of the absent type are one part, the others another: in each, all sets that have any
+    count the same.
     """
-    parts = [label.type == NO_TUMOR for label in labels]
     images = Counter(parts)
     of_set = Counter(zip(parts, sets, strict=True))
     shared_by = Counter(part for part, _ in of_set)

@@ -35,9 +35,16 @@ class Slices:
 
     @classmethod
     def load(
-        cls, samples: Sequence[Sample], spec: PreprocessSpec, name: str, progress: Progress
+        cls,
+        samples: Sequence[Sample],
+        spec: PreprocessSpec,
+        name: str,
+        progress: Progress,
+        space: LabelSpace | None = None,
     ) -> "Slices":
         """Read images and outlines; `name` is shown with the progress.
+
+        `space` is that of their labels; None: the default one.
 
         Raises:
             ImageDecodeError: A file cannot be used.
@@ -45,7 +52,7 @@ class Slices:
         """
         with progress.bar(name, len(samples)) as step:
             pixels = load_pixels([sample.file for sample in samples], spec, on_image=step)
-        masks = [lesion_mask(sample, spec) for sample in samples]
+        masks = [lesion_mask(sample, spec, space) for sample in samples]
         return cls(pixels, [sample.label for sample in samples], masks)
 
     def has_lesion(self, position: int) -> bool:

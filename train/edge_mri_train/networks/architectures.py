@@ -1,6 +1,7 @@
 """The networks by name: our own, every classifier of torchvision and timm, the user's functions.
 
-`NAME_lesion` is a torchvision classifier's trunk with the lesion map of `edge_net`.
+`NAME_lesion` is a torchvision classifier's trunk with the lesion map of `edge_net`. Where no type
+means that nothing is found there is no lesion to look for, and both end in a linear layer.
 
 A network maps `(N, 1, S, S)` float in 0..1 to `(N, K)` logits; `normalise` is the step before it
 and the first node of the exported graph.
@@ -13,10 +14,11 @@ import torchvision
 from torch import nn
 
 from edge_mri.errors import OptionError
+from edge_mri.labels import LabelSpace
 from edge_mri_train.errors import ArchitectureError, first_line
 from edge_mri_train.networks.artemis_cnn import ArtemisCnn
 from edge_mri_train.networks.edge_trunk import CHANNELS, EdgeTrunk
-from edge_mri_train.networks.lesion_network import LesionNetwork
+from edge_mri_train.networks.lesion_network import LesionNetwork, PlainNetwork
 from edge_mri_train.networks.own_network import build_own, is_own
 from edge_mri_train.networks.timm_network import build_timm, is_timm, require_timm
 from edge_mri_train.networks.torchvision_trunk import TRUNKS, TorchvisionTrunk
@@ -45,13 +47,15 @@ def require_known(name: str) -> None:
         raise ArchitectureError(name, difflib.get_close_matches(name, names(), n=2))
 
 
-def build(name: str, num_classes: int, size: int) -> nn.Module:
+def build(name: str, num_classes: int, size: int, labels: LabelSpace | None = None) -> nn.Module:
     """Build a network with random weights.
 
     Args:
         name: One of `names`, `timm:NAME`, or `package.module:function`, whose code is run.
         num_classes: Number of logits K.
         size: Side S of the square input, in pixels.
+        labels: The K classes, which networks with a lesion map must know; None: the default
+            space, with planes where K has them.
 
     Raises:
         ArchitectureError: There is no network of this name.
@@ -62,7 +66,7 @@ def build(name: str, num_classes: int, size: int) -> nn.Module:
     if is_own(name):
         return build_own(name, num_classes, size)
     try:
-        network = _random_network(name, num_classes, size)
+        network = _random_network(name, num_classes, size, labels or _default_space(num_classes))
         _try_out(network, size)
     except (AssertionError, RuntimeError, ValueError) as error:
         reason = first_line(error)
@@ -70,15 +74,28 @@ def build(name: str, num_classes: int, size: int) -> nn.Module:
     return network
 
 
-def _random_network(name: str, num_classes: int, size: int) -> nn.Module:
+def _default_space(num_classes: int) -> LabelSpace:
+    space = LabelSpace()
+    return space.without_planes() if num_classes == len(space.types) else space
+
+
+def _with_head(
+    trunk: nn.Module, channels: tuple[int, int, int], num_classes: int, labels: LabelSpace
+) -> nn.Module:
+    if labels.absent is None:
+        return PlainNetwork(trunk, channels, num_classes)
+    return LesionNetwork(trunk, channels, labels)
+
+
+def _random_network(name: str, num_classes: int, size: int, labels: LabelSpace) -> nn.Module:
     if name == "artemis_cnn":
         return ArtemisCnn(num_classes, size=size)
     if name == "edge_net":
-        return LesionNetwork(EdgeTrunk(), CHANNELS, num_classes)
+        return _with_head(EdgeTrunk(), CHANNELS, num_classes, labels)
     if name.endswith(_LESION):
         base = name.removesuffix(_LESION)
-        trunk = TorchvisionTrunk(base, _random_network(base, num_classes, size))
-        return LesionNetwork(trunk, trunk.channels, num_classes)
+        trunk = TorchvisionTrunk(base, _random_network(base, num_classes, size, labels))
+        return _with_head(trunk, trunk.channels, num_classes, labels)
     if is_timm(name):
         return build_timm(name, num_classes, size)
     builder = torchvision.models.get_model_builder(name)

@@ -78,7 +78,7 @@ class Checkpoint:
                 "format": FORMAT,
                 "format_version": FORMAT_VERSION,
                 "architecture": self.architecture,
-                "labels": {"types": list(self.labels.types), "planes": list(self.labels.planes)},
+                "labels": self.labels.to_dict(),
                 "preprocess": asdict(self.preprocess),
                 "temperature": self.temperature,
                 "tumor_threshold": self.tumor_threshold,
@@ -119,7 +119,7 @@ class Checkpoint:
             spec = PreprocessSpec.from_dict(values["preprocess"])
             if is_own(values["architecture"]) and values["architecture"] not in named:
                 raise FactoryNotNamedError(path, values["architecture"])
-            network = build(values["architecture"], len(labels.classes), spec.size)
+            network = build(values["architecture"], len(labels.classes), spec.size, labels)
             load_network(network, values["state"])
             seen = values.get("seen")
             return cls(

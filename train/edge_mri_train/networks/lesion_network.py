@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from edge_mri.labels import TYPES
+from edge_mri.labels import LabelSpace
 
 STRIDE = 8
 """Side of a cell of the lesion map, in pixels of the input."""
@@ -30,9 +30,10 @@ class LesionAnswer(NamedTuple):
         lesion: `(N, 1, S/8, S/8)` log odds of the share of the cell that a lesion covers.
         peak: `(N,)` mean of the map's highest cells.
         tumor: `(N,)` log odds of any tumour.
-        types: `(N, T - 1)` logits of the type, given a tumour.
+        types: `(N, T - 1)` logits of the types but the absent one, given one of them.
         planes: `(N, P)` logits of the plane; P = 0 for a network that knows no planes.
         embedding: `(N, D)` pooled features.
+        absent: Position of the absent type among the T; -1: it is the last.
     """
 
     lesion: torch.Tensor
@@ -41,15 +42,21 @@ class LesionAnswer(NamedTuple):
     types: torch.Tensor
     planes: torch.Tensor
     embedding: torch.Tensor
+    absent: int = -1
 
     def log_probabilities(self) -> torch.Tensor:
-        """Return `(N, K)` log probabilities of the classes, types outermost, no tumour last.
+        """Return `(N, K)` log probabilities of the classes, types outermost.
 
         In float32 also where a training step computes in less: they are to sum to 1.
         """
         # exp(-tumor) is to 1, the sum of all types, as P(no tumour) is to P(tumour).
-        types, tumor = self.types.float(), self.tumor.float()
-        odds = torch.cat([types.log_softmax(dim=1), -tumor.unsqueeze(1)], dim=1)
+        types, none = self.types.float().log_softmax(dim=1), -self.tumor.float().unsqueeze(1)
+        if self.absent in (-1, types.shape[1]):
+            odds = torch.cat([types, none], dim=1)
+        elif self.absent == 0:
+            odds = torch.cat([none, types], dim=1)
+        else:
+            odds = torch.cat([types[:, : self.absent], none, types[:, self.absent :]], dim=1)
         if self.planes.shape[1]:
             odds = (odds.unsqueeze(2) + self.planes.float().unsqueeze(1)).flatten(1)
         return odds.log_softmax(dim=1)
@@ -61,12 +68,13 @@ class LesionNetwork(nn.Module):
     Args:
         trunk: Maps `(N, 1, S, S)` to three features, at strides 8, 16 and 32.
         channels: Their channels.
-        num_classes: K: all types, or types times planes.
+        space: The classes; one of the types is absent.
     """
 
-    def __init__(self, trunk: nn.Module, channels: tuple[int, int, int], num_classes: int) -> None:
+    def __init__(self, trunk: nn.Module, channels: tuple[int, int, int], space: LabelSpace) -> None:
         super().__init__()
-        planes = num_classes // len(TYPES) if num_classes > len(TYPES) else 0
+        planes = len(space.planes)
+        self._absent = space.types.index(str(space.absent))
         width = _PYRAMID_CHANNELS
         self.trunk = trunk
         self.laterals = nn.ModuleList([nn.Conv2d(one, width, 1) for one in channels])
@@ -78,7 +86,7 @@ class LesionNetwork(nn.Module):
         self.evidence = nn.Parameter(torch.tensor([1.0, 0.0]))  # gain and offset of the peak
         self.appearance = _silent(nn.Linear(width + channels[1], 1))
         self.dropout = nn.Dropout(0.1)
-        self.types = nn.Linear(width + channels[1] + channels[2], len(TYPES) - 1)
+        self.types = nn.Linear(width + channels[1] + channels[2], len(space.types) - 1)
         self.planes = nn.Linear(channels[2], planes) if planes else None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -119,7 +127,30 @@ class LesionNetwork(nn.Module):
             self.types(self.dropout(embedding)),
             whole[:, :0] if self.planes is None else self.planes(self.dropout(whole)),
             embedding,
+            self._absent,
         )
+
+
+class PlainNetwork(nn.Module):
+    """A trunk with one linear layer, for classes of which none means that nothing is found.
+
+    Args:
+        trunk: As for `LesionNetwork`.
+        channels: Of its features.
+        num_classes: K.
+    """
+
+    def __init__(self, trunk: nn.Module, channels: tuple[int, int, int], num_classes: int) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.dropout = nn.Dropout(0.1)
+        self.classes = nn.Linear(channels[2], num_classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map `(N, 1, S, S)` float in 0..1 to `(N, K)` logits."""
+        features: torch.Tensor = self.trunk(x)[2].mean(dim=(2, 3))
+        logits: torch.Tensor = self.classes(self.dropout(features))
+        return logits
 
 
 def _silent(layer: nn.Linear) -> nn.Linear:

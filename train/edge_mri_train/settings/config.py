@@ -30,6 +30,8 @@ from edge_mri_train.settings.rules import (
 
 CLASS_WEIGHTS = ("none", "balanced")
 SAMPLERS = ("shuffle", "weighted", "sets")
+FOLDERS = "folders"
+"""What `--labels` calls the names of the class folders."""
 STARTS = ("imagenet", "shipped", "none")
 """The starting weights that are no file."""
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -52,6 +54,8 @@ _RULES = {
     "augment": Rule(lambda one: isinstance(one, AugmentConfig), "a table of changes"),
     "val_fraction": number(lambda one: 0 < one < 1, "above 0 and below 1"),
     "maps": TEXTS,
+    "labels": or_none(TEXT),
+    "pattern": or_none(TEXT),
     "index": or_none(TEXT),
     "split": or_none(TEXT),
     "fold": or_none(whole(0)),
@@ -98,7 +102,7 @@ class TrainConfig:
 
     Attributes:
         data: Folders with class folders; may be empty where `split` is given.
-        task: `type-plane` (12 classes), `type` (4), or `auto`: planes where a folder names one.
+        task: `type-plane`, `type`, or `auto`: planes where a folder names one.
         arch: Name of the network; `package.module:function` runs that function.
         init_weights: `imagenet`, `shipped`, `none`, or a file.
         epochs: Passes over the training images.
@@ -110,6 +114,9 @@ class TrainConfig:
         augment: How often training images are changed, and how.
         val_fraction: Share of the images held out for validation.
         maps: `FOLDER=LABEL` for further folder names.
+        labels: A TOML file of labels, or `folders`: the class folders' names; None: the default
+            space, or that of the manifest.
+        pattern: A regular expression that reads file names.
         index: A CSV that names the images.
         split: A manifest, which then says what is trained on and validated with.
         fold: Which fold of the manifest validates, the others train.
@@ -154,6 +161,8 @@ class TrainConfig:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     val_fraction: float = 1 / 3
     maps: tuple[str, ...] = ()
+    labels: str | None = None
+    pattern: str | None = None
     index: str | None = None
     split: str | None = None
     fold: int | None = None
@@ -206,6 +215,8 @@ class TrainConfig:
             data=tuple(_absolute(one) for one in self.data),
             distill=tuple(_absolute(one) for one in self.distill),
             index=self.index and _absolute(self.index),
+            labels=self.labels
+            and (self.labels if self.labels == FOLDERS else _absolute(self.labels)),
             split=self.split and _absolute(self.split),
             init_weights=start if start in STARTS else _absolute(start),
         )

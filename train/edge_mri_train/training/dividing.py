@@ -5,15 +5,24 @@ images are divided. Those in test folders are left out.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from edge_mri.errors import listed
-from edge_mri.labels import LabelSpace
+from edge_mri.labels import LabelSpace, Vocabulary
 from edge_mri.terminal.progress import Progress
 from edge_mri_train.data.folders import Sample, breakdown, read_folders
 from edge_mri_train.data.grouping import IdSource
+from edge_mri_train.data.label_source import read_layout
 from edge_mri_train.data.layout import Layout
-from edge_mri_train.data.manifest import DROPPED, Row, check_manifest, read_manifest, with_split
+from edge_mri_train.data.manifest import (
+    DROPPED,
+    Row,
+    check_manifest,
+    manifest_space,
+    read_manifest,
+    with_split,
+)
 from edge_mri_train.data.partition import Partition, partition
 from edge_mri_train.data.scan import fingerprint_files
 from edge_mri_train.data.split import TRAIN, VAL, SplitConfig
@@ -21,8 +30,30 @@ from edge_mri_train.errors import LabelsMissingError, ManifestError
 from edge_mri_train.settings.config import TrainConfig
 
 
-def divided(config: TrainConfig, progress: Progress) -> Partition:
+@dataclass(frozen=True)
+class Divided(Partition):
+    """The images of a run on their sides.
+
+    Attributes:
+        space: Of their labels, without types that none names.
+    """
+
+    space: LabelSpace
+
+
+def read_labels(config: TrainConfig, progress: Progress) -> Layout:
+    """Return how a run's sets are laid out, and the space of their labels, before they are read."""
+    if config.split is not None:
+        return Layout(vocabulary=Vocabulary(manifest_space(Path(config.split))))
+    index = Path(config.index) if config.index else None
+    roots = [Path(root) for root in config.data]
+    return read_layout(config.labels, roots, config.maps, index, config.pattern, progress)
+
+
+def divided(config: TrainConfig, progress: Progress, layout: Layout | None = None) -> Divided:
     """Divide the images, or take the division of a manifest."""
+    layout = layout or read_labels(config, progress)
+    space = layout.vocabulary.space
     if config.split is not None:
         path = Path(config.split)
         rows = read_manifest(path)
@@ -30,22 +61,26 @@ def divided(config: TrainConfig, progress: Progress) -> Partition:
         rows = _chosen(path, rows, config.fold)
         rows = _validating(path, rows, config.validate_only)
         rows = [row for row in rows if row.sample.split in (TRAIN, VAL)]
-        progress.say(breakdown([row.sample for row in rows]))
-        return Partition(rows, fingerprint_files([row.sample.file for row in rows], progress))
-    layout = Layout.from_options(config.maps, Path(config.index) if config.index else None)
+        samples = [row.sample for row in rows]
+        progress.say(breakdown(samples, space))
+        space = named_types(samples, space, progress)
+        prints = fingerprint_files([sample.file for sample in samples], progress)
+        return Divided(rows, prints, space)
     roots = [Path(root) for root in config.data]
     samples = _for_training(read_folders(roots, layout, progress), progress)
-    progress.say(breakdown(samples))
+    progress.say(breakdown(samples, space))
+    space = named_types(samples, space, progress)
     validating = [sample for sample in samples if sample.split == VAL]
     has_own = 0 < len(validating) < len(samples)
-    space = label_space(config, samples)
+    label_space(config, samples, space)
     require_all_types("training", samples, space)  # before minutes of search
     if has_own:
         require_all_types("validation", validating, space)
     shares = {TRAIN: 1 - config.val_fraction, VAL: config.val_fraction}
     sides = SplitConfig(shares, config.seed, keep_val=has_own)
     parts = partition(samples, IdSource(), sides, progress)
-    return _without_dropped(parts, progress) if has_own else parts
+    parts = _without_dropped(parts, progress) if has_own else parts
+    return Divided(parts.rows, parts.fingerprints, space)
 
 
 def _without_dropped(parts: Partition, progress: Progress) -> Partition:
@@ -109,24 +144,69 @@ def _for_training(samples: Sequence[Sample], progress: Progress) -> list[Sample]
     return kept
 
 
-def label_space(config: TrainConfig, samples: Sequence[Sample]) -> LabelSpace:
-    """Return the classes that a task means on these images; raises `LabelsMissingError`."""
-    has_planes = any(sample.label.plane for sample in samples)
-    if config.task == "auto":
-        return LabelSpace.for_task("type-plane" if has_planes else "type")
+def named_types(samples: Sequence[Sample], space: LabelSpace, progress: Progress) -> LabelSpace:
+    """Return the space without the types that no label names: a model cannot learn them.
+
+    A type that only labels of several types name stays: they teach something of it.
+
+    Raises:
+        LabelsMissingError: What is left is one type, or nothing says which type an image shows.
+    """
+    named = {name for sample in samples for name in sample.label.types}
+    alone = {sample.label.type for sample in samples}
+    types = tuple(name for name in space.types if name in named)
+    if len(types) < 2:
+        raise LabelsMissingError(
+            f"all {len(samples)} images are of one type, {listed(types)}; expected two or more to "
+            "tell apart"
+        )
+    together = [name for name in types if name not in alone]
+    if len(together) > 1 and len(together) >= len(types) - 1:
+        raise LabelsMissingError(
+            f"no image says which of {listed(together)} it shows, only that it is one of several; "
+            "to train on the folders' own names, type: --labels folders"
+        )
+    if together:
+        progress.say(
+            f"Warning: no image is of type {listed(together)} alone; the model learns "
+            f"{'it' if len(together) == 1 else 'them'} only from labels that name several types."
+        )
+    if types == space.types:
+        return space
+    gone = [name for name in space.types if name not in named]
+    progress.say(
+        f"Warning: no image of type {listed(gone)}; the model will tell apart {listed(types)}."
+    )
+    absent = space.absent if space.absent in types else None
+    return LabelSpace(types, space.planes, absent, space.present)
+
+
+def label_space(
+    config: TrainConfig, samples: Sequence[Sample], space: LabelSpace | None = None
+) -> LabelSpace:
+    """Return the classes that a task means on these images; raises `LabelsMissingError`.
+
+    Args:
+        config: Its task.
+        samples: The images.
+        space: Of their labels; None: the default one.
+    """
+    space = space or LabelSpace()
+    has_planes = any(sample.label.plane for sample in samples) and bool(space.planes)
     if config.task == "type-plane" and not has_planes:
+        example = f"{space.types[0]}_{(space.planes or LabelSpace().planes)[0]}"
         raise LabelsMissingError(
             "no class folder names a plane; use --task type, or add a set whose folders do, "
-            "such as glioma_axial"
+            f"such as {example}"
         )
-    return LabelSpace.for_task(config.task)
+    return space if has_planes and config.task != "type" else space.without_planes()
 
 
 def require_all_types(side: str, samples: Sequence[Sample], space: LabelSpace) -> None:
-    """Raise `LabelsMissingError` where a side lacks images of a type."""
-    found = {sample.label.type for sample in samples}
+    """Raise `LabelsMissingError` where a side lacks images of a type that labels name."""
+    found = {name for sample in samples for name in sample.label.types}
     if missing := [name for name in space.types if name not in found]:
         raise LabelsMissingError(
-            f"no {side} image of type {', '.join(missing)}; expected at least two different "
+            f"no {side} image of type {listed(missing)}; expected at least two different "
             "images of each type, more where --val-fraction is small"
         )

@@ -28,6 +28,7 @@ _OF_A_PLACE = (  # may move
     "distill_arch",
     "index",
     "init_weights",
+    "labels",
     "split",
 )
 

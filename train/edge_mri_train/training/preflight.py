@@ -18,8 +18,10 @@ from edge_mri_train.settings.config import TrainConfig
 from edge_mri_train.training.configured import build_network, resolve_device
 
 
-def check_config(config: TrainConfig, ranks: Ranks) -> None:
+def check_config(config: TrainConfig, ranks: Ranks, space: LabelSpace | None = None) -> None:
     """Try what a run will need, but the download of ImageNet weights.
+
+    `space` is that of the labels; None: the default one.
 
     Raises:
         OptionError: There is no such network, size, task or teacher, or they do not go together;
@@ -31,8 +33,10 @@ def check_config(config: TrainConfig, ranks: Ranks) -> None:
     ranks.require_share(config.batch_size)
     resolve_device(config.device, ranks)
     spec = PreprocessSpec(config.image_size)
-    space = LabelSpace() if config.task == "auto" else LabelSpace.for_task(config.task)
-    network = build_network(config, len(space.classes))
+    space = space or LabelSpace()
+    if config.task == "type":
+        space = space.without_planes()
+    network = build_network(config, len(space.classes), space)
     teachers = read_teachers(config.distill, spec, config.named)
     if teachers and config.distill_features:
         require_features(network, config.arch)

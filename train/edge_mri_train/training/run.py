@@ -28,7 +28,12 @@ from edge_mri.storage.atomic import atomic_path
 from edge_mri.terminal.progress import NoProgress, Progress
 from edge_mri_train.augmentation.contact_sheet import draw_contact_sheet
 from edge_mri_train.augmentation.pipeline import Donors
-from edge_mri_train.data.manifest import check_manifest, read_manifest, write_manifest
+from edge_mri_train.data.manifest import (
+    check_manifest,
+    manifest_space,
+    read_manifest,
+    write_manifest,
+)
 from edge_mri_train.data.split import TRAIN
 from edge_mri_train.duplicates.seen import SeenImages
 from edge_mri_train.errors import FactoryNotNamedError, RunFolderError, SeenImagesError
@@ -39,7 +44,7 @@ from edge_mri_train.settings.config import TrainConfig
 from edge_mri_train.settings.data_file import read_data, read_text
 from edge_mri_train.settings.runs import CONFIG, LICENCE, MANIFEST, SEEN
 from edge_mri_train.training.claim import claimed
-from edge_mri_train.training.dividing import divided
+from edge_mri_train.training.dividing import divided, read_labels
 from edge_mri_train.training.inheritance import Inheritance
 from edge_mri_train.training.last_state import read_last
 from edge_mri_train.training.preflight import check_config
@@ -65,16 +70,19 @@ def train(config: TrainConfig, out: Path, progress: Progress) -> Path:
         if ranks.is_first:
             _require_free(out)  # nobody was between
         progress = _of_first(ranks, progress)
-        check_config(config, ranks)
-        parts = divided(config, progress)
+        layout = read_labels(config, progress)
+        check_config(config, ranks, layout.vocabulary.space)
+        parts = divided(config, progress, layout)
         samples = [row.sample for row in parts.rows]
         inherited = Inheritance.of(config)
         seen = SeenImages.of(parts.fingerprints).with_those_of(inherited.seen).to_bytes()
         licence = inherited.licence
-        trainer = Trainer(config, samples, seen, out, progress, ranks, licence=licence)
+        trainer = Trainer(
+            config, samples, seen, out, progress, ranks, licence=licence, space=parts.space
+        )
         trainer.start()
         if ranks.is_first:
-            write_manifest(parts.rows, out / MANIFEST)
+            write_manifest(parts.rows, out / MANIFEST, parts.space)
             with atomic_path(out / SEEN) as temporary:
                 temporary.write_bytes(seen)
             if licence:
@@ -108,7 +116,8 @@ def resume(out: Path, progress: Progress, named: Collection[str] = ()) -> Path:
         samples = [row.sample for row in rows]
         seen, licence = _remembered(out), _licence(out)
         state = read_last(out, config, samples, seen)
-        trainer = Trainer(config, samples, seen, out, progress, ranks, licence=licence)
+        space = manifest_space(out / MANIFEST)
+        trainer = Trainer(config, samples, seen, out, progress, ranks, licence=licence, space=space)
         trainer.start(state)
         return trainer.go_on()
 
@@ -119,10 +128,10 @@ def show_augmentation(config: TrainConfig, path: Path, progress: Progress) -> No
     Half of the images shown have an outlined lesion, where there are such.
     """
     spec = PreprocessSpec(config.image_size)
-    rows = divided(config, progress).rows
-    samples = [row.sample for row in rows if row.sample.split == TRAIN]
+    parts = divided(config, progress)
+    samples = [row.sample for row in parts.rows if row.sample.split == TRAIN]
     chosen = random.Random(config.seed).sample(samples, min(len(samples), _SHEET_SOURCES))
-    slices = Slices.load(chosen, spec, "images", progress)
+    slices = Slices.load(chosen, spec, "images", progress, parts.space)
     donors = Donors.of(slices.pixels[:, 0], slices.masks)
     order = sorted(range(len(slices)), key=lambda one: slices.has_lesion(one), reverse=True)
     shown = [*order[: _SHEET_IMAGES // 2], *order[-(_SHEET_IMAGES // 2) :]]

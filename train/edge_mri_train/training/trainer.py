@@ -14,6 +14,7 @@ from torch import nn
 
 from edge_mri import __version__
 from edge_mri.images.preprocess import PreprocessSpec
+from edge_mri.labels import LabelSpace
 from edge_mri.terminal.progress import Progress
 from edge_mri_train.augmentation.pipeline import Augmentation, Donors
 from edge_mri_train.data.folders import Sample
@@ -43,7 +44,16 @@ from edge_mri_train.training.validation import validate
 
 _STATISTICS_IMAGES = 256
 _ANEW_IMAGES = 1024
-_PRIVATE = ("data", "device", "distill", "distill_arch", "index", "init_weights", "split")
+_PRIVATE = (
+    "data",
+    "device",
+    "distill",
+    "distill_arch",
+    "index",
+    "init_weights",
+    "labels",
+    "split",
+)
 
 
 class Trainer:
@@ -57,6 +67,7 @@ class Trainer:
         progress: Where to say how it goes.
         ranks: Which of the run's processes this is.
         licence: What comes with its starting weights and teachers; "" if nothing is stated.
+        space: Of the samples' labels; None: the default one.
     """
 
     def __init__(
@@ -69,6 +80,7 @@ class Trainer:
         ranks: Ranks | None = None,
         *,
         licence: str = "",
+        space: LabelSpace | None = None,
     ) -> None:
         self.config = config
         self.seen = seen
@@ -77,14 +89,14 @@ class Trainer:
         self.progress = progress
         self.ranks = ranks or Ranks()
         self.device = resolve_device(config.device, self.ranks)
-        self.space = label_space(config, samples)
+        self.space = label_space(config, samples, space)
         self.spec = PreprocessSpec(config.image_size)
         self.train_samples = [sample for sample in samples if sample.split == "train"]
         self.val_samples = [sample for sample in samples if sample.split == "val"]
         require_all_types("training", self.train_samples, self.space)
         require_all_types("validation", self.val_samples, self.space)
         torch.manual_seed(config.seed)
-        self.network = build_network(config, len(self.space.classes))
+        self.network = build_network(config, len(self.space.classes), self.space)
         teachers = load_teachers(config.distill, self.space, self.spec, config.named)
         self.teachers = [teacher.network for teacher in teachers]
         self.hints = None
@@ -97,9 +109,15 @@ class Trainer:
     def start(self, state: dict[str, Any] | None = None) -> None:
         """Load images and starting weights, or the state after an epoch."""
         config = self.config
-        self.train = Slices.load(self.train_samples, self.spec, "training images", self.progress)
-        self.val = Slices.load(self.val_samples, self.spec, "validation images", self.progress)
-        self.order = Order(self.train.labels, [one.root for one in self.train_samples], config)
+        self.train, self.val = (
+            Slices.load(samples, self.spec, f"{side} images", self.progress, self.space)
+            for side, samples in (
+                ("training", self.train_samples),
+                ("validation", self.val_samples),
+            )
+        )
+        sets = [one.root for one in self.train_samples]
+        self.order = Order(self.train.labels, sets, config, self.space)
         self.steps = self.order.steps
         donors = Donors.of(self.train.pixels[:, 0], self.train.masks)
         self.batches = Batches(
@@ -187,8 +205,9 @@ class Trainer:
         """
         best = self._saved()
         network = best.network.to(self.device)
-        assert isinstance(network, LesionNetwork)  # checked when the run began
-        refit_last_layers(network, self.train, self.device)
+        if not isinstance(network, LesionNetwork):  # no absent type, so nothing to fit anew
+            return
+        refit_last_layers(network, self.train, self.device, self.space)
         made = {**best.training["validation"], "refit": True}
         self._offer("last layers fitted anew", network, made)
 

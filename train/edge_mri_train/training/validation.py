@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
+from edge_mri.answers.decision import TUMOR_THRESHOLD
 from edge_mri.answers.prediction import softmax
-from edge_mri.labels import NO_TUMOR, LabelSpace
+from edge_mri.labels import LabelSpace
 from edge_mri_train.evaluation.evaluating import figures
 from edge_mri_train.learning.loss import class_masks, marginal_loss
 from edge_mri_train.learning.slices import Slices
@@ -53,8 +54,12 @@ def validate(
 
 
 def _threshold(probabilities: NDArray[np.float32], slices: Slices, space: LabelSpace) -> float:
-    none = space.type_probabilities(probabilities)[:, space.types.index(NO_TUMOR)]
-    return fit_threshold(1 - none, np.array([one.type != NO_TUMOR for one in slices.labels]))
+    if space.absent is None:
+        return TUMOR_THRESHOLD
+    none = space.type_probabilities(probabilities)[:, space.types.index(space.absent)]
+    told = [space.is_present(label) for label in slices.labels]
+    known = np.array([one is not None for one in told])
+    return fit_threshold(1 - none[known], np.array([bool(one) for one in told])[known])
 
 
 def _answers(

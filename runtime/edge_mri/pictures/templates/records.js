@@ -33,7 +33,7 @@ const recordsTable = (about, records, enlarge = null) => {
     { title: "File", key: (r) => `${name(r.path).toLowerCase()}\0${r.path.toLowerCase()}\0${String(r.frame ?? 0).padStart(6, "0")}`, cell: fileCell },
     { title: "Status", key: (r) => ORDER.indexOf(r.status), cell: statusCell },
     { title: "Type", key: (r) => (r.type ? about.types.indexOf(r.type) - (probability(r) ?? 0) / 2 : null), cell: typeCell },
-    { title: "P(tumour)", key: (r) => r.tumor ?? null, cell: (r) => number(r.tumor, 3), first: "down" },
+    ...(about.present === null ? [] : [{ title: `P(${about.present})`, key: (r) => r.tumor ?? null, cell: (r) => number(r.tumor, 3), first: "down" }]),
     ...(about.planes.length ? [{ title: "Plane", key: (r) => (r.plane ? about.planes.indexOf(r.plane) - (planeProbability(r) ?? 0) / 2 : null), cell: planeCell }] : []),
     ...(about.novelty || records.some((r) => typeof r.novelty === "number") ? [{ title: "Novelty", key: (r) => r.novelty ?? null, cell: (r) => number(r.novelty, 2), first: "down" }] : []),
   ];
