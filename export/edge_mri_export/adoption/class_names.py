@@ -103,13 +103,14 @@ def _of_file(path: Path, suffix: str) -> list[str]:
 
 def _type(name: str) -> str:
     known = parse_folder_name(name)
-    return name if known is None or known.plane else known.type
+    return name if known is None or known.plane or known.type is None else known.type
 
 
 def _class_of(folder: str, classes: Mapping[str, str]) -> str:
     """Return the class that a folder is called, in a spelling of its own or with a plane; or ""."""
     known = parse_folder_name(folder)
-    return classes.get(_key(folder)) or classes.get(_key(known.type) if known else "", "")
+    type_ = known.type if known else None
+    return classes.get(_key(folder)) or classes.get(_key(type_ or ""), "")
 
 
 def _key(name: str) -> str:

@@ -76,7 +76,7 @@ def _put_before(graph: onnx.GraphProto, foreign: Foreign, takes: str) -> None:
     after = list(graph.node)
     del graph.node[:], graph.input[:]
     graph.node.extend([*nodes, *after])
-    shape = ["N", 1, foreign.size, foreign.size]
+    shape: list[str | int | None] = ["N", 1, foreign.size, foreign.size]
     graph.input.append(helper.make_tensor_value_info(NORMALISED, TensorProto.FLOAT, shape))
 
 

@@ -224,7 +224,7 @@ def _folder_images(folder: Path, samples: Sequence[Sample]) -> tuple[list[Sample
             "on them: give the training folder"
         )
     types = sorted({name for sample in samples for name in sample.label.types})
-    if types and len(types) < 2:
+    if types[0] and len(types) < 2:
         raise CalibrationError(
             f"all {len(samples)} images below {folder} are of type {types[0]}; calibration needs "
             "images of every type the model tells apart"
