@@ -51,7 +51,10 @@ def test_says_what_is_not_labelled(finished, type_only):
     [
         ("gone.pt", "Error: model file not found: gone.pt\n"),
         ("gone.onnx", "Error: model file not found: gone.onnx\n"),
-        (".", "Error: model file not found: .\n"),
+        (
+            ".",
+            "Error: . is a folder without checkpoint.pt; expected the folder of a run, or a file\n",
+        ),
     ],
 )
 def test_a_missing_model_is_one_line_and_exit_code_2(phantoms, model, message):
