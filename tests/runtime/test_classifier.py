@@ -135,6 +135,24 @@ def test_an_output_of_another_shape_than_it_means_is_refused(tmp_path, model, na
     assert f", the contract says {said}; write the model again" in str(refusal.value)
 
 
+@pytest.mark.parametrize("kind", ["STRING", "INT64", "BOOL"])
+def test_an_output_that_is_no_real_number_is_refused(tmp_path, model, kind):
+    onnx = pytest.importorskip("onnx", reason="changes a model with onnx")
+    changed, number = onnx.load_from_string(model), onnx.TensorProto.DataType.Value(kind)
+    for node in changed.graph.node:
+        node.output[:] = ["scores" if one == "logits" else one for one in node.output]
+    changed.graph.node.append(onnx.helper.make_node("Cast", ["scores"], ["logits"], to=number))
+    next(
+        one for one in changed.graph.output if one.name == "logits"
+    ).type.tensor_type.elem_type = number
+    path = tmp_path / "model.onnx"
+    onnx.save(changed, path)
+    with pytest.raises(ContractError) as refusal:
+        Classifier.load(path, device="cpu")
+    said = f"the graph's output logits is a tensor({kind.lower()}), expected real numbers; "
+    assert said in str(refusal.value)
+
+
 def test_a_contract_for_another_size_than_the_graph_takes_is_refused(tmp_path, classifier, model):
     size = classifier.contract.preprocess.size
     old, new = f'"size": {size}'.encode(), f'"size": {size + 1}'.encode()

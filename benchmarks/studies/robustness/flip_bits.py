@@ -3,9 +3,9 @@
     python benchmarks/studies/robustness/flip_bits.py [RUN] [--flips 200] [--json FILE]
 
 A model, its golden values, its memory of training images and its entry in the session cache; of
-RUN, a finished run of `edge-mri train`, checkpoint and state too. Everything is copied. A
-flip may be refused, fail the check, or change nothing that is read (the padding of a zip says
-nothing). It is a finding where the file is read and says something else.
+RUN, a finished run of `edge-mri train`, checkpoint and state too. Everything is copied, not
+changed. A flip may be refused, fail the check, or change nothing that is read (the padding of a zip
+says nothing). It is a finding where the file is read and says something else.
 """
 
 import os

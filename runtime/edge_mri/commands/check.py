@@ -10,6 +10,7 @@ from edge_mri.commands.options import MODEL, device_option, signature_option
 from edge_mri.errors import OptionError
 from edge_mri.golden.check import Checked, check
 from edge_mri.golden.values import read_golden, write_golden
+from edge_mri.process.quiet import native_stderr_silenced
 from edge_mri.terminal.printable import show
 
 FAILED = 1
@@ -25,6 +26,7 @@ FAILED = 1
     is_flag=True,
     help="Write golden values beside MODEL, which must be named; compare with none.",
 )
+@native_stderr_silenced()
 def command(
     model: Path | None, device: str, require_signature: Path | None, as_json: bool, write: bool
 ) -> None:

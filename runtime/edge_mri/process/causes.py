@@ -38,7 +38,7 @@ _LIMITS = {
     "container's pids limit), or use fewer --threads",
     errno.ENOSPC: "free some space",
 }
-# What others say in words of their own: Python, and torch of both kinds of memory.
+# What others say in their own words: Python, and torch of the processor's and of a card's memory.
 _SAID = {
     "can't start new thread": errno.EAGAIN,
     "can't allocate memory": errno.ENOMEM,

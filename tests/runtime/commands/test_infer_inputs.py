@@ -320,3 +320,18 @@ def test_a_volume_without_its_extra_is_a_record_with_what_to_type(process, tmp_p
             f"a file of this format needs {module}, which is not installed; type: pip install "
             f"'edge-mri[{extra}]' (in a checkout: pip install '.[{extra}]')"
         )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (["infer", ""], "PATH"),
+        (["infer", "PICTURE", ""], "PATH"),
+        (["infer", "PICTURE", "-o", ""], "--output"),
+        (["infer", "PICTURE", "--model", ""], "--model"),
+        (["phantom", ""], "DIR"),
+    ],
+)
+def test_a_variable_that_is_not_set_is_not_this_folder(command, picture, arguments, name):
+    given = [picture if one == "PICTURE" else one for one in arguments]
+    assert command(*given) == (2, "", f"Error: {name} is empty; expected a path\n")

@@ -43,11 +43,16 @@ def refused(tmp_path):
     return refuse
 
 
-@pytest.mark.parametrize("name", ["missing.onnx", "missing/model.onnx", "a" * 300, "."])
+@pytest.mark.parametrize("name", ["missing.onnx", "missing/model.onnx", "a" * 300])
 def test_a_model_that_is_not_there_is_refused(tmp_path, name):
     with pytest.raises(ModelNotFoundError) as refusal:
         OnnxFile.read(tmp_path / name)
     assert str(refusal.value) == f"model file not found: {tmp_path / name}"
+
+
+def test_a_folder_is_no_model_and_may_hold_one(tmp_path):
+    with pytest.raises(ModelNotFoundError, match=r"; it is a folder; name an ONNX file in it$"):
+        OnnxFile.read(tmp_path)
 
 
 def test_the_model_that_ships_is_read_without_the_onnx_package():

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -92,3 +93,22 @@ def test_a_fault_of_our_own_stays_one(phantoms, monkeypatch):
 
     monkeypatch.setattr(audit_command, "audit", faulty)
     assert CliRunner().invoke(main, ["audit", str(phantoms)]).exit_code == 70
+
+
+@pytest.mark.parametrize("command", ["audit", "split", "evaluate"])
+def test_odd_jpegs_are_no_lines_of_libjpeg(command, save, tmp_path):
+    """It says "Corrupt JPEG data" to the process's stderr, once for every time one is decoded."""
+    image = np.random.default_rng(0).integers(0, 256, (96, 96), np.uint8)
+    for number, folder in enumerate(("glioma_axial", "no_tumor_axial") * 3):
+        path = save(tmp_path / "set" / folder / f"{number}.jpg", np.roll(image, number, 1))
+        data = path.read_bytes()
+        path.write_bytes(data[:-2] + b"\0\0\0" + data[-2:])
+    given = {"split": ["split", "set", "--out", "m.csv"], "audit": ["audit", "set"]}
+    arguments = given.get(command, ["evaluate", "--data", "set", "--no-reject"])
+    result = subprocess.run(
+        [sys.executable, "-m", "edge_mri", *arguments],
+        capture_output=True, text=True, timeout=300, check=False, cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert "extraneous bytes" not in result.stderr

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
 
+from edge_mri_train.errors import LabelsMissingError
 from edge_mri_train.evaluation.metrics import (
     auroc,
     auroc_interval,
@@ -239,3 +240,12 @@ def test_yes_or_no_where_one_side_is_missing():
     figures = binary_figures(np.array([0.9], np.float32), np.array([True]), 0.5)
     assert (figures["specificity"], figures["specificity_ci95"], figures["auroc"]) == (None,) * 3
     assert figures["sensitivity"] == 1
+
+
+def test_labels_that_the_model_does_not_know_are_one_line():
+    with pytest.raises(LabelsMissingError) as refusal:
+        class_figures(np.eye(2), ["a", "x"], ["a", "b"])
+    assert str(refusal.value) == (
+        "there are images of x, and the model answers with a, b; name a model for these labels, or "
+        "leave such folders out with --map FOLDER=skip"
+    )

@@ -20,7 +20,7 @@ from edge_mri_train.settings.config import TrainConfig
 from edge_mri_train.training.last_state import read_last
 from edge_mri_train.training.run import _remembered, resume
 
-FLIPS = 60  # the campaign of 200 a file is benchmarks/studies/robustness/damage_checkpoints.py
+FLIPS = 60  # the campaign of 200 a file is benchmarks/studies/robustness/flip_bits.py
 
 
 def flipped(path: Path, target: Path, seed: int) -> Path:

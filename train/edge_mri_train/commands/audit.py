@@ -8,6 +8,7 @@ import click
 
 from edge_mri.commands.options import PATH, path_option
 from edge_mri.errors import OptionError
+from edge_mri.process.quiet import native_stderr_silenced
 from edge_mri.storage.atomic import require_writable, write_json
 from edge_mri.terminal.printable import show
 from edge_mri.terminal.progress import TerminalProgress
@@ -43,6 +44,7 @@ _LISTED, _SHOWN = 10, 5
     type=click.Choice(FINDINGS),
     help="Exit with 1 when this was found; may be given several times.",
 )
+@native_stderr_silenced()
 def command(
     data: tuple[Path, ...],
     manifest: Path | None,

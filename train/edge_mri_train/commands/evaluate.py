@@ -8,6 +8,7 @@ import click
 from edge_mri.commands.options import PATH, path_option
 from edge_mri.errors import OptionError
 from edge_mri.labels import Vocabulary
+from edge_mri.process.quiet import native_stderr_silenced
 from edge_mri.storage.atomic import require_writable, write_json
 from edge_mri.terminal.printable import show
 from edge_mri.terminal.progress import TerminalProgress
@@ -49,6 +50,7 @@ from edge_mri_train.settings.config import FOLDERS
     "html_file",
     help="One page with curves, confusion matrices and the worst errors as pictures.",
 )
+@native_stderr_silenced()
 def command(
     model: Path | None,
     data: tuple[Path, ...],

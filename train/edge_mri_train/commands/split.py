@@ -8,6 +8,7 @@ import click
 
 from edge_mri.commands.options import PATH, path_option, seed_option
 from edge_mri.errors import OptionError
+from edge_mri.process.quiet import native_stderr_silenced
 from edge_mri.storage.atomic import require_writable
 from edge_mri.terminal.printable import show
 from edge_mri.terminal.progress import TerminalProgress
@@ -59,6 +60,7 @@ from edge_mri_train.errors import LeaveOutError
     "published random splits.",
 )
 @seed_option("Seed of the division.")
+@native_stderr_silenced()
 def command(
     data: tuple[Path, ...],
     labels: str | None,
