@@ -17,7 +17,7 @@ KEYS = [
     *("error", "frame"),
 ]
 EMPTY = "no images below {}; looked for .bmp, .jfif, .jpe, .jpeg, .jpg, .png, .tif, .tiff, .webp, "
-EMPTY += ".dcm, .dicom, .ima, .nii, .nii.gz"
+EMPTY += ".dcm, .dicom, .hdr, .hdr.gz, .ima, .nii, .nii.gz"
 
 
 def test_a_folder_of_images_is_a_record_each(command, phantoms, classifier):
