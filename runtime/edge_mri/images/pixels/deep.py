@@ -77,7 +77,10 @@ def without_lone_pixels(pixels: Pixels, spread: float | None = None) -> Pixels:
     above, below = _beyond(whole, highest, ALONE * spread), _beyond(lowest, whole, ALONE * spread)
     if not 0 < np.count_nonzero(above | below) <= _FEW * whole.size:
         return whole
-    return np.where(above, highest, np.where(below, lowest, whole))
+    mended = whole.copy()
+    np.copyto(mended, lowest, where=below)
+    np.copyto(mended, highest, where=above)
+    return mended
 
 
 def _beyond(larger: Pixels, smaller: Pixels, most: float) -> NDArray[np.bool_]:
@@ -162,7 +165,9 @@ def _values_and_counts(sample: Pixels) -> tuple[Pixels, NDArray[np.intp]]:
     if sample.dtype.kind not in "iu" or sample.dtype.itemsize > 2 or not sample.size:
         return np.unique(sample, return_counts=True)
     lowest = int(sample.min())
-    counts = np.bincount(sample.reshape(-1).astype(np.intp) - lowest)
+    above = sample.reshape(-1).astype(np.intp)
+    above -= lowest
+    counts = np.bincount(above)
     values = np.flatnonzero(counts)
     return (values + lowest).astype(sample.dtype), counts[values]
 
