@@ -186,7 +186,8 @@ def test_a_missing_module_of_nobody_is_not_disguised(command, monkeypatch):
 
 def test_the_extras_are_those_of_the_project():
     modules = {"faiss-cpu": "faiss", "pillow": "PIL", "scikit-learn": "sklearn"}
-    modules["ray[data]"] = "ray"
+    modules |= {"ray[data]": "ray", "python-multipart": "python_multipart"}
+    modules["prometheus-client"] = "prometheus_client"
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
     for extra, found in EXTRAS.items():
         names = [

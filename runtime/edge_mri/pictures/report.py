@@ -83,18 +83,24 @@ class Report:
         return pictured(record, image, cells, self._contract.preprocess)
 
     def gathered(self, records: Iterable[Prediction]) -> Iterator[Prediction]:
-        """Take note of records as they pass.
+        """Take note of records as they pass; their stream ends with this, in this thread.
 
         Raises:
             OutputError: The temporary files cannot be written.
         """
-        for record in records:
-            self._count(record)
-            try:
-                self._spools[_urgency(record)].add(row_json(record), pictures_json(record))
-            except OSError as error:
-                raise OutputError.of(self.path, error) from error
-            yield record
+        stream = iter(records)
+        try:
+            for record in stream:
+                self._count(record)
+                try:
+                    self._spools[_urgency(record)].add(row_json(record), pictures_json(record))
+                except OSError as error:
+                    raise OutputError.of(self.path, error) from error
+                yield record
+        finally:  # else whatever thread collects the garbage ends it
+            close = getattr(stream, "close", None)
+            if close is not None:
+                close()
 
     def write(
         self,
