@@ -82,7 +82,7 @@ class Report:
         return pictured(record, image, cells, self._contract.preprocess)
 
     def gathered(self, records: Iterable[Prediction]) -> Iterator[Prediction]:
-        """Take note of records as they pass.
+        """Take note of records as they pass; their stream ends with this, in this thread.
 
         Raises:
             OutputError: The temporary files cannot be written.

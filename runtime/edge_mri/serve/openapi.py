@@ -37,8 +37,9 @@ def document(config: ServeConfig, labels: LabelSpace) -> dict[str, Any]:
     image = {"type": "string", "format": "binary"}
     files = {
         "type": "object",
-        "properties": {"files": {"type": "array", "items": image}},
+        "properties": {"files": {"type": "array", "items": image, "minItems": 1}},
         "required": ["files"],
+        "additionalProperties": False,
     }
     predict = {
         "operationId": "predict",

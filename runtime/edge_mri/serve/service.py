@@ -11,7 +11,7 @@ from types import FrameType
 import uvicorn
 
 from edge_mri.classifier import Classifier
-from edge_mri.errors import SystemRefusalError
+from edge_mri.errors import OptionError, SystemRefusalError
 from edge_mri.process.quiet import native_stderr_silenced
 from edge_mri.process.workers import one_core_each
 from edge_mri.serve.application import Service
@@ -87,18 +87,27 @@ class _Server(uvicorn.Server):
 
 def _uvicorn(config: ServeConfig, service: Service) -> uvicorn.Config:
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # it quotes requests and errors
-    return uvicorn.Config(
+    uvicorn_config = uvicorn.Config(
         service.application(),
         http=TimedProtocol,
         ws="none",
         lifespan="off",
         log_config=None,
         access_log=False,
+        proxy_headers=False,
         server_header=False,
         timeout_graceful_shutdown=config.stop_seconds,
         ssl_certfile=config.certificate,
         ssl_keyfile=config.private_key and str(config.private_key),
     )
+    try:
+        uvicorn_config.load()
+    except OSError as error:  # ssl.SSLError is one
+        raise OptionError(
+            f"--certificate {config.certificate}, --private-key {config.private_key}: "
+            f"{error.strerror or error}; expected PEM files that belong together"
+        ) from error
+    return uvicorn_config
 
 
 def _listening(config: ServeConfig) -> socket.socket:

@@ -1,8 +1,13 @@
 """Who may ask, what is refused, and what nobody may find afterwards: a name, a file, a token."""
 
 import re
+import shutil
 import socket
+import ssl
+import subprocess
 import time
+from contextlib import closing
+from http.client import HTTPSConnection
 
 import pytest
 
@@ -95,6 +100,30 @@ def test_a_token_is_asked_for(serve, picture, token_file):
     for path in ("/", "/healthz", "/readyz", "/openapi.json", "/assets/serve.js"):
         assert service.ask("GET", path).status == 200
     assert TOKEN not in service.log.read_text()
+
+
+def test_tls_is_spoken_with_a_certificate(serve, tmp_path):
+    if shutil.which("openssl") is None:
+        pytest.skip("needs openssl")
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout", key,
+         "-out", certificate, "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    service = serve("--certificate", certificate, "--private-key", key)
+    trust = ssl.create_default_context(cafile=str(certificate))
+    with closing(HTTPSConnection("localhost", service.port, timeout=30, context=trust)) as asking:
+        asking.request("GET", "/healthz")
+        assert asking.getresponse().read() == b'{"status":"ok"}'
+    assert b"serves at https://127.0.0.1:" in service.log.read_bytes()
+
+
+def test_a_certificate_that_is_not_there_is_one_line(command, tmp_path):
+    asked = ("--certificate", tmp_path / "no.pem", "--private-key", tmp_path / "no.pem")
+    ended = command("serve", "--port", 0, *asked)
+    assert (ended.code, ended.err.count("\n")) == (2, 1)
+    assert ended.err.startswith("Error: --certificate ")
 
 
 @pytest.mark.parametrize(
