@@ -64,7 +64,11 @@ def test_an_image_that_comes_again_is_taken_and_not_judged_again(lab, node, tmp_
 
 
 def test_slices_that_come_later_are_a_part_and_count_in_the_volume(lab, node, tmp_path):
-    paths = lab.write_series(tmp_path / "sent")
+    paths = lab.write_series(tmp_path / "sent", slices=9)
+    for blank in (paths[3], paths[7]):  # the only neighbours of one kind are the three between
+        header = pydicom.dcmread(blank)
+        header.PixelData = bytes(len(header.PixelData))
+        header.save_as(blank)
     node.start()
     node.send(paths[::2])
     node.judged()
@@ -73,9 +77,10 @@ def test_slices_that_come_later_are_a_part_and_count_in_the_volume(lab, node, tm
     node.send(paths[1::2])
     first, second = node.judged(2)
     assert (first["part"], second["part"]) == (1, 2)
-    assert (first["images"], second["images"]) == (3, 3)
-    assert second["volumes"][0]["slices"] == 6
-    assert second["volumes"][0]["agreeing"] >= 4, "in the order of places, not of arrival"
+    assert (first["images"], second["images"]) == (5, 4)
+    (volume,) = second["volumes"]
+    assert (volume["slices"], volume["answered"]) == (9, 7)
+    assert volume["agreeing"] == 3, "in the order of places, not of arrival or of hashes"
 
 
 def test_nothing_of_the_patient_is_outside_of_spool_and_objects(lab, node, tmp_path):
@@ -165,7 +170,7 @@ def test_sigterm_stops_in_order_and_a_later_start_judges_what_waits(lab, node, t
     assert node.send(paths) == [0] * 3
     begun = time.monotonic()
     assert node.stop() == 0
-    assert time.monotonic() - begun < 8
+    assert time.monotonic() - begun < 15
     assert node.lines() == []
     assert len(list(node.spool.rglob("*.dcm"))) == 3
     node.start()

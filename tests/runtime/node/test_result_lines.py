@@ -12,8 +12,6 @@ from edge_mri.errors import OutputError
 from edge_mri.node.journal import Journal, Judged
 from edge_mri.node.result_lines import ResultLines
 
-pytest.importorskip("pydicom", reason="needs the extra [node]")
-
 texts = st.lists(st.text("ab", min_size=1, max_size=30).map("{}\n".format), min_size=1, max_size=4)
 
 
