@@ -115,7 +115,7 @@ def test_nothing_of_the_patient_is_outside_of_spool_and_objects(lab, node, tmp_p
 def test_kill_at_any_moment_loses_nothing_and_judges_nothing_twice(lab, node, tmp_path):
     rng = random.Random(7)
     taken: set[str] = set()
-    for turn in range(5):
+    for turn in range(4):
         paths = lab.write_series(tmp_path / "sent", index=turn + 1, slices=4)
         node.start()
 
@@ -261,7 +261,7 @@ def test_an_object_beyond_the_limit_ends_its_association_before_it_fills_the_dis
 
 def test_peers_that_connect_and_say_nothing_keep_nobody_waiting(lab, node, tmp_path):
     node.start()
-    silent = [socket.create_connection(("127.0.0.1", node.port)) for _ in range(5)]
+    silent = [socket.create_connection(("127.0.0.1", node.port)) for _ in range(4)]
     assert node.send(lab.write_series(tmp_path / "sent", slices=2)) == [0, 0]
     for one in silent:
         one.close()

@@ -22,7 +22,7 @@ def committed(journal: Journal, lines: ResultLines, text: str, key: str) -> None
 
 
 @given(texts=texts, data=st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_a_kill_at_any_byte_loses_nothing_and_doubles_nothing(texts, data):
     with TemporaryDirectory() as name:
         file, base = Path(name) / "results.jsonl", Path(name) / "journal"
