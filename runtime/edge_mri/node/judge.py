@@ -196,9 +196,10 @@ def _stored(records: Sequence[Prediction]) -> str:
 def _restored(text: str) -> list[Prediction]:
     records = []
     for values in json.loads(text):
-        known = {name: value for name, value in values.items() if name in _FIELDS}
-        record = Prediction(**known)  # which an older version may have written
-        records.append(replace(record, box=None if record.box is None else tuple(record.box)))
+        if values.get("box") is not None:
+            values["box"] = tuple(values["box"])
+        # Another version may have written it, with fields that this one does not know.
+        records.append(Prediction(**{name: values[name] for name in _FIELDS if name in values}))
     return records
 
 
