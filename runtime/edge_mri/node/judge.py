@@ -6,7 +6,7 @@ What was judged of a series before counts in its volume; it is not judged again.
 import json
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ from edge_mri.node.instance import IMAGE, SERIES, Instance
 from edge_mri.node.journal import Judged
 from edge_mri.pictures.heatmaps import SCALES, heatmap
 from edge_mri.storage.json_text import json_text
+
+_FIELDS = tuple(one.name for one in fields(Prediction) if one.name != "audit")
 
 
 @dataclass(frozen=True)
@@ -188,14 +190,16 @@ def _anonymous(record: Prediction) -> str | None:
 
 
 def _stored(records: Sequence[Prediction]) -> str:
-    return json_text([one.to_dict() | {"series": one.series} for one in records])
+    return json_text([{name: getattr(one, name) for name in _FIELDS} for one in records])
 
 
 def _restored(text: str) -> list[Prediction]:
     records = []
     for values in json.loads(text):
-        box = values.pop("box")
-        records.append(Prediction(**values, box=None if box is None else tuple(box)))
+        if values.get("box") is not None:
+            values["box"] = tuple(values["box"])
+        # Another version may have written it, with fields that this one does not know.
+        records.append(Prediction(**{name: values[name] for name in _FIELDS if name in values}))
     return records
 
 

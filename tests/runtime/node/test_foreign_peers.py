@@ -4,7 +4,9 @@ import hashlib
 import json
 import re
 import signal
+import socket
 import subprocess
+import time
 import urllib.request
 from io import BytesIO
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import Any
 import pytest
 
 pydicom = pytest.importorskip("pydicom", reason="needs the extra [node]")
+pytest.importorskip("pynetdicom", reason="needs the extra [node]")
 highdicom = pytest.importorskip("highdicom", reason="needs the extra [node]")
 
 NOTE = "For research use, not for diagnosis."
@@ -305,7 +308,10 @@ def test_tls_takes_who_has_a_certificate_and_nobody_else(lab, node, tmp_path, dc
     node.start(*tls)
     to = ("-aec", "EDGE_MRI", "127.0.0.1", node.port)
     trusted = ("+cf", certificate)
-    dcmtk("storescu", "+tls", key, certificate, *trusted, *to, *paths)
+    begun = time.monotonic()
+    with socket.create_connection(("127.0.0.1", node.port)):  # which never shakes hands
+        dcmtk("storescu", "+tls", key, certificate, *trusted, *to, *paths)
+    assert time.monotonic() - begun < 20, "it waited for who says nothing"
     assert node.judged()[0]["images"] == 2
     assert dcmtk("echoscu", *to, check=False).returncode != 0
     assert dcmtk("echoscu", "+tls", other_key, other, *trusted, *to, check=False).returncode != 0

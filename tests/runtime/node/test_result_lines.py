@@ -12,8 +12,6 @@ from edge_mri.errors import OutputError
 from edge_mri.node.journal import Journal, Judged
 from edge_mri.node.result_lines import ResultLines
 
-pytest.importorskip("pydicom", reason="needs the extra [node]")
-
 texts = st.lists(st.text("ab", min_size=1, max_size=30).map("{}\n".format), min_size=1, max_size=4)
 
 
@@ -24,7 +22,7 @@ def committed(journal: Journal, lines: ResultLines, text: str, key: str) -> None
 
 
 @given(texts=texts, data=st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_a_kill_at_any_byte_loses_nothing_and_doubles_nothing(texts, data):
     with TemporaryDirectory() as name:
         file, base = Path(name) / "results.jsonl", Path(name) / "journal"
