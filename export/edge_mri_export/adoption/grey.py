@@ -51,8 +51,8 @@ def grey_body(foreign: Foreign, ending: Ending) -> onnx.ModelProto:
 
 def _shape(foreign: Foreign) -> Any:
     last = foreign.layout == "nhwc"
-    sides = [foreign.size, foreign.size]
-    sides = [*sides, foreign.channels] if last else [foreign.channels, *sides]
+    square = [foreign.size, foreign.size]
+    sides = [*square, foreign.channels] if last else [foreign.channels, *square]
     value = helper.make_tensor_value_info("", TensorProto.FLOAT, ["N", *sides])
     return value.type.tensor_type.shape
 
@@ -76,7 +76,7 @@ def _put_before(graph: onnx.GraphProto, foreign: Foreign, takes: str) -> None:
     after = list(graph.node)
     del graph.node[:], graph.input[:]
     graph.node.extend([*nodes, *after])
-    shape = ["N", 1, foreign.size, foreign.size]
+    shape: list[str | int | None] = ["N", 1, foreign.size, foreign.size]
     graph.input.append(helper.make_tensor_value_info(NORMALISED, TensorProto.FLOAT, shape))
 
 
