@@ -83,6 +83,6 @@ class Finish:
             try:
                 model, contract = with_rejection(model, contract, self.training, self.validation)
             except GraphError as error:  # it has no feature map
-                self.say(f"no rejection gate: {error}")
+                self.say(f"no rejection gate: {error.reason}")
         model = shared(model)
         return model, replace(contract, weights_sha256=weights_sha256(model))
