@@ -25,10 +25,15 @@ class AdoptionError(ModelError, ValueError):
 
 
 class GraphError(ModelError, ValueError):
-    """A network cannot be written as an ONNX graph."""
+    """A network cannot be written as an ONNX graph.
+
+    Attributes:
+        reason: Why not.
+    """
 
     def __init__(self, architecture: str, reason: str) -> None:
         super().__init__(f"{architecture} cannot be written as ONNX: {reason}")
+        self.reason = reason
 
 
 class QuantizationError(ModelError, ValueError):

@@ -51,8 +51,8 @@ def grey_body(foreign: Foreign, ending: Ending) -> onnx.ModelProto:
 
 def _shape(foreign: Foreign) -> Any:
     last = foreign.layout == "nhwc"
-    sides = [foreign.size, foreign.size]
-    sides = [*sides, foreign.channels] if last else [foreign.channels, *sides]
+    square = [foreign.size, foreign.size]
+    sides = [*square, foreign.channels] if last else [foreign.channels, *square]
     value = helper.make_tensor_value_info("", TensorProto.FLOAT, ["N", *sides])
     return value.type.tensor_type.shape
 

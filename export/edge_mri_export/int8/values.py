@@ -19,7 +19,7 @@ from edge_mri_export.guard.answers import memory_session
 from edge_mri_train.networks.architectures import INPUT_SCALE
 
 _BATCH = 8  # every value of a batch is held at once
-_MOST_BYTES = 1e9
+_MOST_BYTES = 5e8  # where values are large
 
 Values = dict[str, NDArray[np.float32]]
 

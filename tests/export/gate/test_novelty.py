@@ -1,13 +1,17 @@
 import numpy as np
 import onnx
 import pytest
+from torch import nn
 
 from edge_mri.images.preprocess import PreprocessSpec
 from edge_mri.labels import LabelSpace
 from edge_mri.model.contract import Contract
+from edge_mri_export.finishing import Finish
 from edge_mri_export.gate.novelty import Distance, add_novelty
 from edge_mri_export.gate.rejection import answered, choose_rejection, with_rejection
+from edge_mri_export.graph.graph import body_graph, with_pixel_input
 from edge_mri_export.guard.answers import memory_session
+from edge_mri_train.networks.checkpoint import Checkpoint
 
 
 def novelty(model: onnx.ModelProto, pixels: np.ndarray) -> np.ndarray:
@@ -145,3 +149,17 @@ def test_each_file_gets_a_gate_of_its_own(road):
         gates.append(gated.rejection.max_novelty)
     assert gates[0] != gates[1]
     assert np.isfinite(gates).all()
+
+
+def test_a_network_without_a_feature_map_has_no_gate():
+    network = nn.Sequential(nn.Flatten(1), nn.Linear(64 * 64, 4)).eval()
+    space, spec = LabelSpace(planes=()), PreprocessSpec(64)
+    model = with_pixel_input(body_graph(Checkpoint("flat", space, spec, network)))
+    said: list[str] = []
+    images = np.random.default_rng(0).integers(0, 256, (8, 1, 64, 64)).astype(np.uint8)
+    finished, contract = Finish((), images, images, said.append).apply(
+        model, Contract("flat", space, spec)
+    )
+    assert contract.rejection is None
+    assert [one.name for one in finished.graph.output] == ["logits"]
+    assert said == ["no rejection gate: it has no feature map to tell foreign images by"]
