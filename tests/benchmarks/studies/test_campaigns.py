@@ -54,7 +54,7 @@ def test_an_answer_that_is_no_number_is_told(probabilities, said):
 def test_hostile_models():
     cases = list(hostile_models.hostile_models(2))
     assert len(cases) > 300
-    kinds = {case.kind: case for case in cases}
+    kinds = {case.kind: case for case in reversed(cases)}  # the first of each
     text = next(case for case in cases if case.name == "type 8")  # text in place of numbers
     counted = hostile_models.campaign([*kinds.values(), text], ("info", "infer"))
     assert counted.findings == []
