@@ -9,12 +9,9 @@ DataError
 └── CalibrationError(ValueError)
 """
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 from edge_mri.errors import DataError, ModelError
-
-if TYPE_CHECKING:
-    from edge_mri_export.exported import Exported
 
 
 class AdoptionError(ModelError, ValueError):
@@ -45,12 +42,12 @@ class ParityError(ModelError, ValueError):
 
     Attributes:
         reason: What differs, without what was or is to be done about it.
-        exported: All files of the export so far, the refused one last; empty where no file was
-            to be written.
+        exported: All files of the export so far (`edge_mri_export.exported.Exported`), the refused
+            one last; empty where no file was to be written.
     """
 
     exit_code = 1
-    exported: "tuple[Exported, ...]" = ()
+    exported: tuple[Any, ...] = ()
 
     def __init__(self, reason: str, advice: str) -> None:
         super().__init__(f"{reason}{advice}")

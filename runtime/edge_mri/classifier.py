@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from edge_mri.answers.decision import Answers
 from edge_mri.answers.location import maps
 from edge_mri.answers.prediction import Prediction, predictions, softmax
-from edge_mri.errors import AnswerError, ImageDecodeError, ImageError, ModelFormatError
+from edge_mri.errors import AnswerError, ImageError, ModelFormatError
 from edge_mri.file_batch import begin_files
 from edge_mri.finishing import Finish, finished
-from edge_mri.images import Frame, Limits, decode_frames, grey_array, read_file
+from edge_mri.images import Source, read_source
 from edge_mri.images.pixels.acquired import ACQUIRED, Planes
 from edge_mri.images.prepared import Prepared
 from edge_mri.model.graph import Graph
@@ -35,8 +35,6 @@ SHIPPED_MODEL = Path(__file__).parent / "models" / "edge_mri_int8.onnx"
 
 CPU_BATCH, CUDA_BATCH = 8, 64
 """Files that a worker takes at a time: docs/decisions/0023; for CUDA a guess, not measured."""
-
-Source = str | PathLike[str] | bytes | NDArray[np.uint8]
 
 
 class Classifier:
@@ -161,7 +159,7 @@ class Classifier:
         """
         path = str(source) if isinstance(source, str | PathLike) else ""
         try:
-            frame = self._only_frame(source)
+            frame = read_source(source, self.contract.preprocess.reduce_to, self.planes)
         except ImageError as error:
             error.path = path or None
             raise
@@ -176,9 +174,8 @@ class Classifier:
     ) -> list[Prediction]:
         """Classify prepared images together: a record each, under the path of its position.
 
-        Where the model gives no numbers it is an `error` record.
-
-        A lesion map is fetched in any case, for the box: it costs nothing.
+        Where the model gives no numbers it is an `error` record. A lesion map is fetched in any
+        case, for the box: it costs nothing.
 
         Args:
             paths: As the records will say.
@@ -289,17 +286,6 @@ class Classifier:
         """Return why an image is foreign whatever the graph gives; only a gate looks at pixels."""
         header = None if self.trust_pixels else image.frame.foreign
         return header or (image.drawn if self.contract.rejection is not None else None)
-
-    def _only_frame(self, source: Source) -> Frame:
-        if not isinstance(source, str | PathLike | bytes):
-            return Frame(grey_array(source))
-        limits = Limits.from_environment()
-        data = source if isinstance(source, bytes) else read_file(source, limits)
-        frames = decode_frames(data, limits, self.contract.preprocess.reduce_to, self.planes)
-        first = next(frames)
-        if next(frames, None) is not None:
-            raise ImageDecodeError("it holds more than one image; expected one")
-        return first
 
 
 def _reopen(

@@ -21,8 +21,7 @@ what was expected, what came, what to do next.
     │   └── GoldenValuesError(ValueError)
     ├── DataError                         a folder of images
     │   ├── FolderNotFoundError(FileNotFoundError)
-    │   ├── NoImagesError(ValueError)
-    │   └── UnknownClassError(ValueError)
+    │   └── NoImagesError(ValueError)
     ├── OptionError(ValueError)           an option, or a combination of options
     ├── OutputError(OSError)              a result that cannot be written
     ├── DeviceError(RuntimeError)         a device that was asked for and is not there
@@ -223,25 +222,6 @@ class NoImagesError(DataError, ValueError):
             f"no images below {listed(places)}; looked for {', '.join(suffixes)}"
             + "; such a list has paths separated by newlines or null characters, as "
             "`find DIR -type f` writes it" * on_stdin
-        )
-
-
-class UnknownClassError(DataError, ValueError):
-    """Folders with images whose names match no label."""
-
-    def __init__(
-        self, folders: Sequence[Path], types: Sequence[str] = (), planes: Sequence[str] = ()
-    ) -> None:
-        expected = f"a type ({listed(types, most=8)})" if types else "a type"
-        if types and planes:
-            expected += (
-                f", alone or with a plane ({listed(planes, most=8)}), such as "
-                f"{types[0]}_{planes[0]}"
-            )
-        super().__init__(
-            f"class folders that match no label: {listed(folders, most=5)}; expected {expected}; "
-            "to take the folders' own names as the types, type: --labels folders (of train, split "
-            f"and audit); to say what one means: --map '{folders[0].name}=LABEL'"
         )
 
 

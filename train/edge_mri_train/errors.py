@@ -6,6 +6,7 @@ DataError
 ├── ManifestError(ValueError)
 ├── OutlineError(ValueError)
 ├── NoUsableImagesError(ValueError)
+├── UnknownClassError(ValueError)
 ├── UnusableImagesError(ValueError)
 └── LabelsMissingError(ValueError)
 ModelError
@@ -28,6 +29,25 @@ from edge_mri.errors import DataError, ModelError, OptionError, listed
 def first_line(error: Exception) -> str:
     """Return the first line of what another library's error says, or at least its name."""
     return next(iter(str(error).splitlines()), "") or type(error).__name__
+
+
+class UnknownClassError(DataError, ValueError):
+    """Folders with images whose names match no label."""
+
+    def __init__(
+        self, folders: Sequence[Path], types: Sequence[str] = (), planes: Sequence[str] = ()
+    ) -> None:
+        expected = f"a type ({listed(types, most=8)})" if types else "a type"
+        if types and planes:
+            expected += (
+                f", alone or with a plane ({listed(planes, most=8)}), such as "
+                f"{types[0]}_{planes[0]}"
+            )
+        super().__init__(
+            f"class folders that match no label: {listed(folders, most=5)}; expected {expected}; "
+            "to take the folders' own names as the types, type: --labels folders (of train, split "
+            f"and audit); to say what one means: --map '{folders[0].name}=LABEL'"
+        )
 
 
 class IndexFileError(DataError, ValueError):

@@ -11,7 +11,7 @@ from typing import Any
 from edge_mri.labels import LabelSpace
 from edge_mri_bench.backends.backends import Answer, Backend
 from edge_mri_train.data.folders import Sample
-from edge_mri_train.evaluation.metrics import wilson
+from edge_mri_train.evaluation.intervals import wilson
 
 _BATCH = 8
 

@@ -26,8 +26,8 @@ from edge_mri.labels import TYPES, Label, LabelSpace
 from edge_mri_train.data.manifest import manifest_space, read_manifest
 from edge_mri_train.data.pixels import load_pixels
 from edge_mri_train.data.split import VAL
-from edge_mri_train.evaluation.evaluating import figures
-from edge_mri_train.learning.averaged import averaged
+from edge_mri_train.evaluation.figures import figures
+from edge_mri_train.learning.optimizer import averaged
 from edge_mri_train.networks.checkpoint import Checkpoint, load_state
 from edge_mri_train.settings.config import TrainConfig
 from edge_mri_train.settings.runs import CONFIG, LAST, MANIFEST

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from edge_mri.classifier import Classifier
 from edge_mri.images.preprocess import preprocess_batch
 from edge_mri_train.data.manifest import read_manifest
-from edge_mri_train.evaluation.metrics import auroc, ratio, wilson
+from edge_mri_train.evaluation.intervals import auroc, ratio, wilson
 from foreign_images import (
     Image,
     altered,

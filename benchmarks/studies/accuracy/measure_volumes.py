@@ -34,7 +34,7 @@ from edge_mri.images import ImageFiles
 from edge_mri.images.pixels.acquired import ALL
 from edge_mri.images.pixels.frame import SlicePosition
 from edge_mri.model.volume_rule import VolumeRule
-from edge_mri_train.evaluation.metrics import wilson
+from edge_mri_train.evaluation.intervals import wilson
 
 LISTED = ("ds002748", "single_volumes", "ixi")
 SERIES = ("dicom/trio_t1", "dicom/philips_t1")

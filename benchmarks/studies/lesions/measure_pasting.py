@@ -30,7 +30,7 @@ from edge_mri_train.augmentation.lesions import LesionBank
 from edge_mri_train.augmentation.view import View
 from edge_mri_train.data.manifest import Row, read_manifest
 from edge_mri_train.data.split import VAL
-from edge_mri_train.evaluation.metrics import auroc, wilson
+from edge_mri_train.evaluation.intervals import auroc, wilson
 from edge_mri_train.evaluation.predictor import Predictor, open_predictor
 from edge_mri_train.learning.slices import Slices
 

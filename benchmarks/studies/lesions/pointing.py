@@ -13,7 +13,7 @@ from edge_mri.classifier import Classifier
 from edge_mri.errors import OptionError
 from edge_mri.images import read_image
 from edge_mri.images.preprocess import Placement, preprocess
-from edge_mri_train.evaluation.metrics import ratio, wilson
+from edge_mri_train.evaluation.intervals import ratio, wilson
 from outlined import RADII_PX, Case, chance, distance, iou, outline_box
 
 LEAST_IOU = 0.5

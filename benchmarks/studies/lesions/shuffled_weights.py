@@ -18,7 +18,7 @@ from scipy.stats import spearmanr
 from edge_mri.classifier import Classifier
 from edge_mri.model.contract import Contract
 from edge_mri_export.graph.stored_contract import store_contract
-from edge_mri_train.evaluation.metrics import ratio, wilson
+from edge_mri_train.evaluation.intervals import ratio, wilson
 from outlined import RADII_PX
 from pointing import Finding, findings
 

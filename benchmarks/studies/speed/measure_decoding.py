@@ -26,7 +26,7 @@ from edge_mri.images import ImageFiles, decode_frames
 from edge_mri.images.prepared import Prepared
 from edge_mri.images.preprocess import DECODES, PreprocessSpec
 from edge_mri.labels import parse_folder_name
-from edge_mri_train.evaluation.metrics import wilson
+from edge_mri_train.evaluation.intervals import wilson
 
 _BATCH = 32
 _TIMED = 100

@@ -16,11 +16,13 @@ from edge_mri.images.pixels.frame import Frame
 from edge_mri.images.pixels.grey import grey_array
 from edge_mri.images.pixels.limits import Limits
 from edge_mri.images.reading import (
+    Source,
     decode_frames,
     decode_image,
     decode_stored,
     read_frames,
     read_image,
+    read_source,
 )
 
 __all__ = [
@@ -29,6 +31,7 @@ __all__ = [
     "Frame",
     "ImageFiles",
     "Limits",
+    "Source",
     "decode_frames",
     "decode_image",
     "decode_stored",
@@ -36,4 +39,5 @@ __all__ = [
     "read_file",
     "read_frames",
     "read_image",
+    "read_source",
 ]

@@ -7,6 +7,7 @@ with the reason. The format is told from the first bytes, never from the name.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from os import PathLike
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
@@ -21,8 +22,12 @@ from edge_mri.images.formats.tiff import pages
 from edge_mri.images.opening import read_file
 from edge_mri.images.pixels.acquired import ACQUIRED, Planes
 from edge_mri.images.pixels.frame import Frame
+from edge_mri.images.pixels.grey import grey_array
 from edge_mri.images.pixels.limits import Limits
 from edge_mri.process import memory
+
+Source = str | PathLike[str] | bytes | NDArray[np.uint8]
+"""A path, the bytes of a file, or `(H, W)` grey or `(H, W, 3)` RGB uint8."""
 
 _FORMATS = "JPEG, PNG, TIFF, BMP, WebP, DICOM, NIfTI"
 
@@ -72,11 +77,16 @@ def decode_image(
     kind = _known_format(data, _FORMATS)
     if kind in ("jpeg", "png", "bmp", "webp"):
         return picture_frame(data, kind, allowed, reduce_to).pixels
-    frames = decode_frames(data, allowed, reduce_to)
-    first = next(frames).pixels
-    if next(frames, None) is not None:
-        raise ImageDecodeError("it holds more than one image; expected one")
-    return first
+    return _only_frame(data, allowed, reduce_to).pixels
+
+
+def read_source(source: Source, reduce_to: int | None, planes: Planes) -> Frame:
+    """Read the one image of a file, of a file's bytes, or of an array; raises as `decode_image`."""
+    if not isinstance(source, str | PathLike | bytes):
+        return Frame(grey_array(source))
+    limits = Limits.from_environment()
+    data = source if isinstance(source, bytes) else read_file(source, limits)
+    return _only_frame(data, limits, reduce_to, planes)
 
 
 def decode_frames(
@@ -91,6 +101,16 @@ def decode_frames(
         yield from allowed.within(_frames(data, allowed, reduce_to, planes))
     except memory.ERRORS as error:
         raise memory.ran_out(error, "decode") from error
+
+
+def _only_frame(
+    data: bytes, limits: Limits, reduce_to: int | None, planes: Planes = ACQUIRED
+) -> Frame:
+    frames = decode_frames(data, limits, reduce_to, planes)
+    first = next(frames)
+    if next(frames, None) is not None:
+        raise ImageDecodeError("it holds more than one image; expected one")
+    return first
 
 
 def _frames(data: bytes, allowed: Limits, reduce_to: int | None, planes: Planes) -> Iterator[Frame]:

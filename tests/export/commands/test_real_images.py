@@ -17,7 +17,7 @@ from edge_mri_export.exporting import ExportConfig, export
 from edge_mri_train.data.folders import read_folders
 from edge_mri_train.data.pixels import load_pixels
 from edge_mri_train.evaluation.evaluating import EvaluationConfig, evaluate
-from edge_mri_train.evaluation.metrics import auroc
+from edge_mri_train.evaluation.intervals import auroc
 
 
 @pytest.fixture(scope="module")

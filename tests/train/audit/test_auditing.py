@@ -8,14 +8,14 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_mri.errors import FolderNotFoundError, NoImagesError, UnknownClassError
+from edge_mri.errors import FolderNotFoundError, NoImagesError
 from edge_mri.terminal.progress import NoProgress
 from edge_mri_train.audit.auditing import Audit, AuditConfig, audit, findings, set_names
 from edge_mri_train.data.folders import read_folders
 from edge_mri_train.data.grouping import IdSource
 from edge_mri_train.data.layout import Layout
 from edge_mri_train.data.manifest import Row, hash_files, write_manifest
-from edge_mri_train.errors import IndexFileError, NoUsableImagesError
+from edge_mri_train.errors import IndexFileError, NoUsableImagesError, UnknownClassError
 
 
 def audited(*folders: Path, **values) -> Audit:

@@ -2,11 +2,11 @@ from pathlib import Path
 
 import pytest
 
-from edge_mri.errors import FolderNotFoundError, NoImagesError, OptionError, UnknownClassError
+from edge_mri.errors import FolderNotFoundError, NoImagesError, OptionError
 from edge_mri.labels import Label
 from edge_mri_train.data.folders import Listing, Sample, breakdown, list_folders, read_folders
 from edge_mri_train.data.layout import Layout
-from edge_mri_train.errors import IndexFileError
+from edge_mri_train.errors import IndexFileError, UnknownClassError
 
 
 def touch(root: Path, *names: str) -> Path:

@@ -2,11 +2,12 @@ from pathlib import Path
 
 import pytest
 
-from edge_mri.errors import OptionError, UnknownClassError
+from edge_mri.errors import OptionError
 from edge_mri.labels import Label, LabelSpace
 from edge_mri_train.data.folders import read_folders
 from edge_mri_train.data.label_source import MOST_TYPES, read_label_file, read_layout
 from edge_mri_train.data.layout import Layout
+from edge_mri_train.errors import UnknownClassError
 
 
 def touch(root: Path, *names: str) -> Path:

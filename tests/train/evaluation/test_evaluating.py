@@ -11,14 +11,16 @@ from hypothesis import strategies as st
 from sklearn import metrics
 
 from edge_mri.classifier import SHIPPED_MODEL
-from edge_mri.errors import NoImagesError, OptionError, UnknownClassError
+from edge_mri.errors import NoImagesError, OptionError
 from edge_mri.labels import Label, LabelSpace
 from edge_mri.model.contract import Contract, Rejection
 from edge_mri.terminal.progress import NoProgress, Progress
 from edge_mri_train.data.layout import Layout
 from edge_mri_train.data.manifest import read_manifest
-from edge_mri_train.evaluation.evaluating import Evaluation, EvaluationConfig, evaluate, figures
-from edge_mri_train.evaluation.metrics import wilson
+from edge_mri_train.errors import UnknownClassError
+from edge_mri_train.evaluation.evaluating import Evaluation, EvaluationConfig, evaluate
+from edge_mri_train.evaluation.figures import figures
+from edge_mri_train.evaluation.intervals import wilson
 from edge_mri_train.networks.checkpoint import Checkpoint
 
 SPACE = LabelSpace()

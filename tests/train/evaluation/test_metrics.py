@@ -7,15 +7,12 @@ from hypothesis import strategies as st
 from sklearn import metrics
 
 from edge_mri_train.errors import LabelsMissingError
+from edge_mri_train.evaluation.intervals import auroc, auroc_interval, ratio, wilson
 from edge_mri_train.evaluation.metrics import (
-    auroc,
-    auroc_interval,
     balanced_accuracy,
     binary_figures,
     class_figures,
     macro_f1,
-    ratio,
-    wilson,
 )
 
 NAMES = ("a", "b", "c")

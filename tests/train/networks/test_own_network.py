@@ -14,7 +14,7 @@ from edge_mri.labels import LabelSpace
 from edge_mri_train.errors import CheckpointError, FactoryError, FactoryNotNamedError
 from edge_mri_train.networks.architectures import build, require_known
 from edge_mri_train.networks.checkpoint import Checkpoint
-from edge_mri_train.training.defaults import defaults_of
+from edge_mri_train.training.configured import defaults_of
 
 GOOD = """
     from torch import nn

@@ -4,7 +4,7 @@ from edge_mri.errors import OptionError
 from edge_mri_train.networks.architectures import build
 from edge_mri_train.settings.config import TrainConfig
 from edge_mri_train.settings.recipe_files import read_recipe, recipe_names
-from edge_mri_train.training.defaults import defaults_of
+from edge_mri_train.training.configured import defaults_of
 
 
 def test_the_networks_of_both_projects_and_ours_have_one():

@@ -20,7 +20,7 @@ from edge_mri_train.networks.own_network import is_own
 from edge_mri_train.settings.config import CLASS_WEIGHTS, PRECISIONS, SAMPLERS, TrainConfig
 from edge_mri_train.settings.recipe_files import read_recipe, recipe_names
 from edge_mri_train.settings.runs import CONFIG, RUNS, newest_run
-from edge_mri_train.training.defaults import defaults_of
+from edge_mri_train.training.configured import defaults_of
 from edge_mri_train.training.run import resume, show_augmentation, train
 
 _LISTS = ("data", "distill", "distill_arch", "validate_only")

@@ -12,13 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edge_mri.errors import (
-    DataError,
-    FolderNotFoundError,
-    NoImagesError,
-    OptionError,
-    UnknownClassError,
-)
+from edge_mri.errors import DataError, FolderNotFoundError, NoImagesError, OptionError
 from edge_mri.images import SUFFIXES, ImageFiles
 from edge_mri.labels import Label, LabelSpace
 from edge_mri.labels.space import JOINER
@@ -26,7 +20,7 @@ from edge_mri.terminal.progress import Progress
 from edge_mri_train.data.layout import MASKS, Layout, class_folders, parse_split
 from edge_mri_train.data.name_pattern import GROUP, PLANE, SPLIT, TYPE
 from edge_mri_train.data.passed_over import PassedOver
-from edge_mri_train.errors import IndexFileError
+from edge_mri_train.errors import IndexFileError, UnknownClassError
 
 _MOST_ROWS = 40
 

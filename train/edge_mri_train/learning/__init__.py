@@ -2,7 +2,7 @@
 
     slices, order, batches                 from images in memory to batches
     loss, objective, distillation, hints   what an answer is compared with
-    optimizer, averaged, last_layers, starting_share
+    optimizer, last_layers, starting_share
                                            what moves the weights
     ranks                                  several processes as one
 

@@ -1,10 +1,13 @@
-"""What moves the weights: AdamW, and the one cycle of its learning rate.
+"""What moves the weights: AdamW, the one cycle of its learning rate, and an average of the steps.
 
-Loshchilov and Hutter 2019 (arXiv 1711.05101); Smith and Topin 2018 (arXiv 1708.07120).
+Loshchilov and Hutter 2019 (arXiv 1711.05101); Smith and Topin 2018 (arXiv 1708.07120). The average
+is an exponential one (Polyak) with the warm-up that young averages need: the decay of step n is at
+most (1 + n) / (10 + n). Validation sees it, and a run keeps it.
 """
 
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 from edge_mri_train.settings.config import TrainConfig
 
@@ -36,3 +39,22 @@ def one_cycle(
     return torch.optim.lr_scheduler.OneCycleLR(
         optimizer, config.learning_rate, total_steps=total, pct_start=rise / total
     )
+
+
+def averaged(network: nn.Module, decay: float) -> AveragedModel:
+    """Return the average of a network's weights and statistics; update it after each step.
+
+    Args:
+        network: What is trained.
+        decay: Share of the average that stays at a step, below 1.
+    """
+
+    def average(
+        mean: torch.Tensor, current: torch.Tensor, count: torch.Tensor | int
+    ) -> torch.Tensor:
+        if not mean.is_floating_point():
+            return current
+        share = min(decay, (1 + int(count)) / (10 + int(count)))
+        return torch.lerp(current.to(mean.dtype), mean, share)
+
+    return AveragedModel(network, avg_fn=average, use_buffers=True)

@@ -1,7 +1,7 @@
 """A training run, from its configuration to its folder.
 
 run          the one way in: train, resume
-preflight    what can be known to fail before images are read (configured, defaults)
+preflight    what can be known to fail before images are read (configured)
 dividing     the run's images, divided or as a manifest says
 inheritance  what starting weights and teachers bring with them
 claim        the folder, held by one process

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
+
 from edge_mri.storage.atomic import atomic_path, write_json
 from edge_mri.storage.csv_text import csv_line
-from edge_mri_train.training.curves import draw_curves
 
 Epoch = dict[str, Any]
 """One epoch as JSON values: its number, losses, the figures of `validation`, seconds."""
@@ -41,3 +42,23 @@ def validation_line(entry: Epoch) -> str:
         + (f"  plane {100 * plane:.2f} %" if plane is not None else "")
         + (f"  lesions found {100 * found:.1f} %" if found is not None else "")
     )
+
+
+def draw_curves(history: Sequence[dict[str, Any]], path: Path) -> None:
+    """Draw losses and validation accuracies over the epochs of a history into a PNG."""
+    epochs = [entry["epoch"] for entry in history]
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    losses, scores = figure.subplots(1, 2)
+    for key, name in (("train_loss", "training"), ("val_loss", "validation")):
+        losses.plot(epochs, [entry[key] for entry in history], marker=".", label=name)
+    for key, name in (("type_balanced_accuracy", "type"), ("plane_balanced_accuracy", "plane")):
+        values = [entry[key] for entry in history]
+        if None not in values:
+            scores.plot(epochs, [100 * value for value in values], marker=".", label=name)
+    losses.set(xlabel="epoch", ylabel="loss")
+    scores.set(xlabel="epoch", ylabel="validation balanced accuracy (%)")
+    for axes in (losses, scores):
+        axes.grid(alpha=0.3)
+        axes.legend()
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=120)

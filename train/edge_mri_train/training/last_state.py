@@ -21,7 +21,7 @@ from edge_mri_train.settings.runs import CHECKPOINT, CONFIG, LAST, MANIFEST, SEE
 if TYPE_CHECKING:
     from edge_mri_train.training.trainer import Trainer
 
-_OF_A_PLACE = (  # may move
+OF_A_PLACE = (  # may move
     "data",
     "device",
     "distill",
@@ -94,7 +94,7 @@ def take_up(trainer: "Trainer", state: dict[str, Any]) -> None:
 
 
 def _belongings(config: TrainConfig, samples: Sequence[Sample], seen: bytes) -> dict[str, Any]:
-    settings = {name: one for name, one in asdict(config).items() if name not in _OF_A_PLACE}
+    settings = {name: one for name, one in asdict(config).items() if name not in OF_A_PLACE}
     lines = sorted(f"{one.path.as_posix()}\t{one.label}\t{one.split}" for one in samples)
     listed = "\n".join(lines).encode("utf-8", "surrogateescape")
     return {

@@ -19,13 +19,12 @@ from edge_mri.terminal.progress import Progress
 from edge_mri_train.augmentation.pipeline import Augmentation, Donors
 from edge_mri_train.data.folders import Sample
 from edge_mri_train.errors import RunFolderError
-from edge_mri_train.learning.averaged import averaged
 from edge_mri_train.learning.batches import Batches
 from edge_mri_train.learning.distillation import load_teachers
 from edge_mri_train.learning.hints import Hints
 from edge_mri_train.learning.last_layers import refit_last_layers
 from edge_mri_train.learning.objective import Objective, Weights
-from edge_mri_train.learning.optimizer import adamw, one_cycle
+from edge_mri_train.learning.optimizer import adamw, averaged, one_cycle
 from edge_mri_train.learning.order import Order
 from edge_mri_train.learning.ranks import Ranks
 from edge_mri_train.learning.slices import Slices
@@ -39,21 +38,11 @@ from edge_mri_train.settings.runs import CHECKPOINT
 from edge_mri_train.training.configured import build_network, resolve_device
 from edge_mri_train.training.dividing import label_space, require_all_types
 from edge_mri_train.training.history import Epoch, epoch_line, validation_line, write_history
-from edge_mri_train.training.last_state import save_last, take_up
+from edge_mri_train.training.last_state import OF_A_PLACE, save_last, take_up
 from edge_mri_train.training.validation import validate
 
 _STATISTICS_IMAGES = 256
 _ANEW_IMAGES = 1024
-_PRIVATE = (
-    "data",
-    "device",
-    "distill",
-    "distill_arch",
-    "index",
-    "init_weights",
-    "labels",
-    "split",
-)
 
 
 class Trainer:
@@ -273,7 +262,7 @@ class Trainer:
 
     def _save_checkpoint(self, entry: Epoch, network: nn.Module) -> None:
         config = asdict(self.config)
-        for private in _PRIVATE:
+        for private in OF_A_PLACE:
             del config[private]
         training = {
             "data": sorted({"/".join(one.root.resolve().parts[-2:]) for one in self.train_samples}),

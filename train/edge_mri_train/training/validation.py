@@ -11,7 +11,7 @@ from torch.nn import functional
 from edge_mri.answers.decision import TUMOR_THRESHOLD
 from edge_mri.answers.prediction import softmax
 from edge_mri.labels import LabelSpace
-from edge_mri_train.evaluation.evaluating import figures
+from edge_mri_train.evaluation.figures import figures
 from edge_mri_train.learning.loss import class_masks, marginal_loss
 from edge_mri_train.learning.slices import Slices
 from edge_mri_train.networks.architectures import normalise

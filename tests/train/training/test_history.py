@@ -1,7 +1,7 @@
 import cv2
 import pytest
 
-from edge_mri_train.training.curves import draw_curves
+from edge_mri_train.training.history import draw_curves
 
 
 def history(epochs: int, plane: float | None) -> list[dict]:

@@ -4,7 +4,7 @@ from edge_mri_train.errors import ArchitectureError
 from edge_mri_train.networks.architectures import names
 from edge_mri_train.networks.initial_weights import require_imagenet
 from edge_mri_train.settings.recipe_files import read_recipe, recipe_names
-from edge_mri_train.training.defaults import Defaults, defaults_of
+from edge_mri_train.training.configured import Defaults, defaults_of
 
 
 @pytest.mark.parametrize("name", sorted(set(recipe_names()) & set(names())))
