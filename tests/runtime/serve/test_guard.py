@@ -8,7 +8,10 @@ import subprocess
 import time
 from contextlib import closing
 from http.client import HTTPSConnection
+from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from edge_mri.errors import OptionError
@@ -252,24 +255,39 @@ def test_slow_clients_keep_nobody_waiting_and_are_sent_away(service, picture):
         one.close()
 
 
-def test_the_log_names_nobody_and_no_image_is_written(serve, picture, tmp_path):
-    (tmp_path / "spool").mkdir()
-    service = serve(TMPDIR=str(tmp_path / "spool"))
+def test_the_log_names_nobody(serve, picture):
+    service = serve()
     secret = "Muster^Max.png"
-    large = picture + bytes(3_000_000)
-    service.predict([(secret, large), (secret, b"broken")], f"?name={secret}")
+    service.predict([(secret, picture), (secret, b"broken")], f"?name={secret}")
     service.ask("GET", f"/{secret}?{secret}")
     service.ask("POST", f"/v1/predict?name={secret}", picture)
     service.ask(secret.upper(), "/")
-    descriptors = [
-        one.resolve() for one in (service.log.parents[0]).iterdir() if one != service.log
-    ]
     assert service.stop() == 0
     text = service.log.read_text()
     assert re.search(r"^\S+Z POST /v1/predict 200 2 files 2 records \d+ bytes \d+ ms$", text, re.M)
     assert re.search(r"^\S+Z GET - 404 \d+ ms$", text, re.M)
-    assert "Muster" not in text
-    assert "MUSTER" not in text
+    assert "muster" not in text.lower()
     assert "127.0.0.1 " not in text
-    assert not descriptors
-    assert not list((tmp_path / "spool").iterdir())
+
+
+def test_no_byte_of_an_image_is_written(serve, picture):
+    """Linux counts what a process writes to files; what it sends is not among that."""
+    service = serve()
+    counter = Path(f"/proc/{service.run.pid}/io")
+    if not counter.exists():
+        pytest.skip("needs /proc/PID/io")
+
+    def written() -> int:
+        return int(re.search(r"^wchar: (\d+)$", counter.read_text(), re.M)[1])
+
+    noise = np.random.default_rng(0).integers(0, 256, (2000, 2000), np.uint8)
+    large = [(f"a{kind}", cv2.imencode(kind, noise)[1].tobytes()) for kind in (".png", ".tif")]
+    large.append(("pages", cv2.imencodemulti(".tif", [noise[:500]] * 3)[1].tobytes()))
+    assert service.predict([("a.png", picture)]).status == 200
+    before = written()
+    for query in ("", "?heatmap=1&pictures=1"):
+        records = service.predict(large, query).json
+        assert len(records) == 5
+        assert not any(record["error"] for record in records)
+    assert service.ask("POST", "/v1/predict", large[0][1]).status == 200
+    assert written() - before < 2000
