@@ -76,15 +76,16 @@ def form(files: list[tuple[str, bytes]]) -> bytes:
 
 @pytest.fixture(scope="module")
 def serve(environment, tmp_path_factory) -> Iterator[Callable[..., Client]]:
-    """Start a service with some options; the last of a module ends them."""
+    """Start a service with some options, behind some code; the end of a module ends them."""
     running: list[subprocess.Popen[bytes]] = []
 
-    def start(*options: object, **variables: str) -> Client:
+    def start(*options: object, before: str = "") -> Client:
         folder = tmp_path_factory.mktemp("serve")
-        command = [sys.executable, "-m", "edge_mri", "serve", "--port", "0", *map(str, options)]
+        code = f"{before}\nfrom edge_mri.cli import main\nmain(prog_name='edge-mri')"
+        command = [sys.executable, "-c", code, "serve", "--port", "0", *map(str, options)]
         log = folder / "log"
         with log.open("wb") as file:
-            run = subprocess.Popen(command, stderr=file, env=environment | variables, cwd=folder)
+            run = subprocess.Popen(command, stderr=file, env=environment, cwd=folder)
         running.append(run)
         until = time.monotonic() + 60
         while b"\n" not in (said := log.read_bytes()):
@@ -99,6 +100,12 @@ def serve(environment, tmp_path_factory) -> Iterator[Callable[..., Client]]:
         if run.poll() is None:
             run.kill()
         run.wait()
+
+
+@pytest.fixture(scope="session", name="form")
+def _form() -> Callable[[list[tuple[str, bytes]]], bytes]:
+    """Write files as a form."""
+    return form
 
 
 @pytest.fixture(scope="module")

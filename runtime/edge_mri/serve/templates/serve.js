@@ -167,7 +167,8 @@
     by("alert").hidden = !text;
   }
 
-  let drawing = false;
+  const TELL_MS = 1500; // what is told while files come in is read aloud
+  let drawing = false, told = 0;
   function show() {
     if (drawing) return;
     drawing = true;
@@ -179,7 +180,10 @@
       const busy = sending > 0 || (waiting.length > 0 && !paused);
       by("progress").max = Math.max(files.length, 1);
       by("progress").value = answered;
-      by("told").textContent = `${answered.toLocaleString("en")} of ${count(files.length, "file")} answered${skipped ? `; ${count(skipped, "other file")} skipped` : ""}${busy ? "…" : "."}`;
+      if (!busy || performance.now() - told > TELL_MS) {
+        told = performance.now();
+        by("told").textContent = `${answered.toLocaleString("en")} of ${count(files.length, "file")} answered${skipped ? `; ${count(skipped, "other file")} skipped` : ""}${busy ? "…" : "."}`;
+      }
       by("stop").disabled = !busy;
       by("again").hidden = busy || !waiting.length;
       by("saveCsv").disabled = by("saveReport").disabled = !records.length;
