@@ -61,7 +61,8 @@ class Instance:
         """Read it from a DICOM file, without its pixels.
 
         Raises:
-            ImageError: It cannot be read, or does not say which image of which series it is.
+            ImageError: It is no DICOM file, or does not say which image of which series it is.
+            OSError: The system does not let it be read.
         """
         header = header_of(path, limits, _WANTED)
         wanted = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
@@ -75,7 +76,8 @@ def header_of(path: Path, limits: Limits, names: tuple[str, ...]) -> Any:
     """Read some elements of a DICOM file that lie before its pixels.
 
     Raises:
-        ImageError: It cannot be read.
+        ImageError: It is none, or damaged.
+        OSError: The system does not let it be read.
     """
     limits.check_bytes(path.stat().st_size)
     try:
@@ -84,7 +86,7 @@ def header_of(path: Path, limits: Limits, names: tuple[str, ...]) -> Any:
         if meta.TransferSyntaxUID == DeflatedExplicitVRLittleEndian:
             source = BytesIO(inflated(read_file(path, limits), limits))
         header = pydicom.dcmread(source, stop_before_pixels=True, specific_tags=list(names))
-    except ImageError:
+    except (ImageError, OSError):  # what the system refuses says nothing of the file
         raise
     except Exception as error:  # pydicom on hostile bytes: nearly any there is
         reason = f"not a DICOM file that can be read ({type(error).__name__})"

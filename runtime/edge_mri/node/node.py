@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 
 from edge_mri.classifier import Classifier
 from edge_mri.errors import ImageError, OptionError, OutputError
@@ -99,9 +100,10 @@ class _Node:
     def _judge_series(self, series: str) -> None:
         images = []
         for path in sorted(self._spool.images(series))[:MOST_A_PART]:
-            try:
-                images.append((path, Instance.of(path, self._limits)))
-            except (ImageError, OSError):  # it could be read when it came
+            instance = self._instance(path)
+            if instance is not None and instance.key == path.stem and instance.series == series:
+                images.append((path, instance))
+            else:  # it was another when it came
                 self._spool.set_aside(series, path.stem)
                 say(f"an image of series {series[:SERIES]} is damaged on the disk: set aside")
         if not images:
@@ -121,6 +123,12 @@ class _Node:
         say(f"judged series {series[:SERIES]}: {said}")
         if self._sender is not None:
             self._sender.wake()
+
+    def _instance(self, path: Path) -> Instance | None:
+        try:
+            return Instance.of(path, self._limits)
+        except ImageError:
+            return None
 
     def _answers(self, judgement: Judgement) -> list[tuple[str, int]]:
         """Write what is to be sent, durably; return the names of the files and their bytes."""

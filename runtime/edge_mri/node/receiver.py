@@ -18,7 +18,7 @@ from pynetdicom import AE, _config, evt
 from pynetdicom.sop_class import Verification
 from pynetdicom.transport import ThreadedAssociationServer
 
-from edge_mri.errors import EdgeMriError, ImageError, SystemRefusalError
+from edge_mri.errors import ImageError, SystemRefusalError
 from edge_mri.images import Limits
 from edge_mri.node.config import NodeConfig
 from edge_mri.node.instance import Instance
@@ -143,15 +143,13 @@ class Receiver:
         path = event.dataset_path
         try:
             instance = Instance.of(path, self._limits)
-        except (EdgeMriError, OSError) as error:
-            reason = str(error) if isinstance(error, ImageError) else type(error).__name__
-            self._say(f"refused an object: {reason}")
-            return _NOT_UNDERSTOOD
-        if instance.uid != event.request.AffectedSOPInstanceUID or instance.kind not in KINDS:
-            self._say("refused an object: it is not what its sender says")
-            return _MISMATCH
-        try:
+            if instance.uid != event.request.AffectedSOPInstanceUID or instance.kind not in KINDS:
+                self._say("refused an object: it is not what its sender says")
+                return _MISMATCH
             kept = self._spool.keep(path, instance, event.assoc)
+        except ImageError as error:
+            self._say(f"refused an object: {error}")
+            return _NOT_UNDERSTOOD
         except OSError as error:
             self._say(f"refused an image: {error.strerror or type(error).__name__}")
             return _NO_ROOM

@@ -8,6 +8,7 @@ import os
 import shutil
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -77,14 +78,15 @@ class Spool:
             if path.name not in files:
                 path.unlink()
         self._bytes = sum(files.values())
-        for folder in self._images.iterdir():
-            for path in folder.iterdir():
+        for folder in [one for one in self._images.iterdir() if one.is_dir()]:
+            for path in folder.glob("*.dcm"):
                 if self._journal.is_judged(path.stem):
                     path.unlink()
                 else:
                     self._add(folder.name, path.stem, path.stat().st_size)
             if folder.name not in self._series:
-                folder.rmdir()
+                with suppress(OSError):
+                    folder.rmdir()
 
     def _add(self, series: str, key: str, size: int) -> _Series:
         entry = self._series.setdefault(series, _Series({}, 0.0, set()))
@@ -157,7 +159,8 @@ class Spool:
                 self.path(series, key).unlink(missing_ok=True)
             if not entry.sizes:
                 del self._series[series]
-                self.path(series, "").parent.rmdir()
+                with suppress(OSError):  # somebody else put something into it
+                    self.path(series, "").parent.rmdir()
 
     def set_aside(self, series: str, key: str) -> None:
         """Move an image that cannot be read any more to where it is not judged."""
@@ -177,8 +180,9 @@ class Spool:
         """Throw away what senders have left half received."""
         oldest = time.time() - _ABANDONED_S
         for path in self.incoming.iterdir():
-            if path.stat().st_mtime < oldest:
-                path.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):  # it is received by now
+                if path.stat().st_mtime < oldest:
+                    path.unlink()
 
     def _is_disk_full(self) -> bool:
         return shutil.disk_usage(self._folder).free < KEPT_FREE_BYTES

@@ -326,3 +326,18 @@ def test_a_destination_without_room_gets_all_later_and_what_it_refuses_is_given_
         lab.wait_for(lambda: len(list((node.spool / "outgoing").iterdir())) == 1)
     finally:
         server.shutdown()
+
+
+def test_an_image_that_the_disk_has_damaged_is_set_aside_and_the_others_are_judged(
+    lab, node, tmp_path
+):
+    node.start("--settle", 600)
+    node.send(lab.write_series(tmp_path / "sent", slices=3))
+    node.stop()
+    (damaged, *_) = sorted((node.spool / "images").rglob("*.dcm"))
+    damaged.write_bytes(b"no longer an image")
+    (damaged.parent / "foreign.txt").write_text("put here by somebody")
+    node.start()
+    assert node.judged()[0]["images"] == 2
+    assert "is damaged on the disk: set aside" in node.told()
+    assert (node.spool / "unreadable" / damaged.name).exists()
