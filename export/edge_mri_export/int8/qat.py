@@ -18,14 +18,17 @@ from torch import Tensor, nn
 from edge_mri.terminal.progress import Progress
 from edge_mri_export.errors import QuantizationError
 from edge_mri_export.graph.graph import LESION, LOGITS, NORMALISED
+from edge_mri_export.graph.work import bytes_of
 from edge_mri_export.guard.answers import memory_session
 from edge_mri_export.int8.recipe import Target
 from edge_mri_export.int8.simulation import QuantizedNetwork
-from edge_mri_export.int8.values import normalised
+from edge_mri_export.int8.values import float_tensors, normalised
 from edge_mri_train.augmentation.pipeline import Augmentation, AugmentConfig
 from edge_mri_train.augmentation.view import View
 
 _LEAST_PROBABILITY = 1e-4
+_COPIES = 4  # as it is, rounded, and what the gradients of both need
+_MOST_BYTES = 4e9
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class QatConfig:
     Attributes:
         images: How many training images, at most.
         epochs: Passes over them.
-        batch_size: Images a step.
+        batch_size: Images a step; fewer of large networks.
         learning_rate: Peak of the schedule; Adam.
         temperature: Of the distillation (Hinton et al. 2015).
         seed: Of order and augmentation.
@@ -85,7 +88,8 @@ def fine_tune(
     generator = np.random.default_rng(config.seed)
     augmentation = Augmentation(AugmentConfig())
     images = pixels[: config.images]
-    steps = max(len(images) // config.batch_size, 1)
+    batch_size = min(config.batch_size, _images_of_a_step(body))
+    steps = max(len(images) // batch_size, 1)
     optimizer = torch.optim.Adam(network.parameters(), config.learning_rate)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: 0.5 + 0.5 * math.cos(math.pi * step / (steps * config.epochs))
@@ -93,8 +97,8 @@ def fine_tune(
     with progress.bar("fine-tuning", steps * config.epochs) as advance:
         for _ in range(config.epochs):
             order = generator.permutation(len(images))
-            for start in range(0, steps * config.batch_size, config.batch_size):
-                chosen = images[order[start : start + config.batch_size]]
+            for start in range(0, steps * batch_size, batch_size):
+                chosen = images[order[start : start + batch_size]]
                 batch = _augmented(chosen, augmentation, generator)
                 wanted = session.run(names, {NORMALISED: normalised(batch)})
                 values = network.values(torch.from_numpy(batch))
@@ -110,6 +114,12 @@ def fine_tune(
                 schedule.step()
                 advance()
     return network.to_model()
+
+
+def _images_of_a_step(body: onnx.ModelProto) -> int:
+    """Return how many images a step can take: of each, all values are kept, in several copies."""
+    kept = _COPIES * bytes_of(body, float_tensors(body))
+    return int(max(_MOST_BYTES / max(kept, 1), 2))
 
 
 def _augmented(
