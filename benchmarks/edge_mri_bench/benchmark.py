@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from edge_mri.terminal.progress import Progress
-from edge_mri_bench.backends.networks import group
+from edge_mri_bench.backends.networks import group, labels_of
 from edge_mri_bench.config import EFFORTS, BenchmarkConfig, Effort
 from edge_mri_bench.figures.machine import machine, revision, versions
 from edge_mri_bench.figures.record import COMPLETE, FORMAT, FORMAT_VERSION, PARTIAL, Record
@@ -51,6 +51,7 @@ def benchmark(
             chosen.images,
             Path(folder) / "phantoms",
             time_phantoms=config.time_phantoms,
+            labels=labels_of(networks[0]),
         )
         run = Run(
             config, chosen, networks, work, Path(folder), _new(config, chosen, work), progress

@@ -7,6 +7,7 @@ from typing import Any
 
 from edge_mri.classifier import SHIPPED_MODEL, Classifier
 from edge_mri.errors import OptionError
+from edge_mri.labels import LabelSpace
 
 REFERENCE_NAME = "mobilenet_v2"
 REFERENCE_SIZE = 224
@@ -85,6 +86,17 @@ def group(
         size = checkpoint.preprocess.size
         _add(networks, Network(checkpoint.architecture, size), "checkpoint", path)
     return list(networks.values())
+
+
+def labels_of(network: Network) -> LabelSpace:
+    """Return the labels that a network answers with; the default space for random weights."""
+    if network.model is not None:
+        return Classifier.load(network.model, device="cpu").contract.labels
+    if network.checkpoint is None:
+        return LabelSpace()
+    from edge_mri_train.networks.checkpoint import Checkpoint
+
+    return Checkpoint.load(network.checkpoint).labels
 
 
 def _add(networks: dict[str, Network], key: Network, part: str, path: Path) -> None:

@@ -10,9 +10,10 @@ import numpy as np
 
 from edge_mri.errors import ImageError, NoImagesError
 from edge_mri.images import SUFFIXES, ImageFiles, read_image
-from edge_mri.labels import LabelSpace
+from edge_mri.labels import LabelSpace, Vocabulary
 from edge_mri.phantoms.phantom import PhantomConfig, write_phantoms
 from edge_mri_train.data.folders import Sample, list_folders
+from edge_mri_train.data.layout import Layout
 
 PHANTOM_PX = 512
 
@@ -60,7 +61,12 @@ def phantom_files(folder: Path, count: int, size_px: int = PHANTOM_PX) -> tuple[
 
 
 def load_workload(
-    data: tuple[Path, ...], count: int, phantom_folder: Path, *, time_phantoms: bool = False
+    data: tuple[Path, ...],
+    count: int,
+    phantom_folder: Path,
+    *,
+    time_phantoms: bool = False,
+    labels: LabelSpace | None = None,
 ) -> Workload:
     """Choose the images.
 
@@ -69,6 +75,7 @@ def load_workload(
         count: How many to time, at most.
         phantom_folder: Where phantoms are drawn.
         time_phantoms: Time phantoms even where there is data, which then only scores answers.
+        labels: What the names of folders are to mean; None: the default space.
 
     Raises:
         NoImagesError: No image below the folders can be decoded.
@@ -76,7 +83,7 @@ def load_workload(
     left_out = []
     labelled: tuple[Sample, ...] = ()
     if data:
-        listing = list_folders(data)
+        listing = list_folders(data, Layout(vocabulary=Vocabulary(labels or LabelSpace())))
         labelled = tuple(_held_out([one for one in listing.samples if _decodes(one.file)]))
         if not labelled:
             left_out.append("accuracy: no class folders below --data, so speed alone")
