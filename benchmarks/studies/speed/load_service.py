@@ -3,7 +3,7 @@
 Everything runs on this machine, the clients too, so only ratios within one run mean anything: the
 clients take from the cores that the service has to itself elsewhere.
 
-    python benchmarks/studies/robustness/load_service.py DIR [--files 800] [--rounds 3]
+    python benchmarks/studies/speed/load_service.py DIR [--files 800] [--rounds 3]
         [--requests 10000] [--slow 500] [--seconds 15]
 """
 
