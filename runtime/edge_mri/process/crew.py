@@ -148,9 +148,12 @@ class Crew(Generic[Answer]):
         try:
             if self._pool is not None:
                 self._pool.submit(self._serve)
-        except RuntimeError:  # the pool or the interpreter ends meanwhile
+        except RuntimeError:  # no thread to be had, or the pool or the interpreter ends meanwhile
             with self._lock:
                 self._serving -= 1
+                is_alone = not self._serving and not self._is_closed
+            if is_alone:
+                raise
 
     def _serve(self) -> None:
         while (task := self._next()) is not None:

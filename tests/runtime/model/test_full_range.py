@@ -13,7 +13,7 @@ import pytest
 from edge_mri.model.onnx_file import OnnxFile
 from edge_mri.model.session import EXACT_INTEGERS, LAYERS_IN_FLOAT, SessionConfig, open_session
 
-FILE = Path(__file__).with_name("expected") / "full_range.onnx"
+FILE = Path(__file__).parents[1] / "golden/expected/full_range.onnx"
 SIDE, CHANNELS = 8, 16
 LARGEST = 64 * 127 * 255
 
