@@ -18,6 +18,8 @@ from edge_mri.answers.audit import versions
 from edge_mri.answers.prediction import Prediction
 from edge_mri.answers.volumes import Volume, VolumeSummaries
 from edge_mri.classifier import Classifier
+from edge_mri.images.pixels.frame import SlicePosition
+from edge_mri.model.contract import Contract
 from edge_mri.node.instance import IMAGE, SERIES, Instance
 from edge_mri.node.journal import Judged
 from edge_mri.pictures.heatmaps import SCALES, heatmap
@@ -119,7 +121,7 @@ class Judge:
             for one, records in zip(instances, told.values(), strict=True)
         ]
         series = instances[0].series
-        volumes = _volumes(series[:SERIES], [*earlier, *judged])
+        volumes = _volumes(series[:SERIES], [*earlier, *judged], self.classifier.contract)
         suspicious = shown.chosen(self.classifier.contract.tumor_threshold)
         part = parts + 1
         lines: list[dict[str, Any]] = [
@@ -198,12 +200,14 @@ def _restored(text: str) -> list[Prediction]:
     for values in json.loads(text):
         if values.get("box") is not None:
             values["box"] = tuple(values["box"])
+        if values.get("position") is not None:
+            values["position"] = SlicePosition(*values["position"])
         # Another version may have written it, with fields that this one does not know.
         records.append(Prediction(**{name: values[name] for name in _FIELDS if name in values}))
     return records
 
 
-def _volumes(series: str, judged: Sequence[Judged]) -> list[Volume]:
+def _volumes(series: str, judged: Sequence[Judged], contract: Contract) -> list[Volume]:
     """Sum up in the order of places, which the names that summaries go by are made to tell."""
     names: dict[str, str] = {}
     numbered = []
@@ -212,7 +216,7 @@ def _volumes(series: str, judged: Sequence[Judged]) -> list[Volume]:
             alias = f"{series}/{number}"
             names[alias] = record.path
             numbered.append(replace(record, path=alias))
-    summaries = VolumeSummaries()
+    summaries = VolumeSummaries(rule=contract.volumes, labels=contract.labels)
     for _ in summaries.through(numbered):
         pass
     return [

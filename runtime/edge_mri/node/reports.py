@@ -95,8 +95,14 @@ def _of_series(
     else:
         volume = judgement.volumes[number]
         type_, probability = volume.type, volume.peak_tumor_probability
-        names = ("slices", "answered", "rejected", "errors", "tumor_slices", "agreeing")
-        counts = {name: getattr(volume, name) for name in names}
+        counts = {
+            "slices": volume.slices,
+            "answered": volume.answered,
+            "rejected": volume.rejected,
+            "errors": volume.errors,
+            "tumor_slices": volume.tumor_slices,
+            "neighbours": volume.neighbours or 0,
+        }
     measurements = [
         Measurement(_code(name.upper(), f"Number of slices: {name}"), value, codes.UCUM.NoUnits)
         for name, value in counts.items()

@@ -35,8 +35,9 @@ def outlined(tmp_path: Path) -> Path:
     """A bright square on dark ground, outlined."""
     folder = tmp_path / "outlined"
     (folder / "glioma").mkdir(parents=True)
-    image = np.full((64, 64), 30, np.uint8)
-    image[16:32, 32:48] = 255
+    levels = np.random.default_rng(0)  # as many as an image has
+    image = levels.integers(0, 90, (64, 64), np.uint8)
+    image[16:32, 32:48] = levels.integers(200, 256, (16, 16))
     (folder / "glioma/1.png").write_bytes(cv2.imencode(".png", image)[1].tobytes())
     square = [[32, 16], [48, 16], [48, 32], [32, 32]]
     (folder / "outlines.json").write_text(json.dumps({"glioma/1.png": square}))

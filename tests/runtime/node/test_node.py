@@ -80,7 +80,7 @@ def test_slices_that_come_later_are_a_part_and_count_in_the_volume(lab, node, tm
     assert (first["images"], second["images"]) == (5, 4)
     (volume,) = second["volumes"]
     assert (volume["slices"], volume["answered"]) == (9, 7)
-    assert volume["agreeing"] == 3, "in the order of places, not of arrival or of hashes"
+    assert volume["neighbours"] == 3, "in the order of places, not of arrival or of hashes"
 
 
 def test_nothing_of_the_patient_is_outside_of_spool_and_objects(lab, node, tmp_path):
