@@ -7,6 +7,7 @@ run lengths, tiles and fax among them), and the test files of pydicom and nibabe
 import gzip
 import random
 import struct
+import tempfile
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
@@ -51,7 +52,10 @@ def whole_files() -> list[tuple[str, bytes]]:
         (name, bytes(cv2.imencode(suffix, pixels, options)[1]))
         for name, (suffix, pixels, options) in encodings.items()
     ]
-    files.append(("tiff pages", bytes(cv2.imencodemulti(".tif", [drawing] * 3)[1])))
+    with tempfile.TemporaryDirectory() as folder:  # OpenCV before 4.11 writes pages to files alone
+        pages = Path(folder) / "pages.tif"
+        cv2.imwritemulti(str(pages), [drawing] * 3)
+        files.append(("tiff pages", pages.read_bytes()))
     if find_spec("PIL"):
         files += _by_pillow(drawing)
     if find_spec("pydicom"):

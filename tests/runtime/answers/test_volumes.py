@@ -246,7 +246,9 @@ def test_no_more_volumes_are_gathered_than_asked_for():
     ],
 )
 def test_the_suffix_says_how_volumes_are_written(command, picture, tmp_path, count, name, read):
-    data = cv2.imencodemulti(".tif", [np.full((64, 64), 20, np.uint8)] * 2)[1].tobytes()
+    cv2.imwritemulti(str(tmp_path / "two.tif"), [np.full((64, 64), 20, np.uint8)] * 2)
+    data = (tmp_path / "two.tif").read_bytes()
+    (tmp_path / "two.tif").unlink()
     files = [tmp_path / f"{number}.tif" for number in range(count)]
     for file in files:
         file.write_bytes(data)

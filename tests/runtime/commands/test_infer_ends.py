@@ -528,7 +528,9 @@ def test_a_document_that_the_disk_cannot_hold_leaves_the_old_one(
     path.write_text("old")
     given = [*sorted(phantoms.rglob("*.png"))[:40], option, path]
     if option == "--volumes":
-        data = cv2.imencodemulti(".tif", [np.full((64, 64), 20, np.uint8)] * 2)[1].tobytes()
+        two = tmp_path / "0.tif"
+        cv2.imwritemulti(str(two), [np.full((64, 64), 20, np.uint8)] * 2)
+        data = two.read_bytes()
         pages = [tmp_path / f"{number}.tif" for number in range(40)]
         for page in pages:
             page.write_bytes(data)
