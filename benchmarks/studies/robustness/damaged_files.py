@@ -52,8 +52,8 @@ def whole_files() -> list[tuple[str, bytes]]:
         (name, bytes(cv2.imencode(suffix, pixels, options)[1]))
         for name, (suffix, pixels, options) in encodings.items()
     ]
-    with tempfile.TemporaryDirectory() as folder:  # OpenCV before 4.11 writes pages to files alone
-        pages = Path(folder) / "pages.tif"
+    with tempfile.TemporaryDirectory() as place:  # OpenCV before 4.11 writes pages to files alone
+        pages = Path(place) / "pages.tif"
         cv2.imwritemulti(str(pages), [drawing] * 3)
         files.append(("tiff pages", pages.read_bytes()))
     if find_spec("PIL"):
