@@ -19,7 +19,6 @@ from edge_mri_export.graph.stored_contract import store_contract
 from edge_mri_export.graph.weights import weights_sha256
 from edge_mri_export.report import lines
 from edge_mri_train.data.folders import read_folders
-from edge_mri_train.data.grouping import IdSource
 from edge_mri_train.data.manifest import write_manifest
 from edge_mri_train.data.partition import partition
 from edge_mri_train.data.split import SplitConfig
@@ -307,7 +306,7 @@ def gated(road, tmp_path_factory):
     write_phantoms(folder / "images", PhantomConfig(count=28, size_px=80, seed=2, format="png"))
     config = SplitConfig({"train": 0.65, "val": 0.35})
     samples = read_folders([folder / "images"])
-    rows = partition(samples, IdSource(), config, NoProgress()).rows
+    rows = partition(samples, config, NoProgress()).rows
     write_manifest(rows, folder / "split.csv")
     shutil.copy(road("artemis_cnn").path, folder / "checkpoint.pt")
     options = ["--quantize", "--calibration-method", "minmax", "--max-drop", "100"]

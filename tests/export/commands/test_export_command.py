@@ -20,7 +20,6 @@ from edge_mri_export import exporting
 from edge_mri_export.graph.layers import count_quantized, layers
 from edge_mri_export.int8.ranges import METHODS
 from edge_mri_train.data.folders import read_folders
-from edge_mri_train.data.grouping import IdSource
 from edge_mri_train.data.manifest import Row, write_manifest
 from edge_mri_train.data.partition import partition
 from edge_mri_train.data.split import SplitConfig
@@ -28,7 +27,7 @@ from edge_mri_train.data.split import SplitConfig
 
 def divided(folder: Path) -> list[Row]:
     config = SplitConfig({"train": 0.75, "val": 0.25})
-    return partition(read_folders([folder]), IdSource(), config, NoProgress()).rows
+    return partition(read_folders([folder]), config, NoProgress()).rows
 
 
 def run(*arguments: object):

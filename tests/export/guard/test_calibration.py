@@ -13,7 +13,6 @@ from edge_mri_export.errors import CalibrationError
 from edge_mri_export.guard import calibration
 from edge_mri_export.guard.calibration import load_images, require_every_class
 from edge_mri_train.data.folders import read_folders
-from edge_mri_train.data.grouping import IdSource
 from edge_mri_train.data.manifest import DROPPED, Row, with_split, write_manifest
 from edge_mri_train.data.partition import partition
 from edge_mri_train.data.pixels import load_pixels
@@ -24,7 +23,7 @@ SPEC = PreprocessSpec(32)
 
 def divided(folder: Path) -> list[Row]:
     config = SplitConfig({"train": 0.75, "val": 0.25})
-    return partition(read_folders([folder]), IdSource(), config, NoProgress()).rows
+    return partition(read_folders([folder]), config, NoProgress()).rows
 
 
 def copied(phantoms: Path, folder: Path, pattern: str, split: str) -> None:

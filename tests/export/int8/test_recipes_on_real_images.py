@@ -21,7 +21,7 @@ SIZES |= {"inception_v3": 80}
 
 
 def test_every_architecture_with_a_recipe_is_among_them():
-    assert {read_recipe(name)["arch"] for name in recipe_names()} == set(SIZES)
+    assert {read_recipe(name)[-1].values["arch"] for name in recipe_names()} == set(SIZES)
 
 
 @pytest.fixture(scope="module")

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import cv2
 
 from edge_mri.terminal.progress import NoProgress
@@ -15,7 +17,7 @@ def test_edited_copies_go_where_their_image_goes(heads, head, save, tmp_path):
     save(tmp_path / "glioma_axial" / "turned.png", cv2.rotate(first, cv2.ROTATE_180))
     save(tmp_path / "glioma_axial" / "copied.bmp", first)
     samples = read_folders([tmp_path])
-    divided = partition(samples, IdSource(), SplitConfig(), NoProgress())
+    divided = partition(samples, SplitConfig(), NoProgress())
     assert [row.sample.file for row in divided.rows] == [sample.file for sample in samples]
     assert len(divided.fingerprints) == len(samples)
     groups = {row.sample.path.name: row.group for row in divided.rows}
@@ -31,8 +33,10 @@ def test_edited_copies_go_where_their_image_goes(heads, head, save, tmp_path):
 
 def test_ids_join_what_pixels_do_not(heads):
     samples = read_folders([heads])
-    alone = partition(samples, IdSource(), SplitConfig(), NoProgress()).rows
-    joined = partition(samples, IdSource(pattern="/1"), SplitConfig(), NoProgress()).rows
+    alone = partition(samples, SplitConfig(), NoProgress()).rows
+    ids = IdSource(pattern="/1").ids(samples)
+    named = [replace(one, group=id) for one, id in zip(samples, ids, strict=True)]
+    joined = partition(named, SplitConfig(), NoProgress()).rows
     tens = {row.group for row in joined if row.sample.path.name.startswith("1")}
     assert len(tens) == 1
     assert len({row.group for row in alone}) > len({row.group for row in joined})
@@ -40,7 +44,6 @@ def test_ids_join_what_pixels_do_not(heads):
 
 def test_the_same_images_give_the_same_rows(heads):
     one, other = (
-        partition(read_folders([heads]), IdSource(), SplitConfig(seed=3), NoProgress()).rows
-        for _ in range(2)
+        partition(read_folders([heads]), SplitConfig(seed=3), NoProgress()).rows for _ in range(2)
     )
     assert one == other

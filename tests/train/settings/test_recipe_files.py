@@ -14,7 +14,7 @@ def test_the_networks_of_both_projects_and_ours_have_one():
 
 @pytest.mark.parametrize("name", recipe_names())
 def test_each_makes_a_run_of_a_network_there_is(name):
-    config = TrainConfig(data=("somewhere",), **{"task": "auto", **read_recipe(name)})
+    config = TrainConfig(data=("somewhere",), **{"task": "auto", **read_recipe(name)[-1].values})
     assert config.init_weights in (defaults_of(config.arch).init_weights, "shipped")
     if config.arch == "artemis_cnn":
         classes = 4 if config.task == "type" else 12
@@ -25,7 +25,7 @@ def test_each_makes_a_run_of_a_network_there_is(name):
 def test_a_file_of_ones_own(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text('arch = "resnet18"\n[augment]\nnoise = 0.5\n')
-    values = read_recipe(str(path))
+    values = read_recipe(str(path))[0].values
     assert values["arch"] == "resnet18"
     assert values["augment"].noise == 0.5
     assert values["augment"].rotate == 1.0

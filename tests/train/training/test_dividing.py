@@ -14,7 +14,6 @@ from edge_mri.labels import LabelSpace
 from edge_mri.phantoms.phantom import draw_phantom
 from edge_mri.terminal.progress import NoProgress
 from edge_mri_train.data.folders import read_folders
-from edge_mri_train.data.grouping import IdSource
 from edge_mri_train.data.manifest import manifest_space, read_manifest, write_manifest
 from edge_mri_train.data.partition import partition
 from edge_mri_train.data.split import SplitConfig
@@ -32,7 +31,7 @@ def manifest(phantoms, tmp_path_factory) -> Callable[..., Path]:
 
     def make(config: SplitConfig) -> Path:
         path = tmp_path_factory.mktemp("manifest") / "m.csv"
-        rows = partition(read_folders([phantoms]), IdSource(), config, NoProgress()).rows
+        rows = partition(read_folders([phantoms]), config, NoProgress()).rows
         write_manifest(rows, path)
         return path
 
@@ -213,7 +212,7 @@ def test_a_fold_must_be_one_of_the_manifest(tiny, tmp_path, manifest, folds, fol
 def test_a_manifest_whose_files_changed_is_refused_with_the_list(tiny, tmp_path, phantoms):
     shutil.copytree(phantoms, tmp_path / "set")
     samples = read_folders([tmp_path / "set"])
-    rows = partition(samples, IdSource(), SplitConfig(), NoProgress()).rows
+    rows = partition(samples, SplitConfig(), NoProgress()).rows
     write_manifest(rows, tmp_path / "m.csv")
     rows[3].sample.file.write_bytes(rows[4].sample.file.read_bytes())
     rows[7].sample.file.unlink()
@@ -254,7 +253,7 @@ def two_sets(phantoms, tmp_path) -> Path:
     first = sorted(phantoms.glob("glioma_axial/*.png"))[0]
     shutil.copy(first, second / "glioma_axial" / "copy.png")
     path = tmp_path / "two.csv"
-    rows = partition(read_folders([phantoms, second]), IdSource(), SplitConfig(), NoProgress()).rows
+    rows = partition(read_folders([phantoms, second]), SplitConfig(), NoProgress()).rows
     assert any(row.sample.root == second and row.sample.split == "train" for row in rows)
     write_manifest(rows, path)
     return path

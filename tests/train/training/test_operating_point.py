@@ -31,6 +31,25 @@ def test_a_clear_loss_is_not_taken_for_sensitivity():
     assert 0.6 < threshold < 0.9
 
 
+def test_the_worst_source_decides_and_not_the_largest():
+    """A small source whose tumours get lower probabilities is heard."""
+    healthy = [0.05] * 890 + [0.25] * 100 + [0.45] * 10
+    tumor = [0.9] * 900 + [0.2] * 30 + [0.6] * 70
+    names = ["large"] * 1000 + ["large"] * 900 + ["small"] * 100
+    p = np.array([*healthy, *tumor], np.float32)
+    told = np.arange(2000) >= 1000
+    pooled, by_source = fit_threshold(p, told), fit_threshold(p, told, names)
+    assert by_source == pytest.approx(0.1, abs=0.02)
+    assert pooled > 0.2
+
+
+def test_a_source_with_few_images_does_not_decide_alone():
+    healthy, tumor = [0.1] * 100, [0.9] * 100 + [0.05] * 3
+    names = ["large"] * 200 + ["tiny"] * 3
+    told = np.arange(203) >= 100
+    assert fit_threshold(np.array([*healthy, *tumor], np.float32), told, names) > 0.3
+
+
 @pytest.mark.parametrize(
     ("healthy", "tumor"), [([], [0.2, 0.9]), ([0.2, 0.9], []), ([0.5, 0.5], [0.5, 0.5])]
 )

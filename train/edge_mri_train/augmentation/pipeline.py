@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_mri.errors import OptionError
-from edge_mri_train.augmentation.extraction import extract_brain
+from edge_mri_train.augmentation.extraction import Extraction
 from edge_mri_train.augmentation.geometry import Pose, flip, frame
 from edge_mri_train.augmentation.healing import heal
 from edge_mri_train.augmentation.intensity import (
@@ -38,6 +38,7 @@ class AugmentConfig:
         paste: A lesion pasted into a tumour-free slice; needs outlines.
         decoy: Harmless tissue or spots pasted.
         extract: Skull and scalp blacked out.
+        extract_free: The same of tumour-free slices; None: as often as of others.
         frame: The picture cut to the head.
         flip: Left and right swapped.
         rotate: Turned by up to 15 degrees.
@@ -59,6 +60,7 @@ class AugmentConfig:
     paste: float = 0.0
     decoy: float = 0.0
     extract: float = 0.0
+    extract_free: float | None = None
     frame: float = 0.0
     flip: float = 0.5
     rotate: float = 1.0
@@ -75,13 +77,15 @@ class AugmentConfig:
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
+            if name == "extract_free" and value is None:
+                continue
             if not isinstance(value, int | float) or not 0 <= value <= 1:
                 raise OptionError(f"augmentation {name} is {value!r}; expected 0 to 1")
 
     @classmethod
     def none(cls) -> "AugmentConfig":
         """Return the configuration that changes nothing."""
-        return cls(**dict.fromkeys(asdict(cls()), 0.0))
+        return cls(**{**dict.fromkeys(asdict(cls()), 0.0), "extract_free": None})
 
 
 @dataclass(frozen=True)
@@ -114,8 +118,10 @@ class Augmentation:
         if donors is None or not donors.bank.can_paste:
             config = replace(config, paste=0.0, decoy=0.0)
         pose = Pose(config.rotate, config.scale, config.shift)
+        free = config.extract if config.extract_free is None else config.extract_free
+        extraction = Extraction(config.extract, free)
         changes: list[tuple[Change, float]] = [
-            (extract_brain, config.extract),
+            (extraction, extraction.often),
             (frame, config.frame),
             (flip, config.flip),
             (pose, pose.often),

@@ -13,9 +13,8 @@ from edge_mri.storage.atomic import require_writable
 from edge_mri.terminal.printable import show
 from edge_mri.terminal.progress import TerminalProgress
 from edge_mri_train.commands.options import id_options, layout_options
-from edge_mri_train.data.folders import read_folders
 from edge_mri_train.data.grouping import IdSource
-from edge_mri_train.data.label_source import read_layout
+from edge_mri_train.data.image_sets import ImageSets
 from edge_mri_train.data.manifest import DROPPED, Row, leave_out, read_left_out, write_manifest
 from edge_mri_train.data.partition import partition
 from edge_mri_train.data.split import TEST, TRAIN, VAL, SplitConfig
@@ -23,7 +22,7 @@ from edge_mri_train.errors import LeaveOutError
 
 
 @click.command("split")
-@click.argument("data", nargs=-1, required=True, type=PATH, metavar="DIR…")
+@click.argument("data", nargs=-1, required=True, type=PATH, metavar="DIR…|SETS.toml")
 @layout_options
 @id_options
 @path_option("--out", required=True, metavar="FILE.csv", help="The manifest.")
@@ -80,6 +79,9 @@ def command(
 ) -> None:
     """Divide image sets by groups: near duplicates, and patients where they are known.
 
+    Sets that are laid out in different ways are told in one file SETS.toml, with a table [[set]]
+    for each: folder, and any of map, index, pattern and group_pattern.
+
     Stratified by type and plane; the same images and seed give the same manifest.
     """
     config = replace(
@@ -88,17 +90,18 @@ def command(
         grouped=not ungrouped,
     )
     progress = TerminalProgress()
-    layout = read_layout(labels, data, maps, index, pattern, progress)
-    samples = read_folders(data, layout, progress)
+    ids = IdSource(groups, group_pattern)
+    sets = ImageSets.of(data, labels, maps, index, pattern, progress, ids)
+    samples = sets.samples(progress)
     if keep_test and not any(sample.split == TEST for sample in samples):
         raise OptionError("--keep-test keeps test folders, and there is none; leave it out")
     hashes = None if faults is None else read_left_out(faults)
     require_writable(out)
-    rows = partition(samples, IdSource(groups, group_pattern), config, progress).rows
+    rows = partition(samples, config, progress).rows
     if faults is not None and hashes is not None:
         rows, found = leave_out(rows, hashes, keep_test=keep_test)
         progress.say(_left_out(faults, found, keep_test=keep_test))
-    write_manifest(rows, out, layout.vocabulary.space)
+    write_manifest(rows, out, sets.space)
     show(_lines(rows, config))
 
 

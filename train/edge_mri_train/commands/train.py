@@ -18,10 +18,11 @@ from edge_mri_train.augmentation.pipeline import AugmentConfig
 from edge_mri_train.commands.options import data_option, layout_options
 from edge_mri_train.networks.own_network import is_own
 from edge_mri_train.settings.config import CLASS_WEIGHTS, PRECISIONS, SAMPLERS, TrainConfig
-from edge_mri_train.settings.recipe_files import read_recipe, recipe_names
-from edge_mri_train.settings.runs import CONFIG, RUNS, newest_run
+from edge_mri_train.settings.recipe_files import StageRecipe, read_recipe, recipe_names
+from edge_mri_train.settings.runs import CONFIG, RUNS, STAGES, newest_run
 from edge_mri_train.training.configured import defaults_of
 from edge_mri_train.training.run import resume, show_augmentation, train
+from edge_mri_train.training.stages import Stage, resume_stages, train_stages
 
 _LISTS = ("data", "distill", "distill_arch", "validate_only")
 _CODE = ("arch", "distill_arch")
@@ -57,8 +58,8 @@ _CODE = ("arch", "distill_arch")
     type=click.Choice(SAMPLERS),
     default="shuffle",
     show_default=True,
-    help="How images are drawn; weighted: all classes equally often; sets: all image sets, among "
-    "tumours and among images without one.",
+    help="How images are drawn; weighted: all classes equally often; sets: each image set by the "
+    "root of its size, among tumours and among images without one.",
 )
 @click.option(
     "--task",
@@ -72,7 +73,7 @@ _CODE = ("arch", "distill_arch")
     "recipe_name",
     metavar="NAME",
     help=f"What to train with: {', '.join(recipe_names())}, or a .toml file. "
-    "Options given beside it win.",
+    "Options given beside it win, in each of its stages.",
 )
 @click.option(
     "--arch",
@@ -190,16 +191,23 @@ def command(
         named = (options["arch"], *options["distill_arch"])
         folder = out or newest_run()
     else:
-        config = _config(ctx, options)
+        stages = _stages(ctx, options)
+        config = stages[-1].config
         if contact_sheet is not None:
             show_augmentation(config, contact_sheet, progress)
             return
         name = config.arch.replace(":", "-")
         folder = out or RUNS / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
     try:
-        checkpoint = resume(folder, progress, named) if go_on else train(config, folder, progress)
+        if go_on:
+            go = resume_stages if (folder / STAGES).exists() else resume
+            checkpoint = go(folder, progress, named)
+        elif len(stages) > 1:
+            checkpoint = train_stages(stages, folder, progress)
+        else:
+            checkpoint = train(config, folder, progress)
     except KeyboardInterrupt:
-        if not (folder / CONFIG).exists():
+        if not any((folder / one).exists() for one in (CONFIG, STAGES)):
             raise
         again = f"edge-mri train --resume --out {shlex.quote(str(folder))}{_code(options)}"
         click.echo(f"Interrupted; go on with: {again}", err=True)
@@ -207,8 +215,8 @@ def command(
     click.echo(str(checkpoint))
 
 
-def _config(ctx: click.Context, options: dict[str, Any]) -> TrainConfig:
-    """Return what the options say, over what the recipe says, over the network's own."""
+def _stages(ctx: click.Context, options: dict[str, Any]) -> list[Stage]:
+    """Return what the options say, over what the recipe says of each stage."""
     if options["split"] and any(options[one] for one in ("labels", "maps", "pattern", "index")):
         raise OptionError(
             "a manifest holds the labels already; leave out --labels, --map, --pattern and --index"
@@ -219,15 +227,43 @@ def _config(ctx: click.Context, options: dict[str, Any]) -> TrainConfig:
             "a manifest of `edge-mri split`"
         )
     name = options.pop("recipe_name")
-    values = read_recipe(name) if name else {}
+    recipes = read_recipe(name) if name else [StageRecipe("", {})]
+    if len(recipes) > 1 and "arch" in _typed(ctx, options):
+        raise OptionError(f"--arch names one network, and the recipe {name} trains several stages")
+    augmented, switches = options.pop("augment"), options.pop("switches")
+    return [
+        Stage(
+            one.name,
+            _config(ctx, options, one.values, name, augmented=augmented, switches=switches),
+            one.start,
+            one.teachers,
+        )
+        for one in recipes
+    ]
+
+
+def _typed(ctx: click.Context, options: dict[str, Any]) -> set[str]:
+    return {key for key in options if ctx.get_parameter_source(key) is ParameterSource.COMMANDLINE}
+
+
+def _config(
+    ctx: click.Context,
+    options: dict[str, Any],
+    recipe: dict[str, Any],
+    name: str | None,
+    *,
+    augmented: bool,
+    switches: tuple[str, ...],
+) -> TrainConfig:
+    """Return what the options say, over what a stage says, over the network's own."""
+    values = dict(recipe)
     given = {
         key
         for key in options
         if ctx.get_parameter_source(key) is ParameterSource.COMMANDLINE or key not in values
     }
-    augment = values.get("augment", AugmentConfig())
-    augment = augment if options.pop("augment") else AugmentConfig.none()
-    values["augment"] = _switched(augment, options.pop("switches"))
+    augment = values.get("augment", AugmentConfig()) if augmented else AugmentConfig.none()
+    values["augment"] = _switched(augment, switches)
     if is_own(values.get("arch", "")) and "arch" not in given:
         raise OptionError(
             f"the recipe {name} names the function {values['arch']}, whose code runs only where "

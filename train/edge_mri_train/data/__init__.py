@@ -1,6 +1,6 @@
 """Image sets: what lies in their folders, and how they are divided without leaks.
 
-    layout       how a set says what its images are (folders: class folders; csv_file: its tables)
+    layout       how a set says what its images are (folders: by class folders; image_sets: several)
     passed_over  files that are no pictures, named rather than ignored
     scan         each file read once (inventory: its header; statistics: of its pixels)
     grouping     which images belong together

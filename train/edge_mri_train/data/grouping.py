@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_mri.errors import OptionError
-from edge_mri_train.data.csv_file import columns_of, open_csv
 from edge_mri_train.data.folders import Sample
 from edge_mri_train.data.layout import GROUP_COLUMNS
 from edge_mri_train.duplicates.components import connected_groups
 from edge_mri_train.duplicates.search import Duplicates
 from edge_mri_train.errors import IndexFileError
+from edge_mri_train.settings.csv_file import columns_of, open_csv
 
 
 def id_pairs(ids: Sequence[str | None]) -> NDArray[np.int64]:

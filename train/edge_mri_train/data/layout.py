@@ -14,9 +14,9 @@ from pathlib import Path
 
 from edge_mri.errors import OptionError, listed
 from edge_mri.labels import Label, LabelSpace, Vocabulary
-from edge_mri_train.data.csv_file import columns_of, open_csv
 from edge_mri_train.data.name_pattern import NamePattern
 from edge_mri_train.errors import IndexFileError
+from edge_mri_train.settings.csv_file import columns_of, open_csv
 
 SKIP = "skip"
 MASKS = "masks"
@@ -172,6 +172,8 @@ class Layout:
     def rows(self) -> Iterator[IndexRow]:
         """Yield the rows of the index but those of a label that is skipped.
 
+        Of rows that name one file with one label, the first counts.
+
         Raises:
             IndexFileError: It cannot be read, or a line of it is wrong.
         """
@@ -179,13 +181,17 @@ class Layout:
             return
         with open_csv(self.index, IndexFileError) as reader:
             label_column = self._label_column(reader)
-            lines: dict[Path, int] = {}
+            told: dict[Path, tuple[int, Label]] = {}
             for row in reader:
                 if not self.skips(row[label_column] or ""):
                     one, line = self._row(row, label_column, reader.line_num), reader.line_num
-                    if (first := lines.setdefault(one.path, line)) != line:
-                        raise self._wrong(line, f"it names {one.path} again, after line {first}")
-                    yield one
+                    first, label = told.setdefault(one.path, (line, one.label))
+                    if label != one.label:
+                        raise self._wrong(
+                            line, f"it names {one.path} again, with another label than line {first}"
+                        )
+                    if first == line:
+                        yield one
 
     def _row(self, row: dict[str, str], label_column: str, line: int) -> IndexRow:
         meaning, plane = row[label_column] or "", row.get("plane") or None

@@ -26,10 +26,10 @@ from edge_mri.storage.atomic import atomic_path
 from edge_mri.storage.csv_text import csv_line, unguarded
 from edge_mri.storage.spelling import meant, spelled
 from edge_mri.terminal.progress import Progress
-from edge_mri_train.data.csv_file import columns_of, open_csv
 from edge_mri_train.data.folders import Sample
 from edge_mri_train.data.layout import path_inside
 from edge_mri_train.errors import LeaveOutError, ManifestError
+from edge_mri_train.settings.csv_file import columns_of, open_csv
 from edge_mri_train.settings.data_file import read_text
 
 COLUMNS = ("set", "path", "sha256", "type", "plane", "group", "split")

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from edge_mri.terminal.progress import Progress
 from edge_mri_train.data.folders import Sample
-from edge_mri_train.data.grouping import IdSource, id_pairs
+from edge_mri_train.data.grouping import id_pairs
 from edge_mri_train.data.manifest import DROPPED, Row, hash_files
 from edge_mri_train.data.scan import fingerprint_files
 from edge_mri_train.data.split import TEST, SplitConfig, divide
@@ -30,9 +30,7 @@ class Partition:
     fingerprints: list[Fingerprint]
 
 
-def partition(
-    samples: Sequence[Sample], ids: IdSource, config: SplitConfig, progress: Progress
-) -> Partition:
+def partition(samples: Sequence[Sample], config: SplitConfig, progress: Progress) -> Partition:
     """Divide images so that neither a near-duplicate group nor a patient is on two sides.
 
     With `config.grouped` off, each image is a group.
@@ -46,7 +44,9 @@ def partition(
     sets = [sample.root for sample in samples]
     pairs = np.empty((0, 2), np.int64)
     if config.grouped:
-        pairs = np.concatenate([id_pairs(ids.ids(samples)), _edges(prints, progress)])
+        pairs = np.concatenate(
+            [id_pairs([sample.group for sample in samples]), _edges(prints, progress)]
+        )
     while True:
         groups = connected_groups(len(samples), pairs)
         sides = np.array(divide(labels, groups.tolist(), official, sets, config))

@@ -1,5 +1,6 @@
 """In which order an epoch sees the images, and how often which."""
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -44,7 +45,7 @@ class Order:
         draws = {
             "shuffle": torch.ones(len(labels)),
             "weighted": balanced,
-            "sets": _equal_sets(parts, sets),
+            "sets": _evened_sets(parts, sets),
         }[config.sampler]
         free = torch.tensor(parts)
         shares_free = config.tumor_free is not None and bool(free.any()) and not bool(free.all())
@@ -68,18 +69,20 @@ class Order:
             yield batch.numpy()
 
 
-def _equal_sets(parts: Sequence[bool], sets: Sequence[Path]) -> torch.Tensor:
-    """Return `(N,)` float weights, mean 1, with which sets count the same.
+def _evened_sets(parts: Sequence[bool], sets: Sequence[Path]) -> torch.Tensor:
+    """Return `(N,)` float weights, mean 1, with which a set counts as the root of its images.
 
-    Images of the absent type are one part, the others another: in each, all sets that have any
-    count the same.
+    Between all images alike, where the largest set decides, and all sets alike, where the images of
+    the smallest are learned by heart. Images of the absent type are one part, the others another.
     """
     images = Counter(parts)
     of_set = Counter(zip(parts, sets, strict=True))
-    shared_by = Counter(part for part, _ in of_set)
+    roots: Counter[bool] = Counter()
+    for (part, _), count in of_set.items():
+        roots[part] += math.sqrt(count)  # type: ignore[assignment]
     return torch.tensor(
         [
-            images[part] / (shared_by[part] * of_set[part, one])
+            images[part] / (roots[part] * math.sqrt(of_set[part, one]))
             for part, one in zip(parts, sets, strict=True)
         ]
     )

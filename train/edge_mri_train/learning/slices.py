@@ -1,7 +1,7 @@
 """A side's images in memory, with what is known of each: label, and lesion where it is outlined."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,11 +24,13 @@ class Slices:
         pixels: `(N, 1, S, S)` uint8 network input.
         labels: N labels.
         masks: N `(S, S)` uint8, 255 where a lesion is, or None where nobody outlined it.
+        sets: N folders of the sets that the images are of; empty where that is not known.
     """
 
     pixels: NDArray[np.uint8]
     labels: list[Label]
     masks: list[Mask | None]
+    sets: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -53,7 +55,8 @@ class Slices:
         with progress.bar(name, len(samples)) as step:
             pixels = load_pixels([sample.file for sample in samples], spec, on_image=step)
         masks = [lesion_mask(sample, spec, space) for sample in samples]
-        return cls(pixels, [sample.label for sample in samples], masks)
+        sets = [str(sample.root) for sample in samples]
+        return cls(pixels, [sample.label for sample in samples], masks, sets)
 
     def has_lesion(self, position: int) -> bool:
         """Whether an image has an outlined lesion."""

@@ -122,8 +122,8 @@ class TrainConfig:
         fold: Which fold of the manifest validates, the others train.
         validate_only: Sets of the manifest, by their folders' names, that only validate.
         class_weights: `balanced` weighs each image's loss by one over its class's count; `none`.
-        sampler: `shuffle`; or with replacement: `weighted` draws classes equally often, `sets` the
-            image sets, among tumours and among images without one.
+        sampler: `shuffle`; or with replacement: `weighted` draws classes equally often, `sets` an
+            image set by the root of its size, among tumours and among images without one.
         tumor_free: Share of tumour-free images that an epoch draws; None: as they come.
         lesion_weight: Share of the outlines in the loss of a network with a lesion map.
         label_weight: Share of the labels in it.
@@ -221,9 +221,36 @@ class TrainConfig:
             init_weights=start if start in STARTS else _absolute(start),
         )
 
+    def divided_by(self, manifest: str) -> "TrainConfig":
+        """Return it with the images of a manifest in place of its own."""
+        own = {"data": (), "maps": (), "labels": None, "pattern": None, "index": None, "fold": None}
+        return replace(self, **own, split=manifest, validate_only=())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON values; names are spelled as `edge_mri.storage.spelling` does it."""
+        values: dict[str, Any] = each_text(asdict(self), spelled)
+        return values
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "TrainConfig":
+        """Read it back; unknown keys are refused.
+
+        Raises:
+            TypeError: It is no configuration.
+            RunFolderError: It has keys that are not known.
+        """
+        if not isinstance(values, dict):
+            raise TypeError(f"expected an object, got {type(values).__name__}")
+        if unknown := set(values) - {one.name for one in fields(cls)}:
+            raise RunFolderError(f"unknown settings {', '.join(sorted(unknown))}")
+        values = each_text(values, meant)
+        lists = {name: tuple(values[name]) for name in _LISTS if name in values}
+        augment = AugmentConfig(**values.get("augment", {}))
+        return cls(**values | lists | {"augment": augment})
+
     def write(self, path: Path) -> None:
-        """Write it as JSON; names are spelled as `edge_mri.storage.spelling` does it."""
-        write_json(each_text(asdict(self), spelled), path)
+        """Write it as JSON."""
+        write_json(self.to_dict(), path)
 
     @classmethod
     def read(cls, path: Path) -> "TrainConfig":
@@ -235,16 +262,9 @@ class TrainConfig:
             ),
         )
         try:
-            values = json.loads(text)
-            known = {one.name for one in fields(cls)}
-            if not isinstance(values, dict):
-                raise TypeError(f"expected an object, got {type(values).__name__}")
-            if unknown := set(values) - known:
-                raise RunFolderError(f"{path}: unknown settings {', '.join(sorted(unknown))}")
-            values = each_text(values, meant)
-            lists = {name: tuple(values[name]) for name in _LISTS if name in values}
-            augment = AugmentConfig(**values.get("augment", {}))
-            return cls(**values | lists | {"augment": augment})
+            return cls.from_dict(json.loads(text))
+        except RunFolderError as error:
+            raise RunFolderError(f"{path}: {error}") from error
         except EdgeMriError:
             raise
         except (ValueError, KeyError, TypeError, RecursionError) as error:  # ValueError: JSON

@@ -11,6 +11,7 @@ CHECKPOINT = "checkpoint.pt"
 LAST = "last.pt"
 MANIFEST = "split.csv"
 SEEN = "seen.bin"
+STAGES = "stages.json"
 LICENCE = "licence.txt"
 _MODEL_SUFFIXES = (".pt", ".pth", ".onnx")
 

@@ -67,5 +67,5 @@ def defaults_of(arch: str) -> Defaults:
     require_known(arch)
     if is_own(arch):  # it may give weights of its own
         return Defaults(init_weights="none")
-    own = read_recipe(arch) if arch in recipe_names() else {}
+    own = read_recipe(arch)[-1].values if arch in recipe_names() else {}
     return Defaults(**{one.name: own[one.name] for one in fields(Defaults) if one.name in own})

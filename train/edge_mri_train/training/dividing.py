@@ -9,12 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_mri.errors import listed
-from edge_mri.labels import LabelSpace, Vocabulary
+from edge_mri.labels import LabelSpace
 from edge_mri.terminal.progress import Progress
-from edge_mri_train.data.folders import Sample, breakdown, read_folders
-from edge_mri_train.data.grouping import IdSource
-from edge_mri_train.data.label_source import read_layout
-from edge_mri_train.data.layout import Layout
+from edge_mri_train.data.folders import Sample, breakdown
+from edge_mri_train.data.image_sets import ImageSets
 from edge_mri_train.data.manifest import (
     DROPPED,
     Row,
@@ -41,19 +39,19 @@ class Divided(Partition):
     space: LabelSpace
 
 
-def read_labels(config: TrainConfig, progress: Progress) -> Layout:
+def read_sets(config: TrainConfig, progress: Progress) -> ImageSets:
     """Return how a run's sets are laid out, and the space of their labels, before they are read."""
     if config.split is not None:
-        return Layout(vocabulary=Vocabulary(manifest_space(Path(config.split))))
+        return ImageSets((), manifest_space(Path(config.split)))
     index = Path(config.index) if config.index else None
     roots = [Path(root) for root in config.data]
-    return read_layout(config.labels, roots, config.maps, index, config.pattern, progress)
+    return ImageSets.of(roots, config.labels, config.maps, index, config.pattern, progress)
 
 
-def divided(config: TrainConfig, progress: Progress, layout: Layout | None = None) -> Divided:
+def divided(config: TrainConfig, progress: Progress, sets: ImageSets | None = None) -> Divided:
     """Divide the images, or take the division of a manifest."""
-    layout = layout or read_labels(config, progress)
-    space = layout.vocabulary.space
+    sets = sets or read_sets(config, progress)
+    space = sets.space
     if config.split is not None:
         path = Path(config.split)
         rows = read_manifest(path)
@@ -66,8 +64,7 @@ def divided(config: TrainConfig, progress: Progress, layout: Layout | None = Non
         space = named_types(samples, space, progress)
         prints = fingerprint_files([sample.file for sample in samples], progress)
         return Divided(rows, prints, space)
-    roots = [Path(root) for root in config.data]
-    samples = _for_training(read_folders(roots, layout, progress), progress)
+    samples = _for_training(sets.samples(progress), progress)
     progress.say(breakdown(samples, space))
     space = named_types(samples, space, progress)
     validating = [sample for sample in samples if sample.split == VAL]
@@ -78,7 +75,7 @@ def divided(config: TrainConfig, progress: Progress, layout: Layout | None = Non
         require_all_types("validation", validating, space)
     shares = {TRAIN: 1 - config.val_fraction, VAL: config.val_fraction}
     sides = SplitConfig(shares, config.seed, keep_val=has_own)
-    parts = partition(samples, IdSource(), sides, progress)
+    parts = partition(samples, sides, progress)
     parts = _without_dropped(parts, progress) if has_own else parts
     return Divided(parts.rows, parts.fingerprints, space)
 

@@ -44,7 +44,7 @@ from edge_mri_train.settings.config import TrainConfig
 from edge_mri_train.settings.data_file import read_data, read_text
 from edge_mri_train.settings.runs import CONFIG, LICENCE, MANIFEST, SEEN
 from edge_mri_train.training.claim import claimed
-from edge_mri_train.training.dividing import divided, read_labels
+from edge_mri_train.training.dividing import divided, read_sets
 from edge_mri_train.training.inheritance import Inheritance
 from edge_mri_train.training.last_state import read_last
 from edge_mri_train.training.preflight import check_config
@@ -65,14 +65,14 @@ def train(config: TrainConfig, out: Path, progress: Progress) -> Path:
     Returns:
         The path of the best checkpoint.
     """
-    _require_free(out)
+    require_free(out)
     with joined(config.device) as ranks, _claimed(out, ranks):
         if ranks.is_first:
-            _require_free(out)  # nobody was between
+            require_free(out)  # nobody was between
         progress = _of_first(ranks, progress)
-        layout = read_labels(config, progress)
-        check_config(config, ranks, layout.vocabulary.space)
-        parts = divided(config, progress, layout)
+        sets = read_sets(config, progress)
+        check_config(config, ranks, sets.space)
+        parts = divided(config, progress, sets)
         samples = [row.sample for row in parts.rows]
         inherited = Inheritance.of(config)
         seen = SeenImages.of(parts.fingerprints).with_those_of(inherited.seen).to_bytes()
@@ -139,7 +139,8 @@ def show_augmentation(config: TrainConfig, path: Path, progress: Progress) -> No
     draw_contact_sheet(views, config.augment, donors, config.seed, path)
 
 
-def _require_free(out: Path) -> None:
+def require_free(out: Path) -> None:
+    """Raise `RunFolderError` where a folder holds a run already."""
     if os.path.exists(out / CONFIG):  # noqa: PTH110  # a path too long is False to it
         raise RunFolderError(
             f"{out} holds a run already; continue it with --resume, or choose another"

@@ -59,7 +59,9 @@ def _threshold(probabilities: NDArray[np.float32], slices: Slices, space: LabelS
     none = space.type_probabilities(probabilities)[:, space.types.index(space.absent)]
     told = [space.is_present(label) for label in slices.labels]
     known = np.array([one is not None for one in told])
-    return fit_threshold(1 - none[known], np.array([bool(one) for one in told])[known])
+    there = np.array([bool(one) for one in told])
+    sources = np.array(slices.sets) if slices.sets else np.array([""] * len(slices))
+    return fit_threshold(1 - none[known], there[known], sources[known].tolist())
 
 
 def _answers(
