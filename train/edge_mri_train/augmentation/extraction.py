@@ -62,7 +62,8 @@ def extract_brain(view: View, rng: np.random.Generator) -> View:
     kept = _within_ring(view.image, inside, innermost, rng.uniform(*_STIFF))
     if view.mask is not None:
         disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _AROUND_PX + 1,) * 2)
-        kept |= cv2.dilate((view.mask >= 0.5).astype(np.uint8), disc) & inside
+        lesion = np.asarray(cv2.dilate((view.mask >= 0.5).astype(np.uint8), disc), np.uint8)
+        kept |= lesion & inside
     softness = rng.uniform(0.3, _SOFTEST_PX)
     brain = np.asarray(cv2.GaussianBlur(kept.astype(np.float32), (0, 0), softness), np.float32)
     if view.mask is not None:

@@ -85,7 +85,7 @@ class AugmentConfig:
     @classmethod
     def none(cls) -> "AugmentConfig":
         """Return the configuration that changes nothing."""
-        return cls(**{**dict.fromkeys(asdict(cls()), 0.0), "extract_free": None})
+        return replace(cls(**dict.fromkeys(asdict(cls()), 0.0)), extract_free=None)
 
 
 @dataclass(frozen=True)

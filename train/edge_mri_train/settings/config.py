@@ -223,8 +223,17 @@ class TrainConfig:
 
     def divided_by(self, manifest: str) -> "TrainConfig":
         """Return it with the images of a manifest in place of its own."""
-        own = {"data": (), "maps": (), "labels": None, "pattern": None, "index": None, "fold": None}
-        return replace(self, **own, split=manifest, validate_only=())
+        return replace(
+            self,
+            data=(),
+            maps=(),
+            labels=None,
+            pattern=None,
+            index=None,
+            fold=None,
+            validate_only=(),
+            split=manifest,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON values; names are spelled as `edge_mri.storage.spelling` does it."""
