@@ -14,12 +14,15 @@ def test_the_networks_of_both_projects_and_ours_have_one():
 
 @pytest.mark.parametrize("name", recipe_names())
 def test_each_makes_a_run_of_a_network_there_is(name):
-    config = TrainConfig(data=("somewhere",), **{"task": "auto", **read_recipe(name)[-1].values})
-    assert config.init_weights in (defaults_of(config.arch).init_weights, "shipped")
-    if config.arch == "artemis_cnn":
-        classes = 4 if config.task == "type" else 12
-        network = build(config.arch, classes, config.image_size)
-        assert sum(one.numel() for one in network.parameters()) < 100_000
+    for stage in read_recipe(name):
+        start = stage.values.get("init_weights", "none")
+        values = {"task": "auto", **stage.values, "init_weights": start}
+        config = TrainConfig(data=("somewhere",), **values)
+        assert start in (defaults_of(config.arch).init_weights, "shipped")
+        if config.arch == "artemis_cnn":
+            classes = 4 if config.task == "type" else 12
+            network = build(config.arch, classes, config.image_size)
+            assert sum(one.numel() for one in network.parameters()) < 100_000
 
 
 def test_a_file_of_ones_own(tmp_path):

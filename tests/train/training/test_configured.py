@@ -9,7 +9,8 @@ from edge_mri_train.training.configured import Defaults, defaults_of
 
 @pytest.mark.parametrize("name", sorted(set(recipe_names()) & set(names())))
 def test_a_network_with_a_recipe_of_its_name_takes_its_figures(name):
-    own, recipe = defaults_of(name), read_recipe(name)[-1].values
+    stages = [one.values for one in read_recipe(name)]
+    own, recipe = defaults_of(name), next(one for one in stages if one["arch"] == name)
     assert (own.image_size, own.epochs) == (recipe["image_size"], recipe["epochs"])
     assert (own.learning_rate, own.init_weights) == (
         recipe["learning_rate"],

@@ -16,6 +16,7 @@ from edge_mri.labels import TASKS
 from edge_mri.terminal.progress import TerminalProgress
 from edge_mri_train.augmentation.pipeline import AugmentConfig
 from edge_mri_train.commands.options import data_option, layout_options
+from edge_mri_train.networks.initial_weights import IMAGENET
 from edge_mri_train.networks.own_network import is_own
 from edge_mri_train.settings.config import CLASS_WEIGHTS, PRECISIONS, SAMPLERS, TrainConfig
 from edge_mri_train.settings.recipe_files import StageRecipe, read_recipe, recipe_names
@@ -73,7 +74,8 @@ _CODE = ("arch", "distill_arch")
     "recipe_name",
     metavar="NAME",
     help=f"What to train with: {', '.join(recipe_names())}, or a .toml file. "
-    "Options given beside it win, in each of its stages.",
+    "Options given beside it win, in each of its stages; --init-weights in those that start from "
+    "imagenet.",
 )
 @click.option(
     "--arch",
@@ -231,15 +233,14 @@ def _stages(ctx: click.Context, options: dict[str, Any]) -> list[Stage]:
     if len(recipes) > 1 and "arch" in _typed(ctx, options):
         raise OptionError(f"--arch names one network, and the recipe {name} trains several stages")
     augmented, switches = options.pop("augment"), options.pop("switches")
-    return [
-        Stage(
-            one.name,
-            _config(ctx, options, one.values, name, augmented=augmented, switches=switches),
-            one.start,
-            one.teachers,
-        )
-        for one in recipes
-    ]
+    others = {**options, "init_weights": None}  # a file in place of ImageNet's weights alone
+    stages = []
+    for one in recipes:
+        is_other = len(recipes) > 1 and one.values.get("init_weights") != IMAGENET
+        told = others if is_other else options
+        config = _config(ctx, told, one.values, name, augmented=augmented, switches=switches)
+        stages.append(Stage(one.name, config, one.start, one.teachers))
+    return stages
 
 
 def _typed(ctx: click.Context, options: dict[str, Any]) -> set[str]:

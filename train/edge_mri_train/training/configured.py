@@ -67,5 +67,6 @@ def defaults_of(arch: str) -> Defaults:
     require_known(arch)
     if is_own(arch):  # it may give weights of its own
         return Defaults(init_weights="none")
-    own = read_recipe(arch)[-1].values if arch in recipe_names() else {}
+    stages = read_recipe(arch) if arch in recipe_names() else []
+    own = next((one.values for one in stages if one.values["arch"] == arch), {})
     return Defaults(**{one.name: own[one.name] for one in fields(Defaults) if one.name in own})
