@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from edge_mri_train.augmentation.view import Plane, View, head
 
-_ANGLES = 120
-_RADII = 48
+_ANGLES = 96
+_RADII = 36
 _OUTERMOST = 0.94  # of the way from the middle of the head to its rim
 _SCALP = 0.5  # of the head's median brightness: what is darker is not its rim
 _INNERMOST, _INNERMOST_UNKNOWN = (0.74, 0.86), 0.82  # a lesion may lie at the rim
@@ -108,19 +108,21 @@ def _sampled(plane: Plane, points: NDArray[np.float64]) -> Plane:
 def _shortest(cost: Plane, stiff: float) -> NDArray[np.int64]:
     """Return for each of A angles the row of the cheapest closed path through `(R, A)` costs."""
     rows, count = cost.shape
-    total, came = cost[:, 0].astype(np.float64), np.zeros((count, rows), np.int64)
+    columns = np.ascontiguousarray(cost.T, np.float64)
+    total, came = columns[0], np.zeros((count, rows), np.int64)
     steps = np.arange(-_STEPS, _STEPS + 1)
     before = np.clip(np.arange(rows)[:, np.newaxis] + steps, 0, rows - 1)
     price = stiff * np.abs(steps) / rows
-    turns = [*range(1, count), *range(count)]  # twice around, so that the second closes
-    for angle in turns:
+    closing = count // 4  # around once, and on until the path no longer knows where it began
+    places = np.arange(rows)
+    for angle in (*range(1, count), *range(closing)):
         choices = total[before] + price
         best = choices.argmin(axis=1)
-        came[angle] = before[np.arange(rows), best]
-        total = choices[np.arange(rows), best] + cost[:, angle]
+        came[angle] = before[places, best]
+        total = choices[places, best] + columns[angle]
     path = np.empty(count, np.int64)
     row = int(total.argmin())
-    for angle in reversed(range(count)):
+    for angle in (*reversed(range(closing)), *reversed(range(closing, count))):
         path[angle] = row
         row = int(came[angle, row])
     return path
