@@ -30,13 +30,13 @@ from numpy.typing import NDArray
 
 from edge_mri.classifier import Classifier
 from edge_mri.images.preprocess import preprocess_batch
+from edge_mri_export.gate.drawn import drawn
 from edge_mri_train.data.manifest import read_manifest
 from edge_mri_train.evaluation.intervals import auroc, ratio, wilson
 from foreign_images import (
     Image,
     altered,
     dicom,
-    drawn,
     folder,
     packaged,
     read_all,
@@ -106,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     foreign: dict[str, Any] = {}
     outside: list[Scores] = []
     folders = ((one.name, folder(one)) for one in options.foreign)
-    for name, images in (*folders, *packaged(), *dicom(), *drawn(rng)):
+    for name, images in (*folders, *packaged(), *dicom(), *drawn(rng).items()):
         if images:
             outside.append(scored(classifier, images))
             foreign[name] = _shown(name, outside[-1], inside[known], limit)

@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_mri.model.contract import Rejection
-from foreign_images import altered, drawn
+from edge_mri.model.rejection import Rejection
+from edge_mri_export.gate.drawn import drawn
+from foreign_images import altered
 
 SCRIPTS = Path(__file__).parents[3] / "benchmarks/studies/accuracy"
 
@@ -35,8 +36,9 @@ def grey(folder: Path, *levels: int) -> Path:
 @pytest.fixture
 def alone(script, monkeypatch) -> None:
     """No images but those of the folders."""
-    for name in ("packaged", "dicom", "drawn"):
+    for name in ("packaged", "dicom"):
         monkeypatch.setattr(script, name, lambda *_: iter(()))
+    monkeypatch.setattr(script, "drawn", lambda *_: {})
 
 
 @pytest.mark.usefixtures("alone")
@@ -96,6 +98,6 @@ def test_a_model_without_a_gate_has_the_figures_that_every_model_has(
 def test_drawn_and_altered_images_are_images():
     rng = np.random.default_rng(0)
     brains = [np.full((50, 70), 90, np.uint8), np.full((64, 64), 20, np.uint8)]
-    for name, images in [*drawn(rng), *altered(brains, rng)]:
+    for name, images in [*drawn(rng).items(), *altered(brains, rng)]:
         assert images, name
         assert all(image.dtype == np.uint8 and image.ndim == 2 for image in images), name

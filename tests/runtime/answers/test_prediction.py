@@ -10,7 +10,8 @@ from edge_mri.answers.decision import Answers
 from edge_mri.answers.prediction import Prediction, predictions, softmax
 from edge_mri.images.preprocess import PreprocessSpec
 from edge_mri.labels import PLANES, TYPES, LabelSpace
-from edge_mri.model.contract import Contract, Rejection
+from edge_mri.model.contract import Contract
+from edge_mri.model.rejection import Rejection
 
 logits = arrays(np.float32, (2, 12), elements=st.floats(-1e4, 1e4, width=32))
 temperatures = st.floats(0.05, 20)

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from edge_mri.errors import ContractError
 from edge_mri.images.preprocess import PreprocessSpec
 from edge_mri.labels import LabelSpace
-from edge_mri.model.contract import METADATA_KEY, Contract, Rejection
+from edge_mri.model.contract import METADATA_KEY, Contract
+from edge_mri.model.rejection import Rejection
 from edge_mri.model.volume_rule import VolumeRule
 
 CONTRACT = Contract(

@@ -7,8 +7,9 @@ import pytest
 from edge_mri.errors import ContractError
 from edge_mri.images.preprocess import PreprocessSpec
 from edge_mri.labels import LabelSpace
-from edge_mri.model.contract import Contract, Rejection
+from edge_mri.model.contract import Contract
 from edge_mri.model.contract_schema import contract_schema
+from edge_mri.model.rejection import Rejection
 from edge_mri.model.volume_rule import VolumeRule
 
 jsonschema = pytest.importorskip("jsonschema", reason="validating needs the package jsonschema")

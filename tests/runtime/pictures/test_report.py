@@ -13,7 +13,8 @@ import pytest
 from edge_mri.answers.prediction import Prediction
 from edge_mri.images.preprocess import PreprocessSpec
 from edge_mri.labels import LabelSpace
-from edge_mri.model.contract import Contract, Rejection
+from edge_mri.model.contract import Contract
+from edge_mri.model.rejection import Rejection
 from edge_mri.pictures import report as report_module
 from edge_mri.pictures.report import Report
 from edge_mri.pictures.thumbnails import Pictured

@@ -13,7 +13,8 @@ from sklearn import metrics
 from edge_mri.classifier import SHIPPED_MODEL
 from edge_mri.errors import NoImagesError, OptionError
 from edge_mri.labels import Label, LabelSpace
-from edge_mri.model.contract import Contract, Rejection
+from edge_mri.model.contract import Contract
+from edge_mri.model.rejection import Rejection
 from edge_mri.terminal.progress import NoProgress, Progress
 from edge_mri_train.data.layout import Layout
 from edge_mri_train.data.manifest import read_manifest
