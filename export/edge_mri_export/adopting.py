@@ -53,6 +53,7 @@ def export_onnx(
     images: Path | str,
     output: Path | str,
     quantize: str = "none",
+    foreign: Sequence[Path | str] = (),
     progress: Progress | None = None,
 ) -> list[Exported]:
     """Adopt an ONNX classifier made elsewhere.
@@ -64,6 +65,7 @@ def export_onnx(
         images: Folder of images to compare and calibrate on, in class folders or not.
         output: The FP32 file; a quantised one is written beside it.
         quantize: `none`, `int8`, `int8-qat` or `fp16`.
+        foreign: Folders of images that are no brain MR, for the rejection gate.
         progress: Told how it goes.
 
     Raises:
@@ -77,6 +79,7 @@ def export_onnx(
         Path(output),
         quantization=QuantizationConfig(quantize),
         calibration=Path(images),
+        foreign=tuple(map(Path, foreign)),
     )
     return adopt(config, _space(labels), _spec(preprocess), progress or NoProgress())
 
@@ -90,6 +93,7 @@ def export_module(
     output: Path | str,
     channels: int = 3,
     quantize: str = "none",
+    foreign: Sequence[Path | str] = (),
     progress: Progress | None = None,
 ) -> list[Exported]:
     """Adopt a PyTorch classifier: as `export_onnx` of what PyTorch's exporter makes of it.
@@ -102,6 +106,7 @@ def export_module(
         output: The same.
         channels: 1 or 3.
         quantize: The same.
+        foreign: The same.
         progress: The same.
 
     Raises:
@@ -129,6 +134,7 @@ def export_module(
         Path(output),
         quantization=QuantizationConfig(quantize),
         calibration=Path(images),
+        foreign=tuple(map(Path, foreign)),
     )
     return _adopted(foreign, config, _space(labels), progress or NoProgress(), {"module": name})
 

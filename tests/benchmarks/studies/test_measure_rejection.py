@@ -91,8 +91,24 @@ def test_a_model_without_a_gate_has_the_figures_that_every_model_has(
     out = capsys.readouterr().out
     assert "This model has no gate: it answers every image." in out
     row = next(line for line in out.splitlines() if line.startswith("all foreign"))
-    _, _, n, rejected, novelty, _, energy = row.split()
-    assert (n, rejected, novelty, energy) == ("2", "-", "-", "0.0000")
+    _, _, n, rejected, foreign, novelty, odds, _, energy = row.split()
+    assert (n, rejected, foreign, novelty, odds, energy) == ("2", *"----", "0.0000")
+
+
+@pytest.mark.usefixtures("alone")
+def test_what_is_unfamiliar_is_counted_apart(script, mapped, tmp_path):
+    gate = Rejection(0.3, (0.5, 0.5), 0.99, 10, max_foreign=0.7)
+    brain = grey(tmp_path / "brain", 10, 20, 30, 100)
+    foreign = grey(tmp_path / "foreign", 60, 100, 200, 250)
+    found = tmp_path / "found.json"
+    folders = ["--brain", str(brain), "--foreign", str(foreign), "--json", str(found)]
+    script.main([str(mapped(rejection=gate)), *folders])
+    values = json.loads(found.read_text())
+    assert values["max_foreign"] == 0.7
+    odd = values["brain"][f"{tmp_path.name}/brain"]
+    assert (odd["rejected"], odd["foreign"]) == (0.25, 0)
+    others = values["foreign"]["foreign"]
+    assert (others["rejected"], others["foreign"]) == (0.75, 0.5)
 
 
 def test_drawn_and_altered_images_are_images():

@@ -19,7 +19,7 @@ PLAIN = Contract("plain", LabelSpace(), PreprocessSpec(64))
 FULL = replace(
     PLAIN,
     temperature=1.5,
-    rejection=Rejection(7.25, (0.3, 0.7), 0.985, 1000),
+    rejection=Rejection(7.25, (0.3, 0.7), 0.985, 1000, -1.5, "unfamiliar"),
     volumes=VolumeRule(neighbours=4, share=0.1, tumor_from=0.9, free_below=0.25),
     licence="CC0-1.0",
     weights_sha256="0" * 64,
@@ -81,6 +81,8 @@ def test_the_contract_of_the_shipped_model_is_valid(classifier):
         {"name": 3},
         {"rejection": {"max_novelty": 1.0}},
         {"rejection": {"max_novelty": 1, "undecided": [0.5, 2], "kept": 1, "n": 1}},
+        {"rejection": stored(FULL)["rejection"] | {"max_foreign": "2"}},
+        {"rejection": stored(FULL)["rejection"] | {"above": "undecided"}},
         {"labels": {"types": ["glioma"]}},
         {"labels": {"types": ["glioma", "glioma"], "planes": []}},
         {"preprocess": {"size": 4}},

@@ -229,7 +229,10 @@ def test_the_layout_is_the_documented_one(finished, mixed):
             for one in reading[axis]["per_class"].values():
                 assert set(one) == CLASS
         assert {"sensitivity", "specificity", "auroc", "threshold"} <= set(reading["tumor"])
-    assert (report["coverage"], report["rejected"]) == (1, {"foreign": 0, "undecided": 0})
+    assert (report["coverage"], report["rejected"]) == (
+        1,
+        {"foreign": 0, "unfamiliar": 0, "undecided": 0},
+    )
     assert report["by"] == {}
 
 
@@ -370,7 +373,7 @@ def test_what_the_model_rejects_is_coverage_and_not_in_the_figures(heads, tmp_pa
     np.testing.assert_array_equal(result.decisions.undecided, undecided)
     report, kept = result.report, int((~undecided).sum())
     assert (report["asked"], report["n"], report["coverage"]) == (24, kept, kept / 24)
-    assert report["rejected"] == {"foreign": 0, "undecided": int(undecided.sum())}
+    assert report["rejected"] == {"foreign": 0, "unfamiliar": 0, "undecided": len(undecided) - kept}
     assert report["type"]["n"] == report["tumor"]["n"] == kept
     assert report["tumor"]["threshold"] == high
     rows = np.flatnonzero(~undecided)
@@ -395,7 +398,7 @@ def test_a_mask_among_the_images_is_rejected_as_users_see_it(heads, tmp_path):
     gate = Rejection(max_novelty=1e9, undecided=(0.5, 0.5), kept=0.9, n=10)
     model = gated(SHIPPED_MODEL, tmp_path, rejection=gate)
     report = run(model, folder).report
-    assert report["rejected"] == {"foreign": 1, "undecided": 0}
+    assert report["rejected"] == {"foreign": 1, "unfamiliar": 0, "undecided": 0}
     assert report["n"] == report["asked"] - 1
     assert run(model, folder, reject=False).report["n"] == report["asked"]
 
