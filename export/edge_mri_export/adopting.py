@@ -18,6 +18,7 @@ from torch import nn
 
 from edge_mri import __version__
 from edge_mri.errors import OptionError
+from edge_mri.images import ImageFiles
 from edge_mri.images.preprocess import PreprocessSpec
 from edge_mri.labels import LabelSpace
 from edge_mri.model.contract import Contract
@@ -160,6 +161,7 @@ def _adopted(
     source: dict[str, str],
 ) -> list[Exported]:
     require_writable(config.output)
+    ImageFiles(config.foreign)  # raises where one is not there
     if config.calibration is None:
         raise CalibrationError(
             "no images to compare with the original on; say which with --calibration DIR"

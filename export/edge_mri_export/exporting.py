@@ -10,6 +10,7 @@ import onnxruntime as ort
 
 from edge_mri import __version__
 from edge_mri.errors import OptionError
+from edge_mri.images import ImageFiles
 from edge_mri.model.contract import Contract
 from edge_mri.storage.atomic import require_writable
 from edge_mri.terminal.progress import Progress
@@ -126,10 +127,12 @@ def export(config: ExportConfig, progress: Progress) -> list[Exported]:
         CalibrationError: There are no images to check with, or none of some class.
         OptionError: An option has no effect here.
         NoImagesError: A folder of `foreign` holds no image.
+        FolderNotFoundError: There is no such folder.
         OutputError: The files cannot be written; said before the work where that is known.
     """
     checkpoint = Checkpoint.load(config.checkpoint, config.named)
     require_writable(config.output)
+    ImageFiles(config.foreign)  # raises where one is not there
     images = load_images(
         config.calibration,
         config.checkpoint,

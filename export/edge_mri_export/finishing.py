@@ -80,11 +80,11 @@ class Finish:
         pairs = list(zip(images.training, images.training_sources, strict=True))
         chosen = in_turn(pairs, images.training_sources, most)
         files, sources = [file for file, _ in chosen], [source for _, source in chosen]
+        with progress.bar("training images for the rejection gate", len(files)) as step:
+            training = by_source(load_pixels(files, spec, on_image=step), sources)
         shown = foreign_images(foreign, spec, most, progress) if foreign else {}
         if shown:
             shown |= made_up([read_image(file) for file in files[:SPOILED_IMAGES]], spec)
-        with progress.bar("training images for the rejection gate", len(files)) as step:
-            training = by_source(load_pixels(files, spec, on_image=step), sources)
         known_ones = GateImages(training, by_source(validation, images.check_sources), shown)
         return cls(outputs, known_ones, progress.say)
 

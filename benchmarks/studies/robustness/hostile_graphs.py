@@ -71,7 +71,7 @@ def answers() -> Iterator[tuple[str, ModelProto]]:
             gains = tensor("gains", _FLOAT, [1, 4], [0.0] * 4)
             yield f"logits {name} {where}", graph_model(constants=[gains, bias])
         level = tensor("level", _FLOAT, [1], [value])
-        for output, size in (("novelty", [-1]), ("foreign", [-1]), ("lesion", [-1, 1, 1, 1])):
+        for output, size in (("novelty", [-1]), ("lesion", [-1, 1, 1, 1])):
             nodes = [
                 node("Mul", ["mean", "nothing"], ["still"]),
                 node("Add", ["still", "level"], ["off"]),

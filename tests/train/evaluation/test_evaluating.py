@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
 
-from edge_mri.classifier import SHIPPED_MODEL
+from edge_mri.classifier import SHIPPED_MODEL, Classifier
 from edge_mri.errors import NoImagesError, OptionError
 from edge_mri.labels import Label, LabelSpace
 from edge_mri.model.contract import Contract
@@ -386,6 +386,19 @@ def test_what_the_model_rejects_is_coverage_and_not_in_the_figures(heads, tmp_pa
     )
     assert {key: report[key] for key in expected} == expected
     assert (everything.report["asked"], everything.report["n"]) == (24, 24)
+
+
+def test_what_is_unfamiliar_is_counted_apart_from_what_is_foreign(heads, mapped):
+    gate = Rejection(1e9, (0.5, 0.5), 0.9, 10, max_foreign=1e9)
+    files = sorted(heads.rglob("*.png"))
+    model = Classifier.load(mapped(rejection=gate), device="cpu")
+    found = np.sort([one.novelty for one in model.stream(map(str, files))])
+    half = replace(gate, max_novelty=float(found[11] + found[12]) / 2)
+    report = run(mapped(rejection=half), heads).report
+    assert report["rejected"] == {"foreign": 0, "unfamiliar": 12, "undecided": 0}
+    assert report["n"] == 12
+    everything = run(mapped(rejection=replace(half, max_foreign=-1.0)), heads, reject=False)
+    assert everything.report["n"] == 24
 
 
 def test_a_mask_among_the_images_is_rejected_as_users_see_it(heads, tmp_path):
