@@ -20,7 +20,7 @@ from edge_mri_export.graph.editing import Graph, copied
 FOREIGN = "foreign"
 
 _REDUCTIONS = (4, 8)
-_FEATURES = "foreign_features"
+FEATURES = "foreign_features"
 _C = 30.0  # inverse strength of the ridge, images counting 1 together
 
 
@@ -72,10 +72,8 @@ def add_foreign(
     """
     extended = copied(model)
     graph = Graph(extended, architecture)
-    maps = dict.fromkeys(feature_map(graph, reduction) for reduction in _REDUCTIONS)
-    parts = [add(graph, name) for name in maps for add in (add_means, add_spreads)]
-    graph.add([helper.make_node("Concat", parts, [_FEATURES], axis=1)], {})
-    sides = [values_of(extended, _FEATURES, list(one.values())) for one in (brains, foreign)]
+    add_features(graph)
+    sides = [values_of(extended, FEATURES, list(one.values())) for one in (brains, foreign)]
     head = Head.fit(
         np.concatenate([one for side in sides for one in side]),
         np.repeat([False, True], [sum(map(len, side)) for side in sides]),
@@ -83,10 +81,17 @@ def add_foreign(
     )
     graph.add(
         [
-            helper.make_node("MatMul", [_FEATURES, "foreign_slope"], ["foreign_weighed"]),
+            helper.make_node("MatMul", [FEATURES, "foreign_slope"], ["foreign_weighed"]),
             helper.make_node("Add", ["foreign_weighed", "foreign_offset"], [FOREIGN]),
         ],
         {"foreign_slope": head.slope, "foreign_offset": np.array(head.offset, np.float32)},
     )
     graph.add_output(FOREIGN, ["N"])
     return extended
+
+
+def add_features(graph: Graph) -> None:
+    """Add `FEATURES (N, D)`: means and spreads of the maps at a quarter and at an eighth."""
+    maps = dict.fromkeys(feature_map(graph, reduction) for reduction in _REDUCTIONS)
+    parts = [add(graph, name) for name in maps for add in (add_means, add_spreads)]
+    graph.add([helper.make_node("Concat", parts, [FEATURES], axis=1)], {})

@@ -23,7 +23,7 @@ NOVELTY = "novelty"
 _REDUCTION = 8
 _DIMENSIONS = 96
 _SHRINKAGE = 1e-3
-_FEATURES = "novelty_features"
+FEATURES = "novelty_features"
 
 
 @dataclass(frozen=True)
@@ -78,13 +78,13 @@ def add_novelty(model: onnx.ModelProto, training: Groups, architecture: str) -> 
     """
     extended = copied(model)
     graph = Graph(extended, architecture)
-    _add_features(graph)
-    features = values_of(extended, _FEATURES, list(training.values()))
+    add_features(graph)
+    features = values_of(extended, FEATURES, list(training.values()))
     distance = Distance.fit(np.concatenate(features), weights([len(one) for one in features]))
     width = len(distance.mean)
     graph.add(
         [
-            helper.make_node("Sub", [_FEATURES, "novelty_mean"], ["novelty_deviation"]),
+            helper.make_node("Sub", [FEATURES, "novelty_mean"], ["novelty_deviation"]),
             helper.make_node(
                 "ReduceSumSquare",
                 ["novelty_deviation", "novelty_axis"],
@@ -113,14 +113,14 @@ def add_novelty(model: onnx.ModelProto, training: Groups, architecture: str) -> 
     return extended
 
 
-def _add_features(graph: Graph) -> None:
-    """Add the channel means `(N, D)` of a feature map's halves together, of length 1."""
+def add_features(graph: Graph) -> None:
+    """Add `FEATURES (N, D)`: channel means of a feature map's halves, together of length 1."""
     means = add_means(graph, feature_map(graph, _REDUCTION))
     graph.add(
         [
             helper.make_node("ReduceL2", [means, "novelty_axis"], ["novelty_length"]),
             helper.make_node("Max", ["novelty_length", "novelty_tiny"], ["novelty_divisor"]),
-            helper.make_node("Div", [means, "novelty_divisor"], [_FEATURES]),
+            helper.make_node("Div", [means, "novelty_divisor"], [FEATURES]),
         ],
         {
             "novelty_axis": np.array([1], np.int64),

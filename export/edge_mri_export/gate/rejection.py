@@ -4,6 +4,7 @@ All limits are chosen on validation images alone. The scores are `edge_mri_expor
 `edge_mri_export.gate.novelty`; the runtime applies what is written here.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -33,7 +34,9 @@ CHANGED_IMAGES = 300
 """Of each source, as the training's augmentation and extraction show them."""
 
 KEPT_BY_NOVELTY = 0.99
-KEPT_AS_BRAIN = 0.995
+KEPT_AS_BRAIN = 0.99
+LEAST_OF_A_SOURCE = 100
+"""Images of a source that has a say in what is foreign."""
 FURTHER = 1.5
 """Times the limit of novelty where something else tells what is foreign."""
 KEPT = 0.985
@@ -78,10 +81,10 @@ def with_rejection(
     if images.foreign:
         extended = add_foreign(extended, brains | cut, images.foreign, contract.name)
     plain, bare = (
-        measure(extended, np.concatenate(list(groups.values())))
+        [measure(extended, pixels) for pixels in groups.values()]
         for groups in (images.validation, extracted(images.validation, CHANGED_IMAGES))
     )
-    if not np.isfinite(plain.logits).all():
+    if not all(np.isfinite(one.logits).all() for one in plain):
         return extended, contract  # the guard refuses such a file, and says more of it
     return extended, replace(contract, rejection=choose_rejection(plain, contract, bare))
 
@@ -95,46 +98,66 @@ def measure(model: onnx.ModelProto, pixels: NDArray[np.uint8]) -> Measured:
 
 
 def choose_rejection(
-    given: Measured, contract: Contract, extracted: Measured | None = None
+    plain: Sequence[Measured], contract: Contract, bare: Sequence[Measured] = ()
 ) -> Rejection:
     """Choose what is rejected, from what a model gives for validation images.
 
-    `max_novelty` keeps 99 % of the images, and of the extracted ones. Where the model knows what is
-    foreign, it is half as far again: an image need not be as those of the training then, and on
-    sources that it was not fitted to this keeps 99 % too. `max_foreign` keeps 99.5 % of both.
-    `undecided` is the widest interval, symmetric around the operating point in logits and from 1:9
-    to 9:1 at most, with which 98.5 % are answered.
+    The first two as `limits` says; `undecided` is the widest interval, symmetric around the
+    operating point in logits and from 1:9 to 9:1 at most, with which 98.5 % are answered.
 
     Args:
-        given: For the images.
+        plain: For the images of each source.
         contract: Of the model.
-        extracted: For the same with skull and scalp blacked out; None: not looked at.
+        bare: For such images with skull and scalp blacked out; empty: not looked at.
 
     Raises:
         AnswerError: The novelty of some images is no number, or their log odds are none.
     """
-    both = [given] if extracted is None else [given, extracted]
+    given = _joined(plain)
+    both = [given, _joined(bare)] if bare else [given]
     for name in (NOVELTY, FOREIGN):
         values = [getattr(one, name) for one in both if getattr(one, name) is not None]
         wrong = sum(int((~np.isfinite(one)).sum()) for one in values)
         if wrong:
             raise AnswerError.of(name, wrong, sum(map(len, values)))
-    limit = max(_keeping(one.novelty, KEPT_BY_NOVELTY) for one in both)
-    odds = [one.foreign for one in both if one.foreign is not None]
-    if odds:
-        limit *= FURTHER
+    max_novelty, max_foreign = limits(
+        [one.novelty for one in both],
+        [one.foreign for one in (*plain, *bare) if one.foreign is not None],
+    )
     gate = Rejection(
-        limit,
+        max_novelty,
         (contract.tumor_threshold,) * 2,
         1.0,
         len(given.novelty),
-        _keeping(np.concatenate(odds), KEPT_AS_BRAIN) if odds else None,
+        max_foreign,
         UNFAMILIAR,
     )
     left = given.logits[answered(given, contract, gate)]
     interval = _undecided(left, int(np.ceil(KEPT * len(given.logits))), contract)
     gate = replace(gate, undecided=interval)
     return replace(gate, kept=float(answered(given, contract, gate).mean()))
+
+
+def limits(
+    novelty: Sequence[NDArray[np.float32]], odds: Sequence[NDArray[np.float32]]
+) -> tuple[float, float | None]:
+    """Return `max_novelty` and `max_foreign`, from brain images as they are and extracted.
+
+    `max_novelty` keeps 99 % of each group. Where something tells what is foreign, it is half as far
+    again: an image need not be as those of the training then, and of sources that the distance was
+    not fitted to this keeps 99 % too. `max_foreign` keeps 99 % of all, and of each source of 100
+    images or more.
+
+    Args:
+        novelty: Of the images as they are, and of the extracted ones.
+        odds: Log odds of the images of each source, and of the extracted ones of each; empty:
+            nothing tells what is foreign.
+    """
+    limit = max(_keeping(one, KEPT_BY_NOVELTY) for one in novelty)
+    if not odds:
+        return limit, None
+    groups = [np.concatenate(odds), *(one for one in odds if len(one) >= LEAST_OF_A_SOURCE)]
+    return FURTHER * limit, max(_keeping(one, KEPT_AS_BRAIN) for one in groups)
 
 
 def answered(given: Measured, contract: Contract, gate: Rejection) -> NDArray[np.bool_]:
@@ -148,6 +171,12 @@ def answered(given: Measured, contract: Contract, gate: Rejection) -> NDArray[np
 def outputs_of(gate: Rejection) -> tuple[str, ...]:
     """Return the names of the outputs that a gate looks at."""
     return (NOVELTY,) if gate.max_foreign is None else (NOVELTY, FOREIGN)
+
+
+def _joined(parts: Sequence[Measured]) -> Measured:
+    return Measured(
+        *(None if one[0] is None else np.concatenate(one) for one in zip(*parts, strict=True))
+    )
 
 
 def _keeping(values: NDArray[np.float32], share: float) -> float:

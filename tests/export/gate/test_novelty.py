@@ -108,7 +108,7 @@ def test_the_gate_keeps_what_it_says():
     rng = np.random.default_rng(0)
     scores = rng.gamma(2, size=2000).astype(np.float32)
     p = 1 / (1 + np.exp(-rng.normal(scale=6, size=2000)))
-    gate = choose_rejection(Measured(logits_of(p), scores), CONTRACT)
+    gate = choose_rejection([Measured(logits_of(p), scores)], CONTRACT)
     assert (scores <= gate.max_novelty).mean() == pytest.approx(0.99, abs=0.001)
     low, high = gate.undecided
     assert low < 0.5 < high
@@ -123,7 +123,7 @@ def test_the_gate_keeps_what_it_says():
 
 def test_a_model_never_in_doubt_gets_no_interval_of_everything():
     p = np.tile([1e-6, 1 - 1e-6], 500)
-    gate = choose_rejection(Measured(logits_of(p), np.arange(1000, dtype=np.float32)), CONTRACT)
+    gate = choose_rejection([Measured(logits_of(p), np.arange(1000, dtype=np.float32))], CONTRACT)
     assert gate.undecided == pytest.approx((0.1, 0.9))
     assert gate.kept == pytest.approx(0.991)
 
@@ -132,10 +132,29 @@ def test_the_interval_lies_around_the_operating_point():
     contract = Contract("x", SPACE, PreprocessSpec(64), tumor_threshold=0.2)
     rng = np.random.default_rng(0)
     p = 1 / (1 + np.exp(-rng.normal(scale=6, size=2000)))
-    gate = choose_rejection(Measured(logits_of(p), np.zeros(2000, np.float32)), contract)
+    gate = choose_rejection([Measured(logits_of(p), np.zeros(2000, np.float32))], contract)
     low, high = (np.log(one / (1 - one)) for one in gate.undecided)
     assert (low + high) / 2 == pytest.approx(np.log(0.2 / 0.8))
     assert gate.kept >= 0.985
+
+
+def test_the_worst_source_says_what_is_foreign_and_novelty_goes_further():
+    """99 % of each source of 100 images; of one of 20 as many as of all together."""
+    rng = np.random.default_rng(0)
+    p, scores = np.full(300, 1e-6), np.arange(300, dtype=np.float32)
+    sources = [
+        Measured(logits_of(p[:size]), scores[:size], rng.normal(mean, 1, size).astype(np.float32))
+        for size, mean in ((300, -9), (100, -6), (20, 5))
+    ]
+    alone = choose_rejection([one._replace(foreign=None) for one in sources], CONTRACT)
+    assert (alone.max_foreign, alone.above) == (None, "unfamiliar")
+    gate = choose_rejection(sources, CONTRACT)
+    assert gate.max_novelty == pytest.approx(1.5 * alone.max_novelty)
+    everything = np.concatenate([one.foreign for one in sources])
+    assert gate.max_foreign == np.quantile(everything, 0.99, method="higher")
+    gate = choose_rejection(sources[:2], CONTRACT, bare=[sources[0]])
+    assert gate.max_foreign == np.quantile(sources[1].foreign, 0.99, method="higher")
+    assert gate.n == 400
 
 
 def test_each_file_gets_a_gate_of_its_own(road):

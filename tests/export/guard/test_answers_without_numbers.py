@@ -128,4 +128,16 @@ def test_no_gate_is_fitted_to_a_novelty_of_no_numbers(value):
     with pytest.raises(
         AnswerError, match="1 of 200 images have no answer: the model's output novelty"
     ):
-        choose_rejection(Measured(logits, novelty), CONTRACT)
+        choose_rejection([Measured(logits, novelty)], CONTRACT)
+
+
+@pytest.mark.parametrize("value", [NAN, INF, -INF])
+def test_no_gate_is_fitted_to_log_odds_that_are_no_numbers(value):
+    odds = np.linspace(-9, -1, 200, dtype=np.float32)
+    odds[7] = value
+    logits = np.random.default_rng(0).normal(size=(200, 4)).astype(np.float32)
+    given = Measured(logits, np.ones(200, np.float32), odds)
+    with pytest.raises(
+        AnswerError, match="1 of 200 images have no answer: the model's output foreign"
+    ):
+        choose_rejection([given], CONTRACT)
