@@ -40,6 +40,12 @@ def stripes(rng: np.random.Generator) -> np.ndarray:
     return np.uint8(127 + rng.uniform(60, 120) * wave)
 
 
+def striped(brain: np.ndarray) -> np.ndarray:
+    """A brain with an artefact: fine diagonal stripes in which two thirds of the signal are lost."""
+    lost = np.indices(brain.shape).sum(axis=0) % 6 < 2
+    return np.where(lost, brain // 3, brain)
+
+
 @pytest.fixture(scope="module")
 def sets(tmp_path_factory) -> Path:
     """Phantoms to learn from and to validate on, and pictures of stripes that are no brains."""
@@ -97,16 +103,11 @@ def test_no_brain_an_odd_brain_and_a_brain(exported, sets):
     odd = sets / "odd"
     for file in sorted((sets / "new").rglob("*.png")):
         image = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
-        written(ODD(image), odd / f"{file.parent.name}.png")
+        written(striped(image), odd / f"{file.parent.name}.png")
     table = edge_mri("infer", odd, "--model", model, "--format", "csv").stdout
     said = [row["rejected"] for row in csv.DictReader(io.StringIO(table))]
-    assert "unfamiliar" in said
-    assert "foreign" not in said
+    assert said == ["unfamiliar"] * 12
     assert not [one for one in answers(model, odd, "--no-reject") if one["rejected"]]
-
-
-def ODD(image):
-    return image
 
 
 def test_what_was_shown_nothing_foreign_calls_it_unfamiliar(exported, sets):

@@ -136,7 +136,7 @@ def test_names_that_are_markup_stay_text(page):
 def test_a_page_says_what_it_is_not(page):
     text = page.read_text(encoding="utf-8")
     assert "<strong>For research use, not for diagnosis.</strong>" in text
-    assert "novelty above 0.4; P(tumour) from 0.25 to 0.75; answers 99.0 % of 1,000" in text
+    assert "as foreign: novelty above 0.4; as undecided: P(tumour) from 0.25 to 0.75; " in text
 
 
 def test_a_model_without_a_map_has_a_report_without_heat(command, mapped, folder, tmp_path):
