@@ -121,14 +121,14 @@ def export_module(
     was_training = module.training
     try:
         proto = _exported(module.eval(), example, name)
-        foreign = Foreign.of(name, proto, spec)
+        original = Foreign.of(name, proto, spec)
         noise = np.random.default_rng(0).integers(0, 256, (_TRIED, 1, spec.size, spec.size))
         pixels = noise.astype(np.uint8)
         with torch.inference_mode():
             theirs = module(torch.from_numpy(spec.values(pixels, channels, "nchw"))).numpy()
     finally:
         module.train(was_training)
-    (given,) = foreign.answers(pixels, [])
+    (given,) = original.answers(pixels, [])
     _require_close(name, given, theirs, "PyTorch's exporter makes a graph that answers otherwise")
     config = ExportConfig(
         Path(name),
@@ -137,7 +137,7 @@ def export_module(
         calibration=Path(images),
         foreign=tuple(map(Path, foreign)),
     )
-    return _adopted(foreign, config, _space(labels), progress or NoProgress(), {"module": name})
+    return _adopted(original, config, _space(labels), progress or NoProgress(), {"module": name})
 
 
 def adopt(

@@ -49,6 +49,7 @@ def _changed(
 def _one(
     image: NDArray[np.uint8], change: Augmentation, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
-    seen = change(View(image.astype(np.float32) / 255, None), rng).image
+    plane = (image / np.float32(255)).astype(np.float32)
+    seen = change(View(plane, None), rng).image
     pixels: NDArray[np.uint8] = np.clip(np.round(255 * seen), 0, 255).astype(np.uint8)
     return pixels[np.newaxis]

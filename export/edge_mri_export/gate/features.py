@@ -20,6 +20,7 @@ from edge_mri_export.graph.work import images_at_once
 from edge_mri_export.guard.answers import in_batches, memory_session
 
 _OWN = "gate_"  # begins the names of what is added here
+_CELLS = f"{_OWN}cells"
 
 
 def feature_map(graph: Graph, reduction: int) -> str:
@@ -67,38 +68,38 @@ def add_means(graph: Graph, name: str) -> str:
 
     A map with an odd number of cells is taken whole.
     """
-    means = f"{_OWN}{name}_means"
-    if means not in graph.makers:
-        halves = _add_halves(graph, name)
-        average = helper.make_node("ReduceMean", [halves, _CELLS], [f"{halves}_mean"], keepdims=0)
-        flat = helper.make_node("Flatten", [f"{halves}_mean"], [means])
-        graph.add([average, flat], {})
-    return means
+    return _add_means(graph, name, 1)[1]
 
 
-def add_spreads(graph: Graph, name: str) -> str:
-    """Add the channels' standard deviations over the same halves; return the `(N, D)` value."""
-    spreads = f"{_OWN}{name}_spreads"
-    if spreads in graph.makers:
-        return spreads
-    means, halves = add_means(graph, name), _add_halves(graph, name)
-    _, _, height, width = graph.shapes()[name]
-    cells = np.array(height * width // (1 if height * width % 2 else 2), np.float32)
-    parts = [f"{halves}_{part}" for part in ("sum", "flat", "square", "mean_square", "rest", "var")]
-    total, flat, square, mean_square, rest, variance = parts
+def add_statistics(graph: Graph, name: str, step: int) -> str:
+    """Add means and standard deviations of the same halves; return the `(N, 2 D)` value.
+
+    Args:
+        graph: The network.
+        name: The map.
+        step: Of the rows and columns that are looked at: neighbouring cells of a fine map say much
+            the same, and all of them take several times as long.
+    """
+    halves, means = _add_means(graph, name, step)
+    own = f"{halves}_"
     graph.add(
         [
-            helper.make_node("ReduceSumSquare", [halves, _CELLS], [total], keepdims=0),
-            helper.make_node("Flatten", [total], [flat]),
-            helper.make_node("Div", [flat, f"{halves}_cells"], [mean_square]),
-            helper.make_node("Mul", [means, means], [square]),
-            helper.make_node("Sub", [mean_square, square], [rest]),
-            helper.make_node("Relu", [rest], [variance]),
-            helper.make_node("Sqrt", [variance], [spreads]),
+            helper.make_node("Mul", [halves, halves], [f"{own}squares"]),
+            helper.make_node(
+                "ReduceMean", [f"{own}squares", _CELLS], [f"{own}mean_squares"], keepdims=0
+            ),
+            helper.make_node("Flatten", [f"{own}mean_squares"], [f"{own}flat_squares"]),
+            helper.make_node("Mul", [means, means], [f"{own}squared_means"]),
+            helper.make_node(
+                "Sub", [f"{own}flat_squares", f"{own}squared_means"], [f"{own}difference"]
+            ),
+            helper.make_node("Relu", [f"{own}difference"], [f"{own}variance"]),
+            helper.make_node("Sqrt", [f"{own}variance"], [f"{own}deviations"]),
+            helper.make_node("Concat", [means, f"{own}deviations"], [f"{own}statistics"], axis=1),
         ],
-        {f"{halves}_cells": cells},
+        {},
     )
-    return spreads
+    return f"{own}statistics"
 
 
 def values_of(
@@ -115,19 +116,34 @@ def values_of(
     return [in_batches(session, [name], PIXELS, pixels, count)[0] for pixels in groups]
 
 
-_CELLS = f"{_OWN}cells"
-
-
-def _add_halves(graph: Graph, name: str) -> str:
-    """Add a map's halves, one behind the other: `(N, C, 2, cells)`, or `(N, C, 1, cells)`."""
-    halves = f"{_OWN}{name}_halves"
-    if halves not in graph.makers:
-        _, _, height, width = graph.shapes()[name]
-        split = np.array([0, 0, 1 if height * width % 2 else 2, -1], np.int64)
-        shape = f"{halves}_split"
-        node = helper.make_node("Reshape", [graph.as_float(name), shape], [halves])
-        constants = {shape: split}
-        if graph.constant(_CELLS) is None:
-            constants[_CELLS] = np.array([3], np.int64)
-        graph.add([node], constants)
-    return halves
+def _add_means(graph: Graph, name: str, step: int) -> tuple[str, str]:
+    """Add a map's halves `(N, C, 2, cells)`, of every step-th row and column, and their means."""
+    _, _, height, width = graph.shapes()[name]
+    rows, columns = -(-height // step), -(-width // step)
+    own = f"{_OWN}{name}_{step}_"
+    whole, halves, means = graph.as_float(name), f"{own}halves", f"{own}means"
+    if means in graph.makers:
+        return halves, means
+    if step > 1:
+        ends = ("starts", "ends", "axes", "steps")
+        values = ([0, 0], [height, width], [2, 3], [step, step])
+        thin = [whole, *(f"{own}{one}" for one in ends)]
+        constants = {
+            f"{own}{one}": np.array(value, np.int64)
+            for one, value in zip(ends, values, strict=True)
+        }
+        graph.add([helper.make_node("Slice", thin, [f"{own}thin"])], constants)
+        whole = f"{own}thin"
+    split = np.array([0, 0, 1 if rows * columns % 2 else 2, -1], np.int64)
+    constants = {f"{own}split": split}
+    if graph.constant(_CELLS) is None:
+        constants[_CELLS] = np.array([3], np.int64)
+    graph.add(
+        [
+            helper.make_node("Reshape", [whole, f"{own}split"], [halves]),
+            helper.make_node("ReduceMean", [halves, _CELLS], [f"{own}average"], keepdims=0),
+            helper.make_node("Flatten", [f"{own}average"], [means]),
+        ],
+        constants,
+    )
+    return halves, means

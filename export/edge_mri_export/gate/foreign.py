@@ -13,13 +13,14 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper
 
-from edge_mri_export.gate.features import add_means, add_spreads, feature_map, values_of
+from edge_mri_export.gate.features import add_statistics, feature_map, values_of
 from edge_mri_export.gate.images import Groups, weights
 from edge_mri_export.graph.editing import Graph, copied
 
 FOREIGN = "foreign"
 
-_REDUCTIONS = (4, 8)
+_STEPS = {4: 2, 8: 1}
+"""Which maps are looked at, by the input's side over theirs, and every which cell of them."""
 FEATURES = "foreign_features"
 _C = 30.0  # inverse strength of the ridge, images counting 1 together
 
@@ -92,6 +93,6 @@ def add_foreign(
 
 def add_features(graph: Graph) -> None:
     """Add `FEATURES (N, D)`: means and spreads of the maps at a quarter and at an eighth."""
-    maps = dict.fromkeys(feature_map(graph, reduction) for reduction in _REDUCTIONS)
-    parts = [add(graph, name) for name in maps for add in (add_means, add_spreads)]
+    maps = {feature_map(graph, reduction): step for reduction, step in _STEPS.items()}
+    parts = [add_statistics(graph, name, step) for name, step in maps.items()]
     graph.add([helper.make_node("Concat", parts, [FEATURES], axis=1)], {})

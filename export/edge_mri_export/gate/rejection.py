@@ -174,8 +174,11 @@ def outputs_of(gate: Rejection) -> tuple[str, ...]:
 
 
 def _joined(parts: Sequence[Measured]) -> Measured:
+    odds = [one.foreign for one in parts if one.foreign is not None]
     return Measured(
-        *(None if one[0] is None else np.concatenate(one) for one in zip(*parts, strict=True))
+        np.concatenate([one.logits for one in parts]),
+        np.concatenate([one.novelty for one in parts]),
+        np.concatenate(odds) if odds else None,
     )
 
 

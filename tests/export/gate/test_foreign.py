@@ -41,7 +41,7 @@ def stripes(rng: np.random.Generator) -> np.ndarray:
 
 
 def striped(brain: np.ndarray) -> np.ndarray:
-    """A brain with an artefact: fine diagonal stripes in which two thirds of the signal are lost."""
+    """A brain with an artefact: diagonal stripes in which most of the signal is lost."""
     lost = np.indices(brain.shape).sum(axis=0) % 6 < 2
     return np.where(lost, brain // 3, brain)
 
