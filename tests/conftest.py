@@ -46,7 +46,8 @@ def mapped(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Write a model that says tumour where it sees something bright, and where that is.
 
     Its map is the mean brightness of 8 x 8 pixels, its P(tumour) rises with the brightest cell,
-    its novelty is the mean brightness of the whole image.
+    its novelty is the mean brightness of the whole image. Where a rejection has a `max_foreign`,
+    the brightest cell says how foreign it is.
     """
     onnx = pytest.importorskip("onnx", reason="writes models with onnx")
 
@@ -72,6 +73,10 @@ def mapped(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
             info("logits", kinds.FLOAT, ["N", 4]),
             info("novelty", kinds.FLOAT, ["N"]),
         ]
+        gate = values.get("rejection")
+        if gate is not None and gate.max_foreign is not None:
+            nodes.append(node("Reshape", ["brightest", "flat"], ["foreign"]))
+            outputs.append(info("foreign", kinds.FLOAT, ["N"]))
         if map_output == "lesion":
             nodes.append(node("Identity", ["cells"], ["lesion"]))
             outputs.append(info("lesion", kinds.FLOAT, ["N", 1, size // 8, size // 8]))

@@ -18,6 +18,7 @@ from torch import nn
 
 from edge_mri import __version__
 from edge_mri.errors import OptionError
+from edge_mri.images import ImageFiles
 from edge_mri.images.preprocess import PreprocessSpec
 from edge_mri.labels import LabelSpace
 from edge_mri.model.contract import Contract
@@ -53,6 +54,7 @@ def export_onnx(
     images: Path | str,
     output: Path | str,
     quantize: str = "none",
+    foreign: Sequence[Path | str] = (),
     progress: Progress | None = None,
 ) -> list[Exported]:
     """Adopt an ONNX classifier made elsewhere.
@@ -64,6 +66,7 @@ def export_onnx(
         images: Folder of images to compare and calibrate on, in class folders or not.
         output: The FP32 file; a quantised one is written beside it.
         quantize: `none`, `int8`, `int8-qat` or `fp16`.
+        foreign: Folders of images that are no brain MR, for the rejection gate.
         progress: Told how it goes.
 
     Raises:
@@ -77,6 +80,7 @@ def export_onnx(
         Path(output),
         quantization=QuantizationConfig(quantize),
         calibration=Path(images),
+        foreign=tuple(map(Path, foreign)),
     )
     return adopt(config, _space(labels), _spec(preprocess), progress or NoProgress())
 
@@ -90,6 +94,7 @@ def export_module(
     output: Path | str,
     channels: int = 3,
     quantize: str = "none",
+    foreign: Sequence[Path | str] = (),
     progress: Progress | None = None,
 ) -> list[Exported]:
     """Adopt a PyTorch classifier: as `export_onnx` of what PyTorch's exporter makes of it.
@@ -102,6 +107,7 @@ def export_module(
         output: The same.
         channels: 1 or 3.
         quantize: The same.
+        foreign: The same.
         progress: The same.
 
     Raises:
@@ -115,22 +121,23 @@ def export_module(
     was_training = module.training
     try:
         proto = _exported(module.eval(), example, name)
-        foreign = Foreign.of(name, proto, spec)
+        original = Foreign.of(name, proto, spec)
         noise = np.random.default_rng(0).integers(0, 256, (_TRIED, 1, spec.size, spec.size))
         pixels = noise.astype(np.uint8)
         with torch.inference_mode():
             theirs = module(torch.from_numpy(spec.values(pixels, channels, "nchw"))).numpy()
     finally:
         module.train(was_training)
-    (given,) = foreign.answers(pixels, [])
+    (given,) = original.answers(pixels, [])
     _require_close(name, given, theirs, "PyTorch's exporter makes a graph that answers otherwise")
     config = ExportConfig(
         Path(name),
         Path(output),
         quantization=QuantizationConfig(quantize),
         calibration=Path(images),
+        foreign=tuple(map(Path, foreign)),
     )
-    return _adopted(foreign, config, _space(labels), progress or NoProgress(), {"module": name})
+    return _adopted(original, config, _space(labels), progress or NoProgress(), {"module": name})
 
 
 def adopt(
@@ -154,6 +161,7 @@ def _adopted(
     source: dict[str, str],
 ) -> list[Exported]:
     require_writable(config.output)
+    ImageFiles(config.foreign)  # raises where one is not there
     if config.calibration is None:
         raise CalibrationError(
             "no images to compare with the original on; say which with --calibration DIR"

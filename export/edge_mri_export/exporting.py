@@ -10,6 +10,7 @@ import onnxruntime as ort
 
 from edge_mri import __version__
 from edge_mri.errors import OptionError
+from edge_mri.images import ImageFiles
 from edge_mri.model.contract import Contract
 from edge_mri.storage.atomic import require_writable
 from edge_mri.terminal.progress import Progress
@@ -71,6 +72,7 @@ class ExportConfig:
         licence: Licence of the weights, as their owner states it; "": that of the models that they
             were trained from, where those state one.
         named: Functions that may run to make the checkpoint's network.
+        foreign: Folders of images that are no brain MR, for the rejection gate.
     """
 
     checkpoint: Path
@@ -81,6 +83,7 @@ class ExportConfig:
     outputs: tuple[str, ...] = ()
     licence: str = ""
     named: tuple[str, ...] = ()
+    foreign: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
         check_names(self.outputs)
@@ -123,10 +126,13 @@ def export(config: ExportConfig, progress: Progress) -> list[Exported]:
             and those that were written before.
         CalibrationError: There are no images to check with, or none of some class.
         OptionError: An option has no effect here.
+        NoImagesError: A folder of `foreign` holds no image.
+        FolderNotFoundError: There is no such folder.
         OutputError: The files cannot be written; said before the work where that is known.
     """
     checkpoint = Checkpoint.load(config.checkpoint, config.named)
     require_writable(config.output)
+    ImageFiles(config.foreign)  # raises where one is not there
     images = load_images(
         config.calibration,
         config.checkpoint,
@@ -160,7 +166,9 @@ def write_files(
     writer = Writer(
         images.check,
         original.expected,
-        Finish.prepare(config.outputs, images, contract.preprocess, macs(body), progress),
+        Finish.prepare(
+            config.outputs, config.foreign, images, contract.preprocess, macs(body), progress
+        ),
         original.reference,
         original.seen,
     )

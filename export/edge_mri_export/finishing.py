@@ -2,15 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
-import numpy as np
 import onnx
-from numpy.typing import NDArray
 
+from edge_mri.images import read_image
 from edge_mri.images.preprocess import PreprocessSpec
 from edge_mri.model.contract import Contract
 from edge_mri.terminal.progress import Progress
 from edge_mri_export.errors import GraphError
+from edge_mri_export.gate.drawn import SPOILED_IMAGES, made_up
+from edge_mri_export.gate.images import GateImages, by_source, foreign_images, in_turn
 from edge_mri_export.gate.rejection import (
     LEAST_TRAINING_IMAGES,
     LEAST_VALIDATION_IMAGES,
@@ -32,20 +34,19 @@ class Finish:
 
     Attributes:
         outputs: What is wanted beside the logits, of `edge_mri_export.graph.outputs.NAMES`.
-        training: `(M, 1, S, S)` uint8 for the rejection gate; None: no gate.
-        validation: `(L, 1, S, S)` uint8, what the gate's limits are chosen on.
+        images: What the rejection gate is fitted to; None: no gate.
         say: Told where a network can have no gate.
     """
 
     outputs: tuple[str, ...]
-    training: NDArray[np.uint8] | None
-    validation: NDArray[np.uint8]
+    images: GateImages | None
     say: Callable[[str], None]
 
     @classmethod
     def prepare(
         cls,
         outputs: tuple[str, ...],
+        foreign: tuple[Path, ...],
         images: ExportImages,
         spec: PreprocessSpec,
         work: int,
@@ -55,33 +56,44 @@ class Finish:
 
         Args:
             outputs: What is wanted beside the logits.
+            foreign: Folders of images that are no brain MR; empty: none are shown.
             images: The export's images.
             spec: The network's preprocessing.
             work: Multiplications of the network for an image; large ones get fewer images.
             progress: Told of it.
+
+        Raises:
+            NoImagesError: A folder of `foreign` holds no image.
         """
         known, validation = len(images.training), images.check.pixels
         if set(images.check.paths).intersection(str(file) for file in images.training):
             progress.say("no rejection gate: it needs validation images beside the training images")
-            return cls(outputs, None, validation, progress.say)
+            return cls(outputs, None, progress.say)
         if known < LEAST_TRAINING_IMAGES or len(validation) < LEAST_VALIDATION_IMAGES:
             progress.say(
                 f"no rejection gate: it needs {LEAST_TRAINING_IMAGES} training and "
                 f"{LEAST_VALIDATION_IMAGES} validation images, there are {known} and "
                 f"{len(validation)}"
             )
-            return cls(outputs, None, validation, progress.say)
-        files = images.training[: images_within(work, TRAINING_IMAGES)]
+            return cls(outputs, None, progress.say)
+        most = images_within(work, TRAINING_IMAGES)
+        pairs = list(zip(images.training, images.training_sources, strict=True))
+        chosen = in_turn(pairs, images.training_sources, most)
+        files, sources = [file for file, _ in chosen], [source for _, source in chosen]
         with progress.bar("training images for the rejection gate", len(files)) as step:
-            training = load_pixels(files, spec, on_image=step)
-            return cls(outputs, training, validation, progress.say)
+            training = by_source(load_pixels(files, spec, on_image=step), sources)
+        shown = foreign_images(foreign, spec, most, progress) if foreign else {}
+        if shown:
+            shown |= made_up([read_image(file) for file in files[:SPOILED_IMAGES]], spec)
+        known_ones = GateImages(training, by_source(validation, images.check_sources), shown)
+        return cls(outputs, known_ones, progress.say)
 
     def apply(self, model: onnx.ModelProto, contract: Contract) -> tuple[onnx.ModelProto, Contract]:
         """Return a model with all of its outputs, and a contract that knows gate and weights."""
         model = add_outputs(in_order(model), self.outputs, contract.labels, contract.name)
-        if self.training is not None:
+        if self.images is not None:
             try:
-                model, contract = with_rejection(model, contract, self.training, self.validation)
+                model, contract = with_rejection(model, contract, self.images)
             except GraphError as error:  # it has no feature map
                 self.say(f"no rejection gate: {error.reason}")
         model = shared(model)

@@ -20,7 +20,7 @@ from edge_mri.model.contract import Contract
 from edge_mri.model.onnx_file import OnnxFile
 from edge_mri.model.signature import OPTION, require_signature, signer_of
 from edge_mri.phantoms.phantom import draw_phantom
-from edge_mri_export.gate.novelty import NOVELTY
+from edge_mri_export.gate.rejection import outputs_of
 from edge_mri_export.graph.editing import only
 from edge_mri_export.graph.graph import LESION, LOGITS
 from edge_mri_export.graph.layers import count_quantized
@@ -199,8 +199,9 @@ def _graph_faults(model: onnx.ModelProto, contract: Contract) -> Iterator[str]:
             + "the contract says {} of {}".format(*layers)
         )
     gives = {output.name for output in model.graph.output}
-    if contract.rejection is not None and NOVELTY not in gives:
-        yield f"the contract rejects by {NOVELTY}, which the graph does not give"
+    for name in () if contract.rejection is None else outputs_of(contract.rejection):
+        if name not in gives:
+            yield f"the contract rejects by {name}, which the graph does not give"
 
 
 def _quantized_layers(model: onnx.ModelProto) -> tuple[int, int]:

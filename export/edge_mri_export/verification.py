@@ -173,8 +173,7 @@ def _rejection(
     if gate is None:
         return Check("rejection", None, "the model answers every image")
     try:
-        logits, novelty = measure(model, pixels)
-        kept = float(answered(novelty, logits, contract, gate).mean())
+        kept = float(answered(measure(model, pixels), contract, gate).mean())
     except AnswerError as error:
         return Check("rejection", False, str(error))
     figures = {"n": len(pixels), "kept": kept, "stored": {"n": gate.n, "kept": gate.kept}}

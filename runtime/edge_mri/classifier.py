@@ -212,8 +212,9 @@ class Classifier:
             lesion: Also fetch what says where the lesion is, see `map_output`.
         """
         wanted = ["logits"]
-        if self.contract.rejection is not None and "novelty" in self.graph.outputs:
-            wanted.append("novelty")
+        if (gate := self.contract.rejection) is not None:
+            wanted += ["novelty"] * ("novelty" in self.graph.outputs)
+            wanted += ["foreign"] * (gate.max_foreign is not None)
         if lesion and self.map_output is not None:
             wanted.append(self.map_output)
         given = dict(zip(wanted, self.graph.run(wanted, batch), strict=True))
@@ -222,6 +223,7 @@ class Classifier:
             given.get("novelty"),
             given.get("lesion"),
             given.get("cam"),
+            given.get("foreign"),
         )
 
     def probabilities(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -11,7 +11,8 @@ from onnx import numpy_helper
 
 from edge_mri.cli import main
 from edge_mri.model.content_hash import HASH_KEY
-from edge_mri.model.contract import METADATA_KEY, Contract, Rejection
+from edge_mri.model.contract import METADATA_KEY, Contract
+from edge_mri.model.rejection import Rejection
 from edge_mri.phantoms.phantom import PhantomConfig, write_phantoms
 from edge_mri.terminal.progress import NoProgress
 from edge_mri_export.graph.graph import set_metadata

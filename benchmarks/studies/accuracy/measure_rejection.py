@@ -10,9 +10,10 @@ text (`foreign_images`). Brain images turned upside down, cut to a quarter, inve
 or torn into tiles are measured beside these: still MR, so that they do not count in the AUROC of
 foreign images.
 
-For each group, with n and Wilson's 95 % interval: the share rejected as foreign at the model's
-threshold, and the AUROC of novelty, for all foreign ones together with a bootstrap interval over
-images. For comparison the AUROC of one less the largest probability (Hendrycks & Gimpel 2017, "A
+For each group, with n and Wilson's 95 % interval: the share rejected as foreign or as unfamiliar at
+the model's limits, and as foreign alone; and the AUROC of novelty and of the log odds that an image
+is foreign, of novelty for all foreign ones together with a bootstrap interval over images. For
+comparison the AUROC of one less the largest probability (Hendrycks & Gimpel 2017, "A
 baseline for detecting misclassified and out-of-distribution examples") and of the energy (Liu et
 al. 2020, "Energy-based out-of-distribution detection"), which every model has whose logits are not
 log probabilities.
@@ -30,13 +31,14 @@ from numpy.typing import NDArray
 
 from edge_mri.classifier import Classifier
 from edge_mri.images.preprocess import preprocess_batch
+from edge_mri.model.rejection import FOREIGN, Rejection
+from edge_mri_export.gate.drawn import drawn
 from edge_mri_train.data.manifest import read_manifest
 from edge_mri_train.evaluation.intervals import auroc, ratio, wilson
 from foreign_images import (
     Image,
     altered,
     dicom,
-    drawn,
     folder,
     packaged,
     read_all,
@@ -44,7 +46,7 @@ from foreign_images import (
 
 Scores = dict[str, NDArray[np.float32]]
 
-SCORES = ("novelty", "1 - largest p", "energy")
+SCORES = ("novelty", "log odds", "1 - largest p", "energy")
 
 _BATCH = 32
 _RESAMPLES = 500
@@ -59,6 +61,8 @@ def scored(classifier: Classifier, images: Sequence[Image]) -> Scores:
         answers = classifier.answers(batch)
         if answers.novelty is not None:
             parts["novelty"].append(answers.novelty)
+        if answers.foreign is not None:
+            parts["log odds"].append(answers.foreign)
         parts["1 - largest p"].append(1 - answers.probabilities.max(axis=1))
         logits = classifier.logits(batch)
         parts["energy"].append(-np.logaddexp.reduce(logits, axis=1))
@@ -97,24 +101,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rng = np.random.default_rng(options.seed)
     classifier = Classifier.load(options.model, device="cpu")
     gate = classifier.contract.rejection
-    limit = None if gate is None else gate.max_novelty
-    if limit is None:
+    if gate is None:
         click.echo("This model has no gate: it answers every image.")
 
-    click.echo(f"{'rejected as foreign':<28}{'n':>6}{'%':>22}" + _header())
+    click.echo(f"{'rejected':<28}{'n':>6}{'%':>22}{'as foreign':>12}" + _header())
     inside = {name: scored(classifier, images) for name, images in brains.items()}
     foreign: dict[str, Any] = {}
     outside: list[Scores] = []
     folders = ((one.name, folder(one)) for one in options.foreign)
-    for name, images in (*folders, *packaged(), *dicom(), *drawn(rng)):
+    for name, images in (*folders, *packaged(), *dicom(), *drawn(rng).items()):
         if images:
             outside.append(scored(classifier, images))
-            foreign[name] = _shown(name, outside[-1], inside[known], limit)
+            foreign[name] = _shown(name, outside[-1], inside[known], gate)
     if not outside:
         parser.error("no foreign images: give --foreign")
     everything = _joined(outside)
-    overall = _shown("all foreign", everything, inside[known], limit)
-    brain = {name: _shown(name, scores, None, limit) for name, scores in inside.items()}
+    overall = _shown("all foreign", everything, inside[known], gate)
+    brain = {name: _shown(name, scores, None, gate) for name, scores in inside.items()}
     if "novelty" in everything:
         for name, scores in inside.items():
             pair = scores["novelty"], everything["novelty"]
@@ -126,7 +129,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     results = {
         "model": classifier.contract.name,
         "model_sha256": classifier.model_sha256,
-        "max_novelty": limit,
+        "max_novelty": None if gate is None else gate.max_novelty,
+        "max_foreign": None if gate is None else gate.max_foreign,
         "known": known,
         "brain_n": brain[known]["n"],
         "foreign_n": overall["n"],
@@ -135,7 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "brain": brain,
         "foreign": foreign | {"all": overall},
         "altered": {
-            name: _shown(f"brain, {name}", scored(classifier, images), inside[known], limit)
+            name: _shown(f"brain, {name}", scored(classifier, images), inside[known], gate)
             for name, images in altered(changed, rng)
         },
     }
@@ -172,19 +176,26 @@ def _header() -> str:
     return "".join(f"{'AUROC ' + name:>22}" for name in SCORES)
 
 
-def _shown(name: str, scores: Scores, brain: Scores | None, limit: float | None) -> dict[str, Any]:
+def _shown(
+    name: str, scores: Scores, brain: Scores | None, gate: Rejection | None
+) -> dict[str, Any]:
     """Print a group's row and return its figures."""
     n = len(next(iter(scores.values())))
     values: dict[str, Any] = {"n": n}
     line = f"{name[:27]:<28}{n:>6}"
-    if limit is None or "novelty" not in scores:
-        line += f"{'-':>22}"
+    if gate is None or "novelty" not in scores:
+        line += f"{'-':>22}{'-':>12}"
     else:
-        rejected = int((~(scores["novelty"] <= limit)).sum())
+        novel = ~(scores["novelty"] <= gate.max_novelty)
+        foreign = novel if gate.novel == FOREIGN else np.zeros(n, bool)
+        if gate.max_foreign is not None:
+            foreign = foreign | ~(scores["log odds"] <= gate.max_foreign)
+        rejected = int((foreign | novel).sum())
         values |= {"rejected": ratio(rejected, n), "rejected_ci95": wilson(rejected, n)}
         low, high = values["rejected_ci95"]
         share = f"{100 * rejected / n:.1f} ({100 * low:.1f}-{100 * high:.1f})"
-        line += f"{share:>22}"
+        values["foreign"] = ratio(int(foreign.sum()), n)
+        line += f"{share:>22}{100 * values['foreign']:>12.1f}"
     for score in SCORES if brain is not None else ():
         if brain is None or score not in scores or score not in brain:
             line += f"{'-':>22}"

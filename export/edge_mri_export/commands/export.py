@@ -29,7 +29,7 @@ from edge_mri_train.settings.runs import CHECKPOINT, checkpoint_file, newest_run
 @arch_option("its network")
 @path_option(
     "--onnx",
-    "foreign",
+    "onnx_file",
     help="Instead of CHECKPOINT: a classifier made elsewhere, with a float input; needs --labels, "
     "--preprocess and --calibration.",
 )
@@ -94,6 +94,13 @@ from edge_mri_train.settings.runs import CHECKPOINT, checkpoint_file, newest_run
     "json_file",
     help="The whole report, flipped images and all that was tried; of a refused file too.",
 )
+@path_option(
+    "--foreign",
+    metavar="DIR",
+    multiple=True,
+    help="Images that are no brain MR, such as CT and photographs: the file learns to tell them "
+    "from brains. May be given several times.",
+)
 @click.option(
     "--outputs",
     default="",
@@ -114,7 +121,7 @@ from edge_mri_train.settings.runs import CHECKPOINT, checkpoint_file, newest_run
 def command(
     checkpoint: Path | None,
     named: tuple[str, ...],
-    foreign: Path | None,
+    onnx_file: Path | None,
     labels: str | None,
     preprocess: str | None,
     quantize: str,
@@ -125,6 +132,7 @@ def command(
     exclude: tuple[str, ...],
     max_drop: float | None,
     json_file: Path | None,
+    foreign: tuple[Path, ...],
     outputs: str,
     licence: str,
     output: Path | None,
@@ -140,9 +148,9 @@ def command(
         quantize, target, calibration_method, calibration_samples, exclude
     )
     adopted = {"--labels": labels, "--preprocess": preprocess, "--calibration": calibration}
-    if foreign is not None:
+    if onnx_file is not None:
         _require_adoption(checkpoint, named, adopted)
-        source, default = foreign, foreign.with_name(f"{foreign.stem}_edge.onnx")
+        source, default = onnx_file, onnx_file.with_name(f"{onnx_file.stem}_edge.onnx")
     else:
         if labels or preprocess:
             raise OptionError("--labels and --preprocess are of a model given with --onnx FILE")
@@ -157,6 +165,7 @@ def command(
         outputs=tuple(name.strip() for name in outputs.split(",") if name.strip()),
         licence=licence,
         named=named,
+        foreign=foreign,
     )
     if json_file is not None:
         require_writable(json_file)

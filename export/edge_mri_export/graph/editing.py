@@ -1,6 +1,6 @@
 """Reading and changing a finished graph: who makes a value, constants, more nodes, more outputs.
 
-Which outputs there are is `edge_mri_export.graph.outputs` and `edge_mri_export.gate.novelty`.
+Which outputs there are is `edge_mri_export.graph.outputs` and `edge_mri_export.gate`.
 """
 
 from collections.abc import Mapping, Sequence

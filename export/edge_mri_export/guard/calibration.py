@@ -58,12 +58,16 @@ class ExportImages:
         calibration: `(N, 1, S, S)` uint8, for the ranges of activations.
         check: For comparing answers, and for choosing between recipes.
         training: Files that a network may be fine-tuned on, one of each class in turn.
+        training_sources: The set of each, for the gate.
+        check_sources: The set of each check image.
         source: Where they come from, for people.
     """
 
     calibration: NDArray[np.uint8]
     check: CheckImages
     training: tuple[Path, ...]
+    training_sources: tuple[str, ...]
+    check_sources: tuple[str, ...]
     source: str
 
     @property
@@ -158,6 +162,8 @@ def _loaded(
                 tuple(str(sample.file) for sample in check),
             ),
             tuple(sample.file for sample in train),
+            tuple(str(sample.root) for sample in train),
+            tuple(str(sample.root) for sample in check),
             source,
         )
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edge_mri.errors import AnswerError
 from edge_mri.labels import LabelSpace
-from edge_mri.model.contract import Rejection
+from edge_mri.model.rejection import FOREIGN, Rejection
 
 _ROUNDING = 1e-3  # what float32 probabilities may sum to beside 1
 TUMOR_THRESHOLD = 0.5
@@ -31,22 +31,27 @@ class Answers:
             network's input; None where the model has no such map, or it was not asked for.
         cam: `(N, types, h, w)` float32, class activation maps of a model without a lesion map;
             None where it has none, or they were not asked for.
+        foreign: `(N,)` float32, log odds that each is no brain MR slice; None where the model was
+            not shown what such images are.
     """
 
     probabilities: NDArray[np.float32]
     novelty: NDArray[np.float32] | None = None
     lesion: NDArray[np.float32] | None = None
     cam: NDArray[np.float32] | None = None
+    foreign: NDArray[np.float32] | None = None
 
     def faults(self) -> dict[int, str]:
         """Return which of the N images have no answer: the output that holds no numbers, by row.
 
-        A novelty of plus infinity is one: as unlike the training images as can be.
+        A novelty of plus infinity is one: as unlike the training images as can be. So are log odds
+        of plus infinity.
         """
         sums = self.probabilities.sum(axis=1)
         usable = {"logits": (np.abs(sums - 1) <= _ROUNDING) & (self.probabilities.min(axis=1) >= 0)}
-        if self.novelty is not None:
-            usable["novelty"] = self.novelty > -np.inf
+        for name, values in (("novelty", self.novelty), ("foreign", self.foreign)):
+            if values is not None:
+                usable[name] = values > -np.inf
         for name, values in (("lesion", self.lesion), ("cam", self.cam)):
             if values is not None:
                 usable[name] = np.isfinite(values).all(axis=(1, 2, 3))
@@ -78,19 +83,22 @@ class Decisions:
         tumor: `(N,)` float32, P(present): of any type but the absent one; None where the space
             has no absent type.
         foreign: `(N,)` whether the image is no brain MR slice as the model knows them.
-        undecided: `(N,)` whether P(present) is too close to call; never where `foreign`.
+        unfamiliar: `(N,)` whether it may be one, but unlike those that the model learned from;
+            never where `foreign`.
+        undecided: `(N,)` whether P(present) is too close to call; never where it is either.
     """
 
     types: NDArray[np.int64]
     by_type: NDArray[np.float32]
     tumor: NDArray[np.float32] | None
     foreign: NDArray[np.bool_]
+    unfamiliar: NDArray[np.bool_]
     undecided: NDArray[np.bool_]
 
     @property
     def accepted(self) -> NDArray[np.bool_]:
         """`(N,)` whether there is an answer."""
-        return ~(self.foreign | self.undecided)
+        return ~(self.foreign | self.unfamiliar | self.undecided)
 
     def at(self, rows: NDArray[np.int64]) -> "Decisions":
         """Return what is said of some of the images."""
@@ -99,6 +107,7 @@ class Decisions:
             self.by_type[rows],
             None if self.tumor is None else self.tumor[rows],
             self.foreign[rows],
+            self.unfamiliar[rows],
             self.undecided[rows],
         )
 
@@ -120,8 +129,8 @@ def decide(
         answers: What the graph gave.
         labels: The classes of its columns.
         tumor_threshold: P(present) from which something is said to be there, 0 to 1.
-        rejection: When not to answer; None: always answer. Where the model measures no novelty,
-            no image counts as foreign.
+        rejection: When not to answer; None: always answer. Where the model measures neither novelty
+            nor what is foreign, no image counts as such.
         known_foreign: `(N,)` whether something else than the model says that an image is foreign,
             such as the header of its file; None: of no image.
 
@@ -141,13 +150,19 @@ def decide(
         said = np.where(tumor >= np.float32(tumor_threshold), tumors.argmax(axis=1), healthy)
     else:
         said = by_type.argmax(axis=1)
-    foreign = undecided = np.zeros(len(by_type), bool)
+    foreign = unfamiliar = undecided = np.zeros(len(by_type), bool)
+    if known_foreign is not None:
+        foreign = known_foreign
     if rejection is not None:
         low, high = rejection.undecided
+        if answers.foreign is not None and rejection.max_foreign is not None:
+            foreign = foreign | (answers.foreign > rejection.max_foreign)
         if answers.novelty is not None:
-            foreign = answers.novelty > rejection.max_novelty
+            unfamiliar = answers.novelty > rejection.max_novelty
+        if rejection.novel == FOREIGN:
+            foreign = foreign | unfamiliar
+        unfamiliar = unfamiliar & ~foreign
         if low < high and tumor is not None:
-            undecided = (tumor >= np.float32(low)) & (tumor <= np.float32(high)) & ~foreign
-    if known_foreign is not None:
-        foreign, undecided = foreign | known_foreign, undecided & ~known_foreign
-    return Decisions(said, by_type, tumor, foreign, undecided)
+            undecided = (tumor >= np.float32(low)) & (tumor <= np.float32(high))
+            undecided = undecided & ~(foreign | unfamiliar)
+    return Decisions(said, by_type, tumor, foreign, unfamiliar, undecided)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_mri.answers.audit import Audit
-from edge_mri.answers.decision import Answers, decide
+from edge_mri.answers.decision import Answers, Decisions, decide
 from edge_mri.answers.location import Box, lesion_box
 from edge_mri.errors import AnswerError
 from edge_mri.images import Frame
@@ -19,7 +19,7 @@ from edge_mri.model.contract import Contract
 from edge_mri.storage.spelling import spelled, valid
 
 Status = Literal["ok", "rejected", "error"]
-Reason = Literal["foreign", "undecided"]
+Reason = Literal["foreign", "unfamiliar", "undecided"]
 
 NOT_WRITTEN = frozenset({"series", "position", "unread", "present_key"})
 """Fields of a record that serve this process alone."""
@@ -49,8 +49,9 @@ class Prediction:
             image; None without a lesion map, where nothing is found, and for `foreign` images.
             An explanation, not evidence.
         heatmap: Name of the picture of the map in the folder that was asked for; else None.
-        rejected: `foreign`: no brain MR slice as the model knows them; `undecided`: P(present) is
-            too close to call. None for other records.
+        rejected: `foreign`: no brain MR slice as the model knows them; `unfamiliar`: unlike the
+            images that it learned from; `undecided`: P(present) is too close to call. None for
+            other records.
         reason: Why it is foreign, in words, where something else than the model says so: the
             header of its file, or that it has only a handful of grey values; else None.
         error: Why there is no answer.
@@ -177,7 +178,7 @@ def predictions(
     planes = None if by_plane is None else by_plane.tolist()
     chosen = decisions.types.tolist()
     tumor = None if decisions.tumor is None else decisions.tumor.tolist()
-    foreign, accepted = decisions.foreign.tolist(), decisions.accepted.tolist()
+    why = _why(decisions)
     novelty = None if answers.novelty is None else answers.novelty.tolist()
     records = []
     for row, path in enumerate(paths):
@@ -185,9 +186,7 @@ def predictions(
             reason = AnswerError.reason(faults[row])
             records.append(Prediction.failed(path, reason, labels.present_key))
             continue
-        rejected: Reason | None = None
-        if not accepted[row]:
-            rejected = "foreign" if foreign[row] else "undecided"
+        rejected = why.get(row)
         said = labels.types[chosen[row]]
         box: Box | None = None
         suspected = said != labels.absent and rejected != "foreign"
@@ -212,6 +211,16 @@ def predictions(
             )
         )
     return records
+
+
+def _why(decisions: Decisions) -> dict[int, Reason]:
+    """Return why there is no answer, by row of those that have none."""
+    rows: dict[Reason, NDArray[np.bool_]] = {
+        "foreign": decisions.foreign,
+        "unfamiliar": decisions.unfamiliar,
+        "undecided": decisions.undecided,
+    }
+    return {row: reason for reason, there in rows.items() for row in np.flatnonzero(there).tolist()}
 
 
 def _highest(names: tuple[str, ...], values: list[float]) -> str:

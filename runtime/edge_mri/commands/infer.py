@@ -124,7 +124,8 @@ def command(providers: str | None, planes: str, **options: Any) -> None:
     Records go to stdout or to a file, progress and a summary to stderr. No image, and no input, is
     written over. A file that cannot be used becomes a record with status `error`, and the rest
     goes on. An image that the model knows it should not judge becomes one with status `rejected`:
-    `foreign`, no brain MR slice as it knows them, or `undecided`, too close to call.
+    `foreign`, no brain MR slice as it knows them; `unfamiliar`, unlike those that it learned from;
+    or `undecided`, too close to call.
 
     JSON lines and CSV go into the --output file record by record, and --resume goes on where it
     ends; a table or JSON appears when it is complete. SIGINT and SIGTERM finish the record at hand.

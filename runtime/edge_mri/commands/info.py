@@ -93,9 +93,11 @@ def _answering(contract: Contract) -> list[str]:
     if gate is None:
         return [*lines, "every image is answered"]
     low, high = gate.undecided
+    foreign = [] if gate.max_foreign is None else [f"log odds above {gate.max_foreign:.3g}"]
     return [
         *lines,
-        f"rejected as foreign: novelty above {gate.max_novelty:.3g}",
+        *(f"rejected as foreign: {one}" for one in foreign),
+        f"rejected as {gate.novel}: novelty above {gate.max_novelty:.3g}",
         *([f"rejected as undecided: P(any {word}) from {low:.3g} to {high:.3g}"] * (low < high)),
         f"{100 * gate.kept:.1f} % of {gate.n:,} validation images answered",
     ]

@@ -24,7 +24,8 @@ JOINER = "|"
 """Between the types of a label that names several."""
 
 _RESERVED = (
-    *("-", ".", "..", "all", "error", "foreign", "masks", "ok", "rejected", "skip", "undecided"),
+    *("-", ".", "..", "all", "error", "foreign", "masks", "ok", "rejected", "skip"),
+    *("undecided", "unfamiliar"),
 )
 
 

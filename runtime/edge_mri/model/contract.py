@@ -7,14 +7,15 @@ hash that covers it is `edge_mri.model.content_hash`.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from edge_mri.errors import ContractError, listed
 from edge_mri.images.preprocess import PreprocessSpec
 from edge_mri.labels import LabelSpace
+from edge_mri.model.rejection import Rejection
 from edge_mri.model.volume_rule import VolumeRule
-from edge_mri.storage.json_document import finite, is_number, parse, shown
+from edge_mri.storage.json_document import finite, parse, shown
 
 METADATA_KEY = "edge_mri.contract"
 SCHEMA_VERSION = 2
@@ -47,53 +48,6 @@ KINDS: dict[int, _Kinds] = {
 }
 """The versions that are read, and the fields of each."""
 _RECORDS = ("quantization", "parity", "training")
-
-
-@dataclass(frozen=True)
-class Rejection:
-    """When a model does not answer. Fitted on validation images, never on test images.
-
-    Attributes:
-        max_novelty: Images whose `novelty` output is above it are no brain MR slices as the model
-            knows them.
-        undecided: P(present) from the first to the second value is too close to call; both the
-            same: every image is decided.
-        kept: Share of the validation images that are answered, 0 to 1.
-        n: How many validation images that is measured on.
-    """
-
-    max_novelty: float
-    undecided: tuple[float, float]
-    kept: float
-    n: int
-
-    def __post_init__(self) -> None:
-        low, high = self.undecided
-        numbers = all(map(is_number, (self.max_novelty, low, high, self.kept, self.n)))
-        if not (numbers and 0 <= low <= high <= 1 and 0 <= self.kept <= 1 and self.n >= 0):
-            raise ContractError(
-                f"its rejection cannot be {shown(asdict(self))}; expected a number as max_novelty, "
-                "0 <= undecided <= 1 in order, kept from 0 to 1, and n from 0 on"
-            )
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "Rejection":
-        """Read it from JSON values; raises `ContractError` saying what is wrong."""
-        names = {one.name for one in fields(cls)}
-        interval = values.get("undecided")
-        whole = isinstance(values.get("n"), int)
-        if set(values) != names or not isinstance(interval, list | tuple) or not whole:
-            raise ContractError(f"its rejection cannot be {shown(dict(values))}")
-        numbers = (values["max_novelty"], values["kept"], values["n"], *interval)
-        if len(interval) != 2 or not all(map(is_number, numbers)):
-            raise ContractError(f"its rejection cannot be {shown(dict(values))}")
-        low, high = interval
-        return cls(
-            float(values["max_novelty"]),
-            (float(low), float(high)),
-            float(values["kept"]),
-            values["n"],
-        )
 
 
 @dataclass(frozen=True)
@@ -161,6 +115,8 @@ class Contract:
         values = asdict(self)
         if self.volumes is None:
             del values["volumes"]
+        if self.rejection is not None:
+            values["rejection"] = self.rejection.to_dict()
         first = {"schema_version": values.pop("schema_version")}
         values["labels"] = self.labels.to_dict()
         if self.schema_version == 1:  # which knew no others

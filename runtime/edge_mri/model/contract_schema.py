@@ -14,6 +14,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from edge_mri.images.preprocess import DECODES
 from edge_mri.model.contract import HIGHEST_TEMPERATURE, KINDS, LOWEST_TEMPERATURE, Contract
+from edge_mri.model.rejection import FOREIGN, UNFAMILIAR
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -35,6 +36,7 @@ _BOUNDS: dict[str, dict[str, Any]] = {
     "PreprocessSpec.decode": {"enum": list(DECODES)},
     "Rejection.kept": {"minimum": 0, "maximum": 1},
     "Rejection.n": {"minimum": 0},
+    "Rejection.above": {"enum": [FOREIGN, UNFAMILIAR, None]},
     "VolumeRule.neighbours": {"minimum": 1},
     **{
         f"VolumeRule.{name}": {"minimum": 0, "maximum": 1}

@@ -117,8 +117,12 @@ def _check_signature(session: Any, contract: Contract) -> int | None:
         "lesion": (1, "h", "w"),
         "cam": (len(contract.labels.types), "h", "w"),
     }
+    needed = {"logits"}
+    if contract.rejection is not None and contract.rejection.max_foreign is not None:
+        expected["foreign"] = ()
+        needed.add("foreign")
     for name, sides in expected.items():
-        if name != "logits" and name not in gives:
+        if name not in needed and name not in gives:
             continue
         if not _fits(gives.get(name, []), shape[0], sides):
             said = ", ".join(map(str, ("N", *sides)))

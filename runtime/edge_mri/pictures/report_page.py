@@ -103,9 +103,11 @@ def facts_html(contract: Contract, model: str) -> str:
     rejects = "never: it answers any image, also what is no brain MR"
     if gate is not None:
         low, high = gate.undecided
-        rejects = f"novelty above {gate.max_novelty:.4g}"
+        rejects = f"as {gate.novel}: novelty above {gate.max_novelty:.4g}"
+        if gate.max_foreign is not None:
+            rejects = f"as foreign: log odds above {gate.max_foreign:.4g}; {rejects}"
         if low < high:
-            rejects += f"; P({labels.present_word}) from {low:.2f} to {high:.2f}"
+            rejects += f"; as undecided: P({labels.present_word}) from {low:.2f} to {high:.2f}"
         rejects += f"; answers {100 * gate.kept:.1f} % of {gate.n:,} validation images"
     data, validation = training.get("data"), training.get("validation")
     facts = {

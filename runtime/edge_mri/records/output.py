@@ -25,9 +25,9 @@ Writer = Callable[[Iterable[Prediction], TextIO, LabelSpace], None]
 def write_table(records: Iterable[Prediction], stream: TextIO, labels: LabelSpace) -> None:
     """Write aligned columns, each answer with its probability; the path comes last.
 
-    In place of a type that the model would rather not give stands why: foreign or undecided; a
-    reason in words comes last. A frame's number follows its path after a `#`. What a terminal would
-    not print of a file name, such as a line break, is escaped.
+    In place of a type that the model would rather not give stands why: foreign, unfamiliar or
+    undecided; a reason in words comes last. A frame's number follows its path after a `#`. What a
+    terminal would not print of a file name, such as a line break, is escaped.
     """
     stream.write(f"{'status':<10}{'type':<18}{'plane':<16}path\n")
     for record in records:

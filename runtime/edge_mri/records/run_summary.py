@@ -61,7 +61,8 @@ class RunSummary:
             f"{contract.precision}, {classifier.device}, {workers} threads)",
             self._types(contract.labels.types),
             f"ok {counts['ok']}, rejected {counts['rejected']} (foreign {counts['foreign']}, "
-            f"undecided {counts['undecided']}), errors {counts['error']}",
+            f"unfamiliar {counts['unfamiliar']}, undecided {counts['undecided']}), "
+            f"errors {counts['error']}",
         ]
         if self._done.records:
             lines.append(

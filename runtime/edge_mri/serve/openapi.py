@@ -132,7 +132,7 @@ def _record(labels: LabelSpace) -> dict[str, Any]:
         "novelty": {"type": ["number", "null"]},
         "box": box,
         "heatmap": _TEXT,
-        "rejected": {"enum": ["foreign", "undecided", None]},
+        "rejected": {"enum": ["foreign", "unfamiliar", "undecided", None]},
         "reason": _TEXT,
         "error": _TEXT,
         "frame": {"type": ["integer", "null"], "minimum": 1},

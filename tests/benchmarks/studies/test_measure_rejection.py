@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_mri.model.contract import Rejection
-from foreign_images import altered, drawn
+from edge_mri.model.rejection import Rejection
+from edge_mri_export.gate.drawn import drawn
+from foreign_images import altered
 
 SCRIPTS = Path(__file__).parents[3] / "benchmarks/studies/accuracy"
 
@@ -35,8 +36,9 @@ def grey(folder: Path, *levels: int) -> Path:
 @pytest.fixture
 def alone(script, monkeypatch) -> None:
     """No images but those of the folders."""
-    for name in ("packaged", "dicom", "drawn"):
+    for name in ("packaged", "dicom"):
         monkeypatch.setattr(script, name, lambda *_: iter(()))
+    monkeypatch.setattr(script, "drawn", lambda *_: {})
 
 
 @pytest.mark.usefixtures("alone")
@@ -89,13 +91,29 @@ def test_a_model_without_a_gate_has_the_figures_that_every_model_has(
     out = capsys.readouterr().out
     assert "This model has no gate: it answers every image." in out
     row = next(line for line in out.splitlines() if line.startswith("all foreign"))
-    _, _, n, rejected, novelty, _, energy = row.split()
-    assert (n, rejected, novelty, energy) == ("2", "-", "-", "0.0000")
+    _, _, n, rejected, foreign, novelty, odds, _, energy = row.split()
+    assert (n, rejected, foreign, novelty, odds, energy) == ("2", *"----", "0.0000")
+
+
+@pytest.mark.usefixtures("alone")
+def test_what_is_unfamiliar_is_counted_apart(script, mapped, tmp_path):
+    gate = Rejection(0.3, (0.5, 0.5), 0.99, 10, max_foreign=0.7)
+    brain = grey(tmp_path / "brain", 10, 20, 30, 100)
+    foreign = grey(tmp_path / "foreign", 60, 100, 200, 250)
+    found = tmp_path / "found.json"
+    folders = ["--brain", str(brain), "--foreign", str(foreign), "--json", str(found)]
+    script.main([str(mapped(rejection=gate)), *folders])
+    values = json.loads(found.read_text())
+    assert values["max_foreign"] == 0.7
+    odd = values["brain"][f"{tmp_path.name}/brain"]
+    assert (odd["rejected"], odd["foreign"]) == (0.25, 0)
+    others = values["foreign"]["foreign"]
+    assert (others["rejected"], others["foreign"]) == (0.75, 0.5)
 
 
 def test_drawn_and_altered_images_are_images():
     rng = np.random.default_rng(0)
     brains = [np.full((50, 70), 90, np.uint8), np.full((64, 64), 20, np.uint8)]
-    for name, images in [*drawn(rng), *altered(brains, rng)]:
+    for name, images in [*drawn(rng).items(), *altered(brains, rng)]:
         assert images, name
         assert all(image.dtype == np.uint8 and image.ndim == 2 for image in images), name

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edge_mri.labels import TYPES
-from edge_mri.model.contract import Rejection
+from edge_mri.model.rejection import Rejection
 
 SCRIPTS = Path(__file__).parents[3] / "benchmarks/studies"
 TRAINING = {

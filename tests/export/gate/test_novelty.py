@@ -7,8 +7,9 @@ from edge_mri.images.preprocess import PreprocessSpec
 from edge_mri.labels import LabelSpace
 from edge_mri.model.contract import Contract
 from edge_mri_export.finishing import Finish
+from edge_mri_export.gate.images import GateImages
 from edge_mri_export.gate.novelty import Distance, add_novelty
-from edge_mri_export.gate.rejection import answered, choose_rejection, with_rejection
+from edge_mri_export.gate.rejection import Measured, answered, choose_rejection, with_rejection
 from edge_mri_export.graph.graph import body_graph, with_pixel_input
 from edge_mri_export.guard.answers import memory_session
 from edge_mri_train.networks.checkpoint import Checkpoint
@@ -48,7 +49,7 @@ def test_training_images_are_about_1_and_foreign_ones_far_above(road, kind):
     road = road("mobilenet_v2")
     known, others = varied(road.pixels, 300, 0), varied(road.pixels, 60, 1)
     before = onnx.load(getattr(road, kind))
-    model = add_novelty(before, known, "mobilenet_v2")
+    model = add_novelty(before, {"": known}, "mobilenet_v2")
     onnx.checker.check_model(model, full_check=True)
     assert novelty(model, known).mean() == pytest.approx(1, abs=0.3)
     foreign = [
@@ -65,7 +66,7 @@ def test_training_images_are_about_1_and_foreign_ones_far_above(road, kind):
 
 
 def test_an_image_alone_is_as_novel_as_among_others(small):
-    model = add_novelty(onnx.load(small.fp32), small.pixels, "artemis_cnn")
+    model = add_novelty(onnx.load(small.fp32), {"": small.pixels}, "artemis_cnn")
     together = novelty(model, small.pixels[:5])
     alone = [novelty(model, small.pixels[row : row + 1])[0] for row in range(5)]
     np.testing.assert_allclose(alone, together, rtol=1e-3)
@@ -73,7 +74,8 @@ def test_an_image_alone_is_as_novel_as_among_others(small):
 
 def test_the_map_is_looked_for_at_an_eighth_of_the_side(road):
     """MobileNetV2 at 64 px: 192 channels at 8 px, the last before 4 px; two halves of it."""
-    model = add_novelty(onnx.load(road("mobilenet_v2").fp32), road("mobilenet_v2").pixels, "x")
+    road = road("mobilenet_v2")
+    model = add_novelty(onnx.load(road.fp32), {"": road.pixels}, "x")
     (mean,) = (one for one in model.graph.initializer if one.name == "novelty_mean")
     assert list(mean.dims) == [384]
 
@@ -87,7 +89,7 @@ def upright(count: int, seed: int) -> np.ndarray:
 
 def test_what_lies_above_and_what_below_makes_a_difference(road):
     road = road("mobilenet_v2")
-    model = add_novelty(onnx.load(road.fp32), upright(300, 0), "mobilenet_v2")
+    model = add_novelty(onnx.load(road.fp32), {"": upright(300, 0)}, "mobilenet_v2")
     others = upright(60, 1)
     turned = np.ascontiguousarray(others[:, :, ::-1])
     assert novelty(model, turned).min() > 2 * novelty(model, others).max()
@@ -106,7 +108,7 @@ def test_the_gate_keeps_what_it_says():
     rng = np.random.default_rng(0)
     scores = rng.gamma(2, size=2000).astype(np.float32)
     p = 1 / (1 + np.exp(-rng.normal(scale=6, size=2000)))
-    gate = choose_rejection(scores, logits_of(p), CONTRACT)
+    gate = choose_rejection([Measured(logits_of(p), scores)], CONTRACT)
     assert (scores <= gate.max_novelty).mean() == pytest.approx(0.99, abs=0.001)
     low, high = gate.undecided
     assert low < 0.5 < high
@@ -115,13 +117,13 @@ def test_the_gate_keeps_what_it_says():
     assert gate.kept == pytest.approx(kept.mean(), abs=0.001)
     assert gate.kept == pytest.approx(0.985, abs=0.001)
     assert gate.n == 2000
-    rule = answered(scores, logits_of(p), CONTRACT, gate)
+    rule = answered(Measured(logits_of(p), scores), CONTRACT, gate)
     assert rule.mean() == pytest.approx(gate.kept)
 
 
 def test_a_model_never_in_doubt_gets_no_interval_of_everything():
     p = np.tile([1e-6, 1 - 1e-6], 500)
-    gate = choose_rejection(np.arange(1000, dtype=np.float32), logits_of(p), CONTRACT)
+    gate = choose_rejection([Measured(logits_of(p), np.arange(1000, dtype=np.float32))], CONTRACT)
     assert gate.undecided == pytest.approx((0.1, 0.9))
     assert gate.kept == pytest.approx(0.991)
 
@@ -130,19 +132,39 @@ def test_the_interval_lies_around_the_operating_point():
     contract = Contract("x", SPACE, PreprocessSpec(64), tumor_threshold=0.2)
     rng = np.random.default_rng(0)
     p = 1 / (1 + np.exp(-rng.normal(scale=6, size=2000)))
-    gate = choose_rejection(np.zeros(2000, np.float32), logits_of(p), contract)
+    gate = choose_rejection([Measured(logits_of(p), np.zeros(2000, np.float32))], contract)
     low, high = (np.log(one / (1 - one)) for one in gate.undecided)
     assert (low + high) / 2 == pytest.approx(np.log(0.2 / 0.8))
     assert gate.kept >= 0.985
+
+
+def test_the_worst_source_says_what_is_foreign_and_novelty_goes_further():
+    """99 % of each source of 100 images; of one of 20 as many as of all together."""
+    rng = np.random.default_rng(0)
+    p, scores = np.full(300, 1e-6), np.arange(300, dtype=np.float32)
+    sources = [
+        Measured(logits_of(p[:size]), scores[:size], rng.normal(mean, 1, size).astype(np.float32))
+        for size, mean in ((300, -9), (100, -6), (20, 5))
+    ]
+    alone = choose_rejection([one._replace(foreign=None) for one in sources], CONTRACT)
+    assert (alone.max_foreign, alone.above) == (None, "unfamiliar")
+    gate = choose_rejection(sources, CONTRACT)
+    assert gate.max_novelty == pytest.approx(1.5 * alone.max_novelty)
+    everything = np.concatenate([one.foreign for one in sources])
+    assert gate.max_foreign == np.quantile(everything, 0.99, method="higher")
+    gate = choose_rejection(sources[:2], CONTRACT, bare=[sources[0]])
+    assert gate.max_foreign == np.quantile(sources[1].foreign, 0.99, method="higher")
+    assert gate.n == 400
 
 
 def test_each_file_gets_a_gate_of_its_own(road):
     road = road("mobilenet_v2")
     contract = Contract("mobilenet_v2", LabelSpace(), PreprocessSpec(64))
     training, validation = varied(road.pixels, 250, 0), varied(road.pixels, 120, 1)
+    images = GateImages({"": training}, {"": validation})
     gates = []
     for path in (road.fp32, road.int8):
-        model, gated = with_rejection(onnx.load(path), contract, training, validation)
+        model, gated = with_rejection(onnx.load(path), contract, images)
         assert [one.name for one in model.graph.output] == ["logits", "novelty"]
         scores = novelty(model, validation)
         assert (scores <= gated.rejection.max_novelty).mean() >= 0.99
@@ -157,7 +179,7 @@ def test_a_network_without_a_feature_map_has_no_gate():
     model = with_pixel_input(body_graph(Checkpoint("flat", space, spec, network)))
     said: list[str] = []
     images = np.random.default_rng(0).integers(0, 256, (8, 1, 64, 64)).astype(np.uint8)
-    finished, contract = Finish((), images, images, said.append).apply(
+    finished, contract = Finish((), GateImages({"": images}, {"": images}), said.append).apply(
         model, Contract("flat", space, spec)
     )
     assert contract.rejection is None

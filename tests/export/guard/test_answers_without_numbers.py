@@ -17,7 +17,7 @@ from edge_mri.images.preprocess import PreprocessSpec
 from edge_mri.labels import LabelSpace
 from edge_mri.model.contract import Contract
 from edge_mri_export import exporting
-from edge_mri_export.gate.rejection import choose_rejection
+from edge_mri_export.gate.rejection import Measured, choose_rejection
 from edge_mri_export.graph.half import half
 from edge_mri_export.graph.stored_contract import store_contract
 from edge_mri_export.graph.weights import weights_sha256
@@ -128,4 +128,16 @@ def test_no_gate_is_fitted_to_a_novelty_of_no_numbers(value):
     with pytest.raises(
         AnswerError, match="1 of 200 images have no answer: the model's output novelty"
     ):
-        choose_rejection(novelty, logits, CONTRACT)
+        choose_rejection([Measured(logits, novelty)], CONTRACT)
+
+
+@pytest.mark.parametrize("value", [NAN, INF, -INF])
+def test_no_gate_is_fitted_to_log_odds_that_are_no_numbers(value):
+    odds = np.linspace(-9, -1, 200, dtype=np.float32)
+    odds[7] = value
+    logits = np.random.default_rng(0).normal(size=(200, 4)).astype(np.float32)
+    given = Measured(logits, np.ones(200, np.float32), odds)
+    with pytest.raises(
+        AnswerError, match="1 of 200 images have no answer: the model's output foreign"
+    ):
+        choose_rejection([given], CONTRACT)

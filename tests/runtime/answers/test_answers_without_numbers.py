@@ -14,7 +14,7 @@ from edge_mri.classifier import Classifier
 from edge_mri.errors import AnswerError
 from edge_mri.labels import LabelSpace
 from edge_mri.model.content_hash import with_hash
-from edge_mri.model.contract import Rejection
+from edge_mri.model.rejection import Rejection
 
 onnx = pytest.importorskip("onnx", reason="makes models with onnx")
 

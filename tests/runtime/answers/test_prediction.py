@@ -10,7 +10,8 @@ from edge_mri.answers.decision import Answers
 from edge_mri.answers.prediction import Prediction, predictions, softmax
 from edge_mri.images.preprocess import PreprocessSpec
 from edge_mri.labels import PLANES, TYPES, LabelSpace
-from edge_mri.model.contract import Contract, Rejection
+from edge_mri.model.contract import Contract
+from edge_mri.model.rejection import Rejection
 
 logits = arrays(np.float32, (2, 12), elements=st.floats(-1e4, 1e4, width=32))
 temperatures = st.floats(0.05, 20)
@@ -157,6 +158,52 @@ def test_a_rejected_record_says_why_and_keeps_what_would_have_been_said(tumor, n
     assert record.novelty == (pytest.approx(novelty) if np.isfinite(novelty) else None)
     (answered,) = predictions(["a"], answers, known, reject=False)
     assert answered == replace(record, status="ok", rejected=None)
+
+
+SHOWN = replace(GATE, max_foreign=-1.5)
+
+
+@pytest.mark.parametrize(
+    ("tumor", "novelty", "odds", "expected"),
+    [
+        (0.125, 2.0, -1.5, None),
+        (0.125, 2.0, -1.4, "foreign"),
+        (0.125, 2.001, -1.4, "foreign"),
+        (0.5, 2.001, float("inf"), "foreign"),
+        (0.125, 2.001, -1.5, "unfamiliar"),
+        (0.5, 2.001, -9.0, "unfamiliar"),
+        (0.5, float("inf"), -9.0, "unfamiliar"),
+        (0.5, 2.0, -9.0, "undecided"),
+    ],
+)
+def test_what_is_foreign_and_what_is_unfamiliar_are_two_questions(tumor, novelty, odds, expected):
+    given = of_types([tumor, 0, 0, 1 - tumor], novelty=[novelty])
+    answers = replace(given, foreign=np.float32([odds]))
+    known = contract(TYPES_ONLY, rejection=SHOWN)
+    (record,) = predictions(["a"], answers, known)
+    assert record.status == ("rejected" if expected else "ok")
+    assert (record.rejected, record.error) == (expected, None)
+    (answered,) = predictions(["a"], answers, known, reject=False)
+    assert answered == replace(record, status="ok", rejected=None)
+    (told,) = predictions(["a"], answers, known, reasons=["a mask"])
+    assert (told.rejected, told.reason) == ("foreign", "a mask")
+
+
+@pytest.mark.parametrize("odds", [float("nan"), -float("inf")])
+def test_log_odds_that_are_no_number_are_no_answer(odds):
+    given = of_types([1, 0, 0, 0], [0, 0, 0, 1], novelty=[1, 1])
+    answers = replace(given, foreign=np.float32([-9, odds]))
+    fine, failed = predictions(["a", "b"], answers, contract(TYPES_ONLY, rejection=SHOWN))
+    assert (fine.status, fine.type) == ("ok", "glioma")
+    assert failed.status == "error"
+    assert "output foreign" in failed.error
+
+
+def test_a_model_that_was_shown_nothing_foreign_says_unfamiliar_where_its_contract_does():
+    gate = replace(GATE, above="unfamiliar")
+    answers = of_types([0.5, 0, 0, 0.5], novelty=[2.001])
+    (record,) = predictions(["a"], answers, contract(TYPES_ONLY, rejection=gate))
+    assert record.rejected == "unfamiliar"
 
 
 def test_without_a_measured_novelty_no_image_is_foreign():

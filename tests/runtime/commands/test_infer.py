@@ -41,7 +41,7 @@ def test_the_summary_counts_what_the_records_say(command, phantoms):
     assert by_type == ", ".join(f"{name} {counts[name]}" for name in TYPES)
     assert by_status == (
         f"ok {counts.total()}, rejected {reasons.total()} (foreign {reasons['foreign']}, "
-        f"undecided {reasons['undecided']}), errors 0"
+        f"unfamiliar {reasons['unfamiliar']}, undecided {reasons['undecided']}), errors 0"
     )
     assert counts.total() + reasons.total() == 48
     assert last == "For research use, not for diagnosis."

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from edge_mri.errors import ContractError
 from edge_mri.images.preprocess import PreprocessSpec
 from edge_mri.labels import LabelSpace
-from edge_mri.model.contract import METADATA_KEY, Contract, Rejection
+from edge_mri.model.contract import METADATA_KEY, Contract
+from edge_mri.model.rejection import Rejection
 from edge_mri.model.volume_rule import VolumeRule
 
 CONTRACT = Contract(
@@ -256,8 +257,36 @@ def test_the_rejection_gate_survives_the_file():
 
 
 @pytest.mark.parametrize(
+    ("more", "called"),
+    [
+        ({}, "foreign"),
+        ({"max_foreign": -1.25}, "unfamiliar"),
+        ({"above": "unfamiliar"}, "unfamiliar"),
+        ({"above": "foreign", "max_foreign": 2}, "foreign"),
+        ({"above": None, "max_foreign": None}, "foreign"),
+    ],
+)
+def test_the_third_word_survives_the_file_and_an_older_file_keeps_its_own(more, called):
+    read = Contract.from_metadata(changed(rejection=GATE | more))
+    assert read.rejection.novel == called
+    stated = {key: value for key, value in more.items() if value is not None}
+    assert read.to_dict()["rejection"] == GATE | stated
+    assert Contract.from_metadata(read.to_metadata()) == read
+
+
+@pytest.mark.parametrize(
     "wrong",
     [
+        {"max_foreign": float("nan")},
+        {"max_foreign": float("inf")},
+        {"max_foreign": "2"},
+        {"max_foreign": True},
+        {"max_foreign": [2]},
+        {"max_foreign": 10**400},
+        {"above": ""},
+        {"above": "undecided"},
+        {"above": ["unfamiliar"]},
+        {"above": 1},
         {"undecided": [0.6, 0.4]},
         {"undecided": [0.4]},
         {"undecided": 0.5},

@@ -7,8 +7,9 @@ import pytest
 from edge_mri.errors import ContractError
 from edge_mri.images.preprocess import PreprocessSpec
 from edge_mri.labels import LabelSpace
-from edge_mri.model.contract import Contract, Rejection
+from edge_mri.model.contract import Contract
 from edge_mri.model.contract_schema import contract_schema
+from edge_mri.model.rejection import Rejection
 from edge_mri.model.volume_rule import VolumeRule
 
 jsonschema = pytest.importorskip("jsonschema", reason="validating needs the package jsonschema")
@@ -18,7 +19,7 @@ PLAIN = Contract("plain", LabelSpace(), PreprocessSpec(64))
 FULL = replace(
     PLAIN,
     temperature=1.5,
-    rejection=Rejection(7.25, (0.3, 0.7), 0.985, 1000),
+    rejection=Rejection(7.25, (0.3, 0.7), 0.985, 1000, -1.5, "unfamiliar"),
     volumes=VolumeRule(neighbours=4, share=0.1, tumor_from=0.9, free_below=0.25),
     licence="CC0-1.0",
     weights_sha256="0" * 64,
@@ -80,6 +81,8 @@ def test_the_contract_of_the_shipped_model_is_valid(classifier):
         {"name": 3},
         {"rejection": {"max_novelty": 1.0}},
         {"rejection": {"max_novelty": 1, "undecided": [0.5, 2], "kept": 1, "n": 1}},
+        {"rejection": stored(FULL)["rejection"] | {"max_foreign": "2"}},
+        {"rejection": stored(FULL)["rejection"] | {"above": "undecided"}},
         {"labels": {"types": ["glioma"]}},
         {"labels": {"types": ["glioma", "glioma"], "planes": []}},
         {"preprocess": {"size": 4}},

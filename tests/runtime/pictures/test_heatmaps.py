@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from edge_mri.classifier import Classifier
 from edge_mri.images.preprocess import PreprocessSpec
-from edge_mri.model.contract import Rejection
+from edge_mri.model.rejection import Rejection
 from edge_mri.pictures.heatmaps import NOTE, heatmap_name, overlay
 
 

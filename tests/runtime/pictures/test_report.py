@@ -4,6 +4,7 @@ import base64
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -13,7 +14,8 @@ import pytest
 from edge_mri.answers.prediction import Prediction
 from edge_mri.images.preprocess import PreprocessSpec
 from edge_mri.labels import LabelSpace
-from edge_mri.model.contract import Contract, Rejection
+from edge_mri.model.contract import Contract
+from edge_mri.model.rejection import Rejection
 from edge_mri.pictures import report as report_module
 from edge_mri.pictures.report import Report
 from edge_mri.pictures.thumbnails import Pictured
@@ -56,7 +58,7 @@ def page(command, mapped, folder, tmp_path) -> Path:
         *("--report", path, "--format", "jsonl"),
     )
     assert ended.code == 1
-    assert "ok 5, rejected 2 (foreign 1, undecided 1), errors 2\n" in ended.err
+    assert "ok 5, rejected 2 (foreign 1, unfamiliar 0, undecided 1), errors 2\n" in ended.err
     return path
 
 
@@ -76,6 +78,21 @@ def test_what_failed_or_was_rejected_comes_first_then_tumours(page):
         *("undecided", "foreign"),
     ]
     assert [row["type"] for row in rows[4:]] == ["glioma"] * 3 + ["no_tumor"] * 2
+
+
+def test_the_page_calls_a_brain_unfamiliar_and_not_foreign(command, mapped, folder, tmp_path):
+    model = mapped(rejection=replace(GATE, max_foreign=0.95), tumor_threshold=0.5)
+    path = tmp_path / "report.html"
+    ended = command("infer", folder, "--model", model, "--report", path)
+    assert "ok 5, rejected 2 (foreign 0, unfamiliar 1, undecided 1), errors 2\n" in ended.err
+    (line,) = (line for line in ended.out.splitlines() if "f-foreign.png" in line)
+    assert line.split()[:2] == ["rejected", "unfamiliar"]
+    why = {Path(row["path"]).name: row["why"] for row, _ in embedded(path)}
+    assert why["f-foreign.png"] == "unfamiliar"
+    told = path.read_text(encoding="utf-8")
+    assert '"unfamiliar":1' in told.replace(" ", "")
+    assert 'unfamiliar: "unlike the images it learned from"' in told
+    assert "as foreign: log odds above 0.95; as unfamiliar: novelty above 0.4;" in told
 
 
 def test_the_rows_say_what_the_records_say(page, command, mapped, folder):
@@ -119,7 +136,7 @@ def test_names_that_are_markup_stay_text(page):
 def test_a_page_says_what_it_is_not(page):
     text = page.read_text(encoding="utf-8")
     assert "<strong>For research use, not for diagnosis.</strong>" in text
-    assert "novelty above 0.4; P(tumour) from 0.25 to 0.75; answers 99.0 % of 1,000" in text
+    assert "as foreign: novelty above 0.4; as undecided: P(tumour) from 0.25 to 0.75; " in text
 
 
 def test_a_model_without_a_map_has_a_report_without_heat(command, mapped, folder, tmp_path):

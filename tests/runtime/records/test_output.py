@@ -10,7 +10,8 @@ from edge_mri.answers.decision import Answers
 from edge_mri.answers.prediction import Prediction, predictions
 from edge_mri.images.preprocess import PreprocessSpec
 from edge_mri.labels import LabelSpace
-from edge_mri.model.contract import Contract, Rejection
+from edge_mri.model.contract import Contract
+from edge_mri.model.rejection import Rejection
 from edge_mri.records.output import WRITERS
 from edge_mri.storage.csv_text import unguarded
 from edge_mri.storage.spelling import meant

@@ -26,8 +26,9 @@ def test_prints_every_axis_and_writes_the_same_as_json(finished, phantoms, tmp_p
         "48 images\n"
     )
     assert (
-        "\nanswered: 48 of 48 images, 100.00 (92.6-100.0) %; rejected as foreign 0, as undecided "
-        "0; all other figures are those of the answered images, tumour from P(any tumour) = 0.5\n"
+        "\nanswered: 48 of 48 images, 100.00 (92.6-100.0) %; rejected as foreign 0, as "
+        "unfamiliar 0, as undecided 0; all other figures are those of the answered images, "
+        "tumour from P(any tumour) = 0.5\n"
     ) in result.stdout
     for axis in ("type", "plane", "joint"):
         low, high = (f"{100 * end:.1f}" for end in written[axis]["ci95"])

@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
 
-from edge_mri.classifier import SHIPPED_MODEL
+from edge_mri.classifier import SHIPPED_MODEL, Classifier
 from edge_mri.errors import NoImagesError, OptionError
 from edge_mri.labels import Label, LabelSpace
-from edge_mri.model.contract import Contract, Rejection
+from edge_mri.model.contract import Contract
+from edge_mri.model.rejection import Rejection
 from edge_mri.terminal.progress import NoProgress, Progress
 from edge_mri_train.data.layout import Layout
 from edge_mri_train.data.manifest import read_manifest
@@ -228,7 +229,10 @@ def test_the_layout_is_the_documented_one(finished, mixed):
             for one in reading[axis]["per_class"].values():
                 assert set(one) == CLASS
         assert {"sensitivity", "specificity", "auroc", "threshold"} <= set(reading["tumor"])
-    assert (report["coverage"], report["rejected"]) == (1, {"foreign": 0, "undecided": 0})
+    assert (report["coverage"], report["rejected"]) == (
+        1,
+        {"foreign": 0, "unfamiliar": 0, "undecided": 0},
+    )
     assert report["by"] == {}
 
 
@@ -369,7 +373,7 @@ def test_what_the_model_rejects_is_coverage_and_not_in_the_figures(heads, tmp_pa
     np.testing.assert_array_equal(result.decisions.undecided, undecided)
     report, kept = result.report, int((~undecided).sum())
     assert (report["asked"], report["n"], report["coverage"]) == (24, kept, kept / 24)
-    assert report["rejected"] == {"foreign": 0, "undecided": int(undecided.sum())}
+    assert report["rejected"] == {"foreign": 0, "unfamiliar": 0, "undecided": len(undecided) - kept}
     assert report["type"]["n"] == report["tumor"]["n"] == kept
     assert report["tumor"]["threshold"] == high
     rows = np.flatnonzero(~undecided)
@@ -384,6 +388,19 @@ def test_what_the_model_rejects_is_coverage_and_not_in_the_figures(heads, tmp_pa
     assert (everything.report["asked"], everything.report["n"]) == (24, 24)
 
 
+def test_what_is_unfamiliar_is_counted_apart_from_what_is_foreign(heads, mapped):
+    gate = Rejection(1e9, (0.5, 0.5), 0.9, 10, max_foreign=1e9)
+    files = sorted(heads.rglob("*.png"))
+    model = Classifier.load(mapped(rejection=gate), device="cpu")
+    found = np.sort([one.novelty for one in model.stream(map(str, files))])
+    half = replace(gate, max_novelty=float(found[11] + found[12]) / 2)
+    report = run(mapped(rejection=half), heads).report
+    assert report["rejected"] == {"foreign": 0, "unfamiliar": 12, "undecided": 0}
+    assert report["n"] == 12
+    everything = run(mapped(rejection=replace(half, max_foreign=-1.0)), heads, reject=False)
+    assert everything.report["n"] == 24
+
+
 def test_a_mask_among_the_images_is_rejected_as_users_see_it(heads, tmp_path):
     folder = tmp_path / "set"
     shutil.copytree(heads, folder)
@@ -394,7 +411,7 @@ def test_a_mask_among_the_images_is_rejected_as_users_see_it(heads, tmp_path):
     gate = Rejection(max_novelty=1e9, undecided=(0.5, 0.5), kept=0.9, n=10)
     model = gated(SHIPPED_MODEL, tmp_path, rejection=gate)
     report = run(model, folder).report
-    assert report["rejected"] == {"foreign": 1, "undecided": 0}
+    assert report["rejected"] == {"foreign": 1, "unfamiliar": 0, "undecided": 0}
     assert report["n"] == report["asked"] - 1
     assert run(model, folder, reject=False).report["n"] == report["asked"]
 

@@ -134,8 +134,8 @@ def _rejections(report: dict[str, Any]) -> str:
     return (
         f"answered: {report['n']} of {report['asked']} images, "
         f"{_share(report['coverage'], report['coverage_ci95'])} %; rejected as foreign "
-        f"{rejected['foreign']}, as undecided {rejected['undecided']}; all other figures are those "
-        f"of the answered images{point}"
+        f"{rejected['foreign']}, as unfamiliar {rejected['unfamiliar']}, as undecided "
+        f"{rejected['undecided']}; all other figures are those of the answered images{point}"
     )
 
 

@@ -174,6 +174,7 @@ def _coverage(chosen: NDArray[np.bool_], decisions: Decisions) -> dict[str, Any]
         "coverage_ci95": wilson(answered, asked),
         "rejected": {
             "foreign": int((chosen & decisions.foreign).sum()),
+            "unfamiliar": int((chosen & decisions.unfamiliar).sum()),
             "undecided": int((chosen & decisions.undecided).sum()),
         },
     }
@@ -201,9 +202,11 @@ def _answers(
             parts.append(predictor.answers(images.pixels))
             drawn.append(images.drawn)
     novelties = [part.novelty for part in parts if part.novelty is not None]
+    odds = [part.foreign for part in parts if part.foreign is not None]
     answers = Answers(
         np.concatenate([part.probabilities for part in parts]),
         np.concatenate(novelties) if novelties else None,
+        foreign=np.concatenate(odds) if odds else None,
     )
     return answers, np.concatenate(drawn)
 

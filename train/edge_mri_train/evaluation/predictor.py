@@ -12,7 +12,8 @@ from edge_mri.answers.decision import Answers, Decisions, decide
 from edge_mri.classifier import Classifier
 from edge_mri.images.preprocess import PreprocessSpec
 from edge_mri.labels import LabelSpace
-from edge_mri.model.contract import Contract, Rejection
+from edge_mri.model.contract import Contract
+from edge_mri.model.rejection import Rejection
 from edge_mri_train.duplicates.seen import SeenImages
 from edge_mri_train.errors import SeenImagesError
 from edge_mri_train.settings.runs import checkpoint_file

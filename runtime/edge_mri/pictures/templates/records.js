@@ -5,7 +5,7 @@ const recordsTable = (about, records, enlarge = null) => {
   const by = (id) => document.getElementById(id);
   const PER_PAGE = 50;
   const STATUS = { error: "failed", rejected: "rejected", ok: "answered" };
-  const WHY = { foreign: "no brain MR slice as the model knows them", undecided: "too close to call" };
+  const WHY = { foreign: "no brain MR slice", unfamiliar: "unlike the images it learned from", undecided: "too close to call" };
   const ORDER = ["error", "rejected", "ok"];
   const words = (name) => (name ?? "").replaceAll("_", " ");
   const percent = (p) => `${(100 * p).toFixed(1)} %`;
@@ -147,7 +147,7 @@ const recordsTable = (about, records, enlarge = null) => {
   function summary() {
     const counts = about.counts;
     by("tiles").replaceChildren(tile("", counts.all, "images"), tile("good", counts.ok, "answered"),
-      tile(counts.rejected ? "warn" : "", counts.rejected, "rejected", counts.rejected ? `foreign ${counts.foreign ?? 0}, undecided ${counts.undecided ?? 0}` : ""),
+      tile(counts.rejected ? "warn" : "", counts.rejected, "rejected", counts.rejected ? Object.keys(WHY).map((why) => `${why} ${counts[why] ?? 0}`).join(", ") : ""),
       tile(counts.error ? "bad" : "", counts.error, "failed"));
     const found = about.types.map((type, k) => [type, counts[type] ?? 0, `var(--c${k % 6})`]).filter(([, count]) => count);
     by("mix").replaceChildren();
