@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from edge_mri.labels import Label, LabelSpace
+from edge_mri.remote.url import Place
 from edge_mri_train.learning.loss import balanced_weights
 from edge_mri_train.settings.config import TrainConfig
 
@@ -30,7 +30,7 @@ class Order:
     def __init__(
         self,
         labels: Sequence[Label],
-        sets: Sequence[Path],
+        sets: Sequence[Place],
         config: TrainConfig,
         space: LabelSpace | None = None,
     ) -> None:
@@ -68,7 +68,7 @@ class Order:
             yield batch.numpy()
 
 
-def _equal_sets(parts: Sequence[bool], sets: Sequence[Path]) -> torch.Tensor:
+def _equal_sets(parts: Sequence[bool], sets: Sequence[Place]) -> torch.Tensor:
     """Return `(N,)` float weights, mean 1, with which sets count the same.
 
     Images of the absent type are one part, the others another: in each, all sets that have any
