@@ -41,6 +41,64 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+class S3:
+    """An S3 server of the tests' own."""
+
+    def __init__(self, address: str) -> None:
+        import boto3
+
+        self.address = address
+        self.variables = {
+            "AWS_ENDPOINT_URL": address,
+            "AWS_ACCESS_KEY_ID": "AKIA-OF-THE-TESTS",
+            "AWS_SECRET_ACCESS_KEY": "SECRET-OF-THE-TESTS",
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }
+        self.client = boto3.client(
+            "s3",
+            endpoint_url=address,
+            aws_access_key_id="AKIA-OF-THE-TESTS",
+            aws_secret_access_key="SECRET-OF-THE-TESTS",
+            region_name="us-east-1",
+        )
+
+    def store(self, bucket: str, contents: dict[str, bytes]) -> None:
+        """Make a bucket, if it is not there, and put objects into it."""
+        self.client.create_bucket(Bucket=bucket)
+        for key, data in contents.items():
+            self.client.put_object(Bucket=bucket, Key=key, Body=data)
+
+    def contents(self, bucket: str, prefix: str = "") -> dict[str, bytes]:
+        """Return all objects."""
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        return {
+            one["Key"]: self.client.get_object(Bucket=bucket, Key=one["Key"])["Body"].read()
+            for page in pages
+            for one in page.get("Contents", ())
+        }
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3]:
+    """The server, for the whole session."""
+    pytest.importorskip("s3fs", reason="needs the extra [cloud]")
+    pytest.importorskip("flask_cors", reason="needs moto's server")
+    server = pytest.importorskip("moto.server", reason="needs moto's server")
+    running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    running.start()
+    host, port = running.get_host_and_port()
+    yield S3(f"http://{host}:{port}")
+    running.stop()
+
+
+@pytest.fixture
+def s3(s3_server: S3, monkeypatch: pytest.MonkeyPatch) -> S3:
+    """The same, known to this process by its environment."""
+    for name, value in s3_server.variables.items():
+        monkeypatch.setenv(name, value)
+    return s3_server
+
+
 @pytest.fixture(scope="session")
 def mapped(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Write a model that says tumour where it sees something bright, and where that is.

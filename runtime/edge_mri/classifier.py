@@ -22,6 +22,7 @@ from edge_mri.errors import AnswerError, ImageError, ModelFormatError
 from edge_mri.file_batch import begin_files
 from edge_mri.finishing import Finish, finished
 from edge_mri.images import Source, read_source
+from edge_mri.images.opening import fetched_ahead
 from edge_mri.images.pixels.acquired import ACQUIRED, Planes
 from edge_mri.images.prepared import Prepared
 from edge_mri.model.graph import Graph
@@ -29,6 +30,7 @@ from edge_mri.model.providers import CPU
 from edge_mri.model.session import SessionConfig
 from edge_mri.model.signature import required_signature
 from edge_mri.process.workers import available_threads, one_core_each
+from edge_mri.remote.url import Url
 from edge_mri.stream import stream_batches
 
 SHIPPED_MODEL = Path(__file__).parent / "models" / "edge_mri_int8.onnx"
@@ -105,8 +107,8 @@ class Classifier:
                 `edge_mri.images.pixels.acquired`.
 
         Raises:
-            ModelError: No such file, no model, no contract that this version understands, not what
-                was exported, or not signed as required.
+            ModelError: No such file, no contract that this version understands, not what was
+                exported, or not signed as required.
             DeviceError: What was asked for cannot be used.
         """
         config = SessionConfig(
@@ -239,7 +241,7 @@ class Classifier:
 
     def stream(
         self,
-        paths: Iterable[str | PathLike[str]],
+        paths: Iterable[str | PathLike[str] | Url],
         *,
         threads: int | None = None,
         batch_size: int | None = None,
@@ -254,9 +256,9 @@ class Classifier:
         OpenCV uses one thread an image in the whole process.
 
         Args:
-            paths: Image files.
-            threads: How many threads decode and infer; None for the cores this process has, one
-                with `low_power`.
+            paths: Image files; a text such as `s3://…` is a URL.
+            threads: That decode and infer; None for the cores this process has, one with
+                `low_power`.
             batch_size: Files that a thread takes at a time; None for what suits the device.
             finish: Called in the worker threads with each record but the `error` ones, its image
                 `(H, W)` uint8 and its `(h, w)` map (`edge_mri.answers.location.maps`; None without
@@ -272,14 +274,12 @@ class Classifier:
         if threads is None:
             threads = 1 if self.config.low_power else available_threads()
         work = partial(begin_files, self, finish=finish, audit=audit)
-        if batch_size is None:
-            batch_size = self.batch_size
         with one_core_each():
             yield from stream_batches(
                 work,
-                paths,
+                fetched_ahead(paths),
                 workers=threads,
-                batch_size=batch_size,
+                batch_size=self.batch_size if batch_size is None else batch_size,
                 would_wait=would_wait,
                 stopped=stopped,
             )

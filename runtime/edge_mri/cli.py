@@ -64,6 +64,7 @@ EXTRAS = {
     "bench": _BENCH,
     "node": ("pynetdicom", "highdicom", *_DICOM),
     "dicom": _DICOM,
+    "cloud": ("fsspec", "s3fs", "aiobotocore", "botocore", "aiohttp", "pyarrow"),
     "ray": ("ray", "pyarrow"),
     "serve": ("starlette", "uvicorn", "python_multipart", "prometheus_client", "anyio", "h11"),
     "sign": ("cryptography",),

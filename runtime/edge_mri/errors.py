@@ -23,6 +23,7 @@ what was expected, what came, what to do next.
     │   ├── FolderNotFoundError(FileNotFoundError)
     │   └── NoImagesError(ValueError)
     ├── OptionError(ValueError)           an option, or a combination of options
+    ├── RemoteError(OSError)              a URL that cannot be reached, listed or read
     ├── OutputError(OSError)              a result that cannot be written
     ├── DeviceError(RuntimeError)         a device that was asked for and is not there
     ├── RunError(RuntimeError)            onnxruntime failed while it ran a model
@@ -181,8 +182,7 @@ class ContractError(ModelError, ValueError):
 
     def __init__(self, reason: str) -> None:
         reason = " ".join(reason.split())
-        if len(reason) > _LONGEST:
-            reason = f"{reason[:_LONGEST]}…"
+        reason = reason if len(reason) <= _LONGEST else f"{reason[:_LONGEST]}…"
         super().__init__(
             f"the model's contract cannot be used: {reason}; "
             "write the model again with `edge-mri export`"
@@ -206,16 +206,15 @@ class DataError(EdgeMriError):
 class FolderNotFoundError(DataError, FileNotFoundError):
     """There is no file or folder at the given path, or for a reason it cannot be reached."""
 
-    def __init__(self, path: Path, reason: str = "") -> None:
-        super().__init__(
-            f"cannot reach {path}: {reason}" if reason else f"no such file or folder: {path}"
-        )
+    def __init__(self, path: object, reason: str = "") -> None:
+        told = f"cannot reach {path}: {reason}" if reason else f"no such file or folder: {path}"
+        super().__init__(told)
 
 
 class NoImagesError(DataError, ValueError):
     """There is no image below the given paths; `-` among them is a list on stdin."""
 
-    def __init__(self, paths: Sequence[Path], suffixes: Sequence[str]) -> None:
+    def __init__(self, paths: Sequence[object], suffixes: Sequence[str]) -> None:
         on_stdin = "-" in map(str, paths)
         places = ["the paths listed on stdin" if str(path) == "-" else path for path in paths]
         super().__init__(
@@ -229,14 +228,22 @@ class OptionError(EdgeMriError, ValueError):
     """An option has a value that cannot be used."""
 
 
+class RemoteError(EdgeMriError, OSError):
+    """What a URL names cannot be reached, listed or read; `reason` says why, without the URL."""
+
+    def __init__(self, url: object, reason: str) -> None:
+        super().__init__(f"cannot reach {url}: {reason}")
+        self.reason = reason
+
+
 class OutputError(EdgeMriError, OSError):
     """A result cannot be written."""
 
-    def __init__(self, path: Path, reason: str) -> None:
+    def __init__(self, path: object, reason: str) -> None:
         super().__init__(f"cannot write {path}: {reason}")
 
     @classmethod
-    def of(cls, path: Path, error: OSError) -> OutputError:
+    def of(cls, path: object, error: OSError) -> OutputError:
         """Return what a system's error means; what to do next, where the system's word is short."""
         reason = error.strerror or str(error)
         next_step = _AFTER_OUTPUT.get(error.errno or 0, "")

@@ -4,7 +4,7 @@ Each frame becomes a record, and a file's fault one. What has been read but not 
 that is held, however many frames a file has.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple, Protocol
@@ -75,7 +75,7 @@ class _Part:
 
 def begin_files(
     classifier: Answering,
-    paths: Sequence[object],
+    paths: Iterable[object],
     halted: Callable[[], bool] = lambda: False,
     *,
     finish: Finish | None = None,

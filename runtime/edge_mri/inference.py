@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import ExitStack, closing, nullcontext
+from contextlib import ExitStack, closing, nullcontext, redirect_stdout
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -21,9 +21,12 @@ from edge_mri.images.pixels.limits import VARIABLES
 from edge_mri.process.quiet import native_stderr_silenced
 from edge_mri.process.signals import Stop, stop_on_signals
 from edge_mri.process.workers import available_threads
+from edge_mri.records.dataset import Dataset
 from edge_mri.records.destination import Destination
 from edge_mri.records.output import format_for
+from edge_mri.records.part_file import FORMATS as PART_FORMATS
 from edge_mri.records.run_summary import SHOWN_VOLUMES, RunSummary, volume_lines, write_volumes
+from edge_mri.remote.url import Place
 from edge_mri.terminal.printable import show
 from edge_mri.terminal.progress import NoProgress, Progress, TerminalProgress
 from edge_mri.terminal.standard_streams import stdin_bytes
@@ -42,16 +45,16 @@ class InferConfig:
     """What a run was asked for; the options of `edge-mri infer` under their own names.
 
     Attributes:
-        paths: Files, folders, patterns, or `-` for a list of paths on stdin.
+        paths: Files, folders, patterns, URLs, or `-` for a list of paths on stdin.
         model: An ONNX file; None for the one that ships.
         reject: Whether images are rejected as the contract says.
         require_signature: The public key that the model must be signed for, see `Classifier.load`.
         trust_pixels: Whether what a file's header says of modality and body part does not count.
         planes: Which planes of a NIfTI volume are cut, see `edge_mri.images.pixels.acquired`.
-        format: Of the records, one of `edge_mri.records.output.WRITERS`; None for what the suffix
-        of
-            `output` says, else a table.
+        format: Of the records, one of `edge_mri.records.output.WRITERS`, of a dataset parquet or
+            jsonl; None for what the suffix of `output` says, else a table, or parquet.
         output: Where they go; None or `-` for stdout.
+        dataset: A folder or URL that they go to in parts, in place of a file.
         resume: Go on with an output that ended early.
         audit: With each record, where it comes from.
         heatmaps: A folder for maps over images.
@@ -70,7 +73,7 @@ class InferConfig:
         max_seconds: Of decoding one file.
     """
 
-    paths: tuple[Path, ...]
+    paths: tuple[Place, ...]
     model: Path | None = None
     reject: bool = True
     require_signature: Path | None = None
@@ -78,6 +81,7 @@ class InferConfig:
     planes: Planes = ACQUIRED
     format: str | None = None
     output: Path | None = None
+    dataset: Place | None = None
     resume: bool = False
     audit: bool = False
     heatmaps: Path | None = None
@@ -96,16 +100,25 @@ class InferConfig:
     max_seconds: int = Limits.max_seconds
 
     def __post_init__(self) -> None:
-        _ = self.destination  # refuses what does not go together
+        if self.dataset is None:
+            _ = self.destination  # refuses what does not go together
+        else:
+            Dataset.require(self.dataset, self.dataset_format)
         for option, asked in (("--volumes", self.volumes), ("--report", self.report)):
             if self.resume and asked is not None:
                 raise OptionError(f"{option} sums up a whole run: it does not go with --resume")
             if asked == STDOUT:
                 raise OptionError(f"{option} needs a file: - is stdout, where the records go")
-        for option, asked in (("--heatmaps", self.heatmaps), ("--report", self.report)):
+        drawn = {"--heatmaps": self.heatmaps, "--report": self.report}
+        for option, asked in drawn.items():
             if self.engine != "local" and asked is not None:
                 raise OptionError(
                     f"{option} is drawn here: it does not go with --engine {self.engine}"
+                )
+        for option, asked in (drawn | {"--volumes": self.volumes}).items():
+            if self.dataset is not None and asked is not None:
+                raise OptionError(
+                    f"{option} needs all records in one place: it does not go with a dataset"
                 )
 
     @property
@@ -118,6 +131,11 @@ class InferConfig:
         """Where the records go."""
         format_ = self.format or format_for(self._file)
         return Destination(self._file, format_, audit=self.audit, resume=self.resume)
+
+    @property
+    def dataset_format(self) -> str:
+        """The format of a dataset's parts."""
+        return self.format or PART_FORMATS[0]
 
     @property
     def results(self) -> "ResultFiles | None":
@@ -174,6 +192,20 @@ def _run(config: InferConfig, held: ExitStack) -> int:
         trust_pixels=config.trust_pixels,
         planes=config.planes,
     )
+    if config.dataset is not None:
+        from edge_mri.dataset_run import DatasetRun
+
+        run = DatasetRun(
+            classifier=classifier,
+            dataset=Dataset(
+                config.dataset, config.dataset_format, classifier.contract.labels, config.audit
+            ),
+            engine=config.engine,
+            resume=config.resume,
+            threads=config.workers,
+            task_files=config.batch_size,
+        )
+        return run(files, chain((first,), found))
     destination = config.destination
     if results is not None:
         held.enter_context(results.claimed())
@@ -202,7 +234,8 @@ def _run(config: InferConfig, held: ExitStack) -> int:
     with native_stderr_silenced(), report or nullcontext(), stop_on_signals(stop):
         with destination.opened(done) as stream:
             progress, total = _progress(config, stream, files, stop, done.records)
-            with progress.bar("images", total) as step, closing(stop.until(records)) as told:
+            apart = redirect_stdout(sys.stderr) if config.engine == "ray" else nullcontext()
+            with progress.bar("images", total) as step, apart, closing(stop.until(records)) as told:
                 counted = summary.counted(summaries.through(told), step)
                 destination.writer(done)(counted, stream, classifier.contract.labels)
         if report is not None:
@@ -212,18 +245,17 @@ def _run(config: InferConfig, held: ExitStack) -> int:
                 volumes_left_out=summaries.left_out,
             )
     seconds = time.perf_counter() - started
-    lines = summary.lines(files, seconds, classifier, config.workers)
+    lines = summary.lines(files, seconds, classifier, f"{config.workers} threads")
     show([*lines, *volume_lines(summaries)], err=True)
     if config.volumes is not None:
         write_volumes(summaries, config.volumes)
     if stop.signal is not None:
-        more = "; --resume goes on" if destination.can_go_on else ""
-        show([f"Stopped by {stop.name}{more}."], err=True)
+        show([stop.told(can_go_on=destination.can_go_on)], err=True)
         return stop.exit_code
     return SOME_FAILED if summary.errors else 0
 
 
-def _files(config: InferConfig) -> ImageFiles:
+def _files(config: InferConfig) -> ImageFiles[Place]:
     stdin = stdin_bytes() if STDIN in config.paths else None
     return ImageFiles(config.paths, volumes=True, sort_up_to=SORTED_FOLDER, stdin=stdin)
 
@@ -231,7 +263,7 @@ def _files(config: InferConfig) -> ImageFiles:
 def _records(
     config: InferConfig,
     classifier: Classifier,
-    todo: Iterable[Path],
+    todo: Iterable[Place],
     would_wait: Callable[[], bool],
     finish: Finish | None,
     stop: Stop,
@@ -252,7 +284,7 @@ def _records(
 
 
 def _progress(
-    config: InferConfig, stream: TextIO, files: ImageFiles, stop: Stop, done: int
+    config: InferConfig, stream: TextIO, files: ImageFiles[Place], stop: Stop, done: int
 ) -> tuple[Progress, int]:
     """Return what shows progress, and how many images there are to do; 0 where nobody counts.
 

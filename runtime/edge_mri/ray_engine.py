@@ -23,6 +23,7 @@ from edge_mri.classifier import Classifier
 from edge_mri.file_batch import begin_files
 from edge_mri.images import Limits
 from edge_mri.process.workers import one_core_each
+from edge_mri.remote.url import Url, located
 
 WINDOW = 100_000  # files that the driver holds at a time
 BATCH = 64
@@ -40,13 +41,15 @@ class Worker:
     def __call__(self, batch: dict[str, Any]) -> Iterator[dict[str, list[bytes]]]:
         """Answer files whose names come encoded, a row a part: Arrow takes no broken text."""
         with one_core_each():
-            for answer in self._begin([os.fsdecode(bytes(name)) for name in batch["path"]]):
+            for answer in self._begin(
+                [located(os.fsdecode(bytes(name))) for name in batch["path"]]
+            ):
                 yield {"records": [pickle.dumps(answer())]}
 
 
 def stream_on_ray(
     classifier: Classifier,
-    paths: Iterable[str | os.PathLike[str]],
+    paths: Iterable[str | os.PathLike[str] | Url],
     *,
     batch_size: int | None = None,
     audit: bool = False,
@@ -55,7 +58,7 @@ def stream_on_ray(
 
     Args:
         classifier: Pickled to the workers, which open its model file again.
-        paths: Image files; relative ones are taken from here.
+        paths: Image files or URLs; relative paths are taken from here.
         batch_size: Files that a worker takes at a time; None for `BATCH`.
         audit: Let each record say where it comes from.
     """
@@ -68,7 +71,7 @@ def stream_on_ray(
     limits = Limits.from_environment()
     workers = max(int(ray.cluster_resources().get("CPU", 1)), 1)
     names = iter(paths)
-    while window := [{"path": os.fsencode(name)} for name in islice(names, WINDOW)]:
+    while window := [{"path": _encoded(name)} for name in islice(names, WINDOW)]:
         answers = ray.data.from_items(window).map_batches(
             Worker,
             fn_constructor_args=(classifier, str(Path.cwd()), limits, audit),
@@ -78,3 +81,7 @@ def stream_on_ray(
         )
         for row in answers.iter_rows():
             yield from pickle.loads(row["records"])
+
+
+def _encoded(name: str | os.PathLike[str] | Url) -> bytes:
+    return os.fsencode(name.address if isinstance(name, Url) else name)

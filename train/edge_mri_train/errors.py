@@ -24,6 +24,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge_mri.errors import DataError, ModelError, OptionError, listed
+from edge_mri.remote.url import Place
 
 
 def first_line(error: Exception) -> str:
@@ -35,7 +36,7 @@ class UnknownClassError(DataError, ValueError):
     """Folders with images whose names match no label."""
 
     def __init__(
-        self, folders: Sequence[Path], types: Sequence[str] = (), planes: Sequence[str] = ()
+        self, folders: Sequence[Place], types: Sequence[str] = (), planes: Sequence[str] = ()
     ) -> None:
         expected = f"a type ({listed(types, most=8)})" if types else "a type"
         if types and planes:
@@ -84,14 +85,14 @@ class ManifestError(DataError, ValueError):
 class OutlineError(DataError, ValueError):
     """An outline or mask of a lesion cannot be used."""
 
-    def __init__(self, path: Path, reason: str) -> None:
+    def __init__(self, path: object, reason: str) -> None:
         super().__init__(f"the outlines in {path} cannot be used: {reason}")
 
 
 class NoUsableImagesError(DataError, ValueError):
     """There are images, and not one of them can be read."""
 
-    def __init__(self, count: int, first: Path, reason: Exception) -> None:
+    def __init__(self, count: int, first: object, reason: Exception) -> None:
         super().__init__(f"none of {count} images can be used; the first is {first}: {reason}")
 
 

@@ -40,7 +40,7 @@ def stream_folders(run: Run) -> None:
 def answer_all(run: Run) -> None:
     """Score each backend's answers, and compare them with PyTorch's."""
     samples = run.work.labelled
-    files = [one.file for one in samples] or list(run.work.files)
+    files = [one.here for one in samples] or list(run.work.files)
     trained = {row: one for row, one in run.backends.items() if one.answers}
     records = {}
     with run.progress.bar("answers", len(trained) * len(files)) as step:

@@ -84,7 +84,7 @@ def load_workload(
     labelled: tuple[Sample, ...] = ()
     if data:
         listing = list_folders(data, Layout(vocabulary=Vocabulary(labels or LabelSpace())))
-        labelled = tuple(_held_out([one for one in listing.samples if _decodes(one.file)]))
+        labelled = tuple(_held_out([one for one in listing.samples if _decodes(one.here)]))
         if not labelled:
             left_out.append("accuracy: no class folders below --data, so speed alone")
     else:
@@ -93,7 +93,7 @@ def load_workload(
         files = phantom_files(phantom_folder, count)
         source = f"phantoms, {PHANTOM_PX} x {PHANTOM_PX} px JPEG"
         return Workload(files, labelled, source, True, tuple(left_out))
-    found = [one.file for one in labelled] or list(ImageFiles(data))
+    found = [one.here for one in labelled] or list(ImageFiles(data))
     spread = [found[int(i)] for i in np.linspace(0, len(found) - 1, min(count, len(found)))]
     usable = tuple(file for file in dict.fromkeys(spread) if _decodes(file))
     if not usable:

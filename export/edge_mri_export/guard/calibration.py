@@ -161,7 +161,7 @@ def _loaded(
                 tuple(sample.label for sample in check if sample.label.type),
                 tuple(str(sample.file) for sample in check),
             ),
-            tuple(sample.file for sample in train),
+            tuple(sample.here for sample in train),
             tuple(str(sample.root) for sample in train),
             tuple(str(sample.root) for sample in check),
             source,
@@ -252,7 +252,7 @@ def _run_images(checkpoint: Path) -> tuple[list[Sample], list[Sample]]:
         _in_turn(row.sample for row in rows if row.sample.split == side)
         for side in ("train", "val")
     )
-    gone = next((one.file for one in (*train, *val) if not one.file.is_file()), None)
+    gone = next((one.file for one in (*train, *val) if not one.here.is_file()), None)
     if gone is not None:
         raise CalibrationError(
             f"the run's images are not where they were ({gone}); "

@@ -11,7 +11,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from edge_mri.answers.prediction import Prediction
 from edge_mri.labels import LabelSpace
 from edge_mri.model.volume_rule import VolumeRule
+from edge_mri.remote.url import Place, located
 from edge_mri.storage.spelling import spelled
 
 _GAP = 1.5
@@ -161,7 +162,7 @@ class _Gathered:
         self._stack = array("l")
         self._stacks: dict[tuple[bool, str], int] = {}
         self._planes: dict[int, Counter[str]] = {}
-        self._folder: Path | None = None
+        self._folder: Place | None = None
         self._peak: tuple[str, int | None, float | None] | None = None
 
     @property
@@ -187,7 +188,7 @@ class _Gathered:
         if record.plane is not None:
             self._planes.setdefault(self._stack[-1], Counter())[record.plane] += 1
         if record.frame is None and record.series is not None:
-            self._folder = _common(self._folder, Path(record.path).parent)
+            self._folder = _common(self._folder, located(record.path).parent)
         if self._peak is None or (tumor is not None and tumor > (self._peak[2] or -1)):
             self._peak = (record.path, record.frame, tumor)
 
@@ -286,9 +287,9 @@ def _number(record: Prediction, count: int) -> float:
     return float(numbers[-1][-15:]) if numbers else -1.0
 
 
-def _common(folder: Path | None, other: Path) -> Path:
+def _common(folder: Place | None, other: Place) -> Place:
     """Return the deepest folder that both lie in."""
-    while folder is not None and folder != other and not other.is_relative_to(folder):
+    while folder is not None and folder != other and not other.is_relative_to(str(folder)):
         if folder == folder.parent:
             return folder
         folder = folder.parent

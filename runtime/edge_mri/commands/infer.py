@@ -1,5 +1,6 @@
 """`edge-mri infer`: classify files and folders of images. What it does is `edge_mri.inference`."""
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -7,7 +8,10 @@ import click
 from edge_mri.commands.option_groups import GroupedCommand, grouped
 from edge_mri.commands.options import (
     MODEL,
+    OUTPUT,
     PATH,
+    PLACE,
+    DatasetPlace,
     device_option,
     limit_options,
     signature_option,
@@ -15,6 +19,7 @@ from edge_mri.commands.options import (
 from edge_mri.images.pixels.acquired import ACQUIRED, planes_named
 from edge_mri.inference import ENGINES, InferConfig, infer
 from edge_mri.records.output import WRITERS
+from edge_mri.records.part_file import FORMATS as PART_FORMATS
 
 _answer, _write, _work, _limit = (
     grouped(heading) for heading in ("Answers", "What is written", "How it runs", "Limits")
@@ -22,7 +27,7 @@ _answer, _write, _work, _limit = (
 
 
 @click.command("infer", cls=GroupedCommand)
-@click.argument("paths", nargs=-1, required=True, type=PATH, metavar="PATH…")
+@click.argument("paths", nargs=-1, required=True, type=PLACE, metavar="PATH…")
 @_answer("--model", type=MODEL, metavar="MODEL", help="An ONNX file.  [default: the shipped one]")
 @_answer(
     "--no-reject",
@@ -48,21 +53,22 @@ _answer, _write, _work, _limit = (
 )
 @_write(
     "--format",
-    type=click.Choice(list(WRITERS)),
+    type=click.Choice([*WRITERS, PART_FORMATS[0]]),
     help="Format of the records.  [default: by the suffix of --output (.json, .jsonl, .csv), "
-    "else table]",
+    "else table; of a dataset parquet, the other is jsonl]",
 )
 @_write(
     "-o",
     "--output",
-    type=PATH,
-    metavar="FILE",
-    help="Where the records go; - for stdout.  [default: stdout]",
+    type=OUTPUT,
+    metavar="FILE|DIR/|URL",
+    help="Where the records go; - for stdout; a folder behind a slash, or a URL: a dataset.  "
+    "[default: stdout]",
 )
 @_write(
     "--resume",
     is_flag=True,
-    help="Go on with the --output of a run that ended early (jsonl, csv).",
+    help="Go on with the --output of a run that ended early (jsonl, csv, a dataset).",
 )
 @_write("--audit", is_flag=True, help="With each record hashes, versions, provider and time.")
 @_write(
@@ -101,7 +107,7 @@ _answer, _write, _work, _limit = (
     "--batch-size",
     type=click.IntRange(1),
     metavar="N",
-    help="Files a thread, or a worker of --engine ray, takes at a time.  "
+    help="Files a thread, or a worker of --engine ray, takes at a time; of a dataset, a part.  "
     "[default: what suits the device]",
 )
 @_work(
@@ -112,7 +118,9 @@ _answer, _write, _work, _limit = (
     help="What spreads the work; ray: over a cluster.",
 )
 @limit_options(_limit)
-def command(providers: str | None, planes: str, **options: Any) -> None:
+def command(
+    providers: str | None, planes: str, output: Path | DatasetPlace | None, **options: Any
+) -> None:
     r"""Classify image files, and the images below folders.
 
     A PATH is a file, a folder, a pattern in quotes such as '**/*.png', or - for a list of files on
@@ -127,6 +135,10 @@ def command(providers: str | None, planes: str, **options: Any) -> None:
     `foreign`, no brain MR slice as it knows them; `unfamiliar`, unlike those that it learned from;
     or `undecided`, too close to call.
 
+    A PATH may be a URL, such as s3://bucket/folder or https://…, with the extra [cloud]; a path of
+    this machine that looks like one is written ./s3:…. A dataset is a folder or URL of parts, each
+    written whole where its images were answered, by --engine ray on any machine of the cluster.
+
     JSON lines and CSV go into the --output file record by record, and --resume goes on where it
     ends; a table or JSON appears when it is complete. SIGINT and SIGTERM finish the record at hand.
 
@@ -138,6 +150,11 @@ def command(providers: str | None, planes: str, **options: Any) -> None:
     rejected image is no failure.
     """
     listed = tuple(name for name in (providers or "").split(",") if name)
-    code = infer(InferConfig(providers=listed, planes=planes_named(planes), **options))
+    dataset = output.place if isinstance(output, DatasetPlace) else None
+    file = None if isinstance(output, DatasetPlace) else output
+    config = InferConfig(
+        providers=listed, planes=planes_named(planes), output=file, dataset=dataset, **options
+    )
+    code = infer(config)
     if code:
         raise SystemExit(code)

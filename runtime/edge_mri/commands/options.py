@@ -4,7 +4,7 @@ import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -12,6 +12,7 @@ from edge_mri.errors import ModelNotFoundError, OptionError
 from edge_mri.images.pixels.limits import VARIABLES, Limits
 from edge_mri.model.providers import DEVICES
 from edge_mri.model.signature import OPTION, VARIABLE
+from edge_mri.remote.url import Place, Url, is_url
 
 
 class _Path(click.Path):
@@ -20,7 +21,41 @@ class _Path(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         if not os.fspath(value):
             raise OptionError(f"{_name(param)} is empty; expected a path")
+        if is_url(os.fsdecode(value)):
+            raise OptionError(
+                f"{_name(param)} is {Url(os.fsdecode(value))}; expected a path of this machine "
+                "(a folder whose name looks like that: behind ./)"
+            )
         return Path(os.fsdecode(super().convert(value, param, ctx)))
+
+
+class _Place(_Path):
+    """A path, or a URL: what is behind one is for its user to find out."""
+
+    def convert(  # type: ignore[override]
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Place:
+        if is_url(os.fsdecode(value)):
+            return Url(os.fsdecode(value))
+        return super().convert(value, param, ctx)
+
+
+class DatasetPlace(NamedTuple):
+    """Where a dataset is to be."""
+
+    place: Place
+
+
+class _Output(_Place):
+    """A file, or a dataset: a folder whose name ends with a slash, or a URL."""
+
+    def convert(  # type: ignore[override]
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Path | DatasetPlace:
+        place = super().convert(value, param, ctx)
+        if isinstance(place, Url) or os.fsdecode(value).endswith(_SLASHES):
+            return DatasetPlace(place)
+        return place
 
 
 class _ModelFile(_Path):
@@ -46,7 +81,10 @@ def _name(param: click.Parameter | None) -> str:
     return param.human_readable_name.strip("[]…") if param else "PATH"
 
 
+_SLASHES = tuple(one for one in (os.sep, os.altsep) if one)
 PATH = _Path(path_type=Path)
+PLACE = _Place(path_type=Path)
+OUTPUT = _Output(path_type=Path)
 MODEL = _ModelFile(path_type=Path)
 
 _LIMITS = {

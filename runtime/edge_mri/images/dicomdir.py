@@ -1,7 +1,7 @@
 """Which files a DICOMDIR lists. Needs the extra `dicom`."""
 
 from io import BytesIO
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any
 
 import pydicom
@@ -9,9 +9,10 @@ import pydicom
 from edge_mri.errors import ImageDecodeError
 from edge_mri.images.opening import read_file
 from edge_mri.process.quiet import keep_pydicom_quiet
+from edge_mri.remote.url import Place
 
 
-def referenced_files(dicomdir: Path) -> list[Path]:
+def referenced_files(dicomdir: Place) -> list[Place]:
     """Return the image files that a DICOMDIR refers to, in its order.
 
     A reference that leads out of the DICOMDIR's folder is left out. Files that are not there come

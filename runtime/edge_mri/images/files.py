@@ -1,21 +1,24 @@
 """Which image files there are among some paths: files, folders, patterns, a list on stdin.
 
 Nothing is opened here but folders, and files without a suffix to see whether they are DICOM. What
-such a list looks like is `path_list`.
+such a list looks like is `path_list`, what a URL stands for `remote_files`.
 """
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO, Generic, TypeVar, cast
 
-from edge_mri.errors import EdgeMriError, ImageReadError
+from edge_mri.errors import ImageReadError
+from edge_mri.images import remote_files
 from edge_mri.images.formats.headers import FIRST_BYTES, format_of
 from edge_mri.images.formats.nifti_pair import HEADERS, VALUES, is_pair_header, partners
-from edge_mri.images.opening import open_regular
+from edge_mri.images.opening import first_bytes, is_file
 from edge_mri.images.path_list import PathList
 from edge_mri.images.patterns import exists, is_dir, is_pattern, matches, require
+from edge_mri.remote.url import Place, Url
 
 SUFFIXES = (".bmp", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 VOLUME_SUFFIXES = (".dcm", ".dicom", *HEADERS, ".ima", ".nii", ".nii.gz")
@@ -24,22 +27,23 @@ STDIN = Path("-")
 _DICOMDIR = "dicomdir"
 _FIRST_BYTES = max(FIRST_BYTES, 1024)  # a gzipped NIfTI-2 header, too
 _T = TypeVar("_T")
+_P = TypeVar("_P", bound=Place)
 
 
-class ImageFiles:
+class ImageFiles(Generic[_P]):
     """The image files among some paths, in a fixed order: as given, folders sorted by name.
 
     A file that is named itself counts whatever its suffix; below a folder, at any depth, those
     with a suffix of `suffixes` count and the others are skipped, as are hidden ones. Links to
     folders are followed, but not back to a folder they lie in, and several links to one folder
     are followed once. A folder that cannot be listed to its end comes itself, behind what it gave:
-    reading it tells why.
+    reading it tells why. Of URLs see `edge_mri.images.remote_files`; the same files count.
 
     A path that is not there but is a pattern (`**`, `*`, `?`, `[…]`) stands for what it matches,
     sorted by name. A list in `stdin` names files alone: a folder in it comes itself, as one that
     cannot be listed does, for most lists that name one were not meant to.
 
-    Iterating walks the file system; `skipped` then holds how many files were passed over.
+    Iterating walks it all; `skipped` then holds how many files were passed over.
 
     Args:
         paths: Files, folders and patterns; `-` for a list of paths in `stdin`.
@@ -59,16 +63,17 @@ class ImageFiles:
     Raises:
         FolderNotFoundError: A path that is neither there nor a pattern that matches, or that the
             system does not let this process reach.
+        RemoteError: A URL that cannot be, then or while it is listed.
     """
 
     def __init__(
         self,
-        paths: Sequence[Path],
+        paths: Sequence[_P],
         *,
         volumes: bool = False,
         sort_up_to: int | None = None,
         stdin: BinaryIO | None = None,
-        on_skipped: Callable[[Path], None] | None = None,
+        on_skipped: Callable[[_P], None] | None = None,
     ) -> None:
         self.suffixes = SUFFIXES + VOLUME_SUFFIXES if volumes else SUFFIXES
         self.once = stdin is not None and STDIN in paths
@@ -82,11 +87,16 @@ class ImageFiles:
         self._has_next = False
         for path in paths:
             listed = stdin is not None and path == STDIN
-            if not listed:
+            if isinstance(path, Url):
+                remote_files.require(path)
+            elif not listed:
                 require(path)
-        self._paths = tuple(paths)
+        self._paths: tuple[Place, ...] = tuple(paths)
 
-    def __iter__(self) -> Iterator[Path]:
+    def __iter__(self) -> Iterator[_P]:
+        return cast(Iterator[_P], self._found())
+
+    def _found(self) -> Iterator[Place]:
         self.skipped = 0
         self._linked = set()
         for path in self._paths:
@@ -95,6 +105,8 @@ class ImageFiles:
                 for listed in self._list:
                     yield from self._one_ahead(self._of_file(listed))
                 self._list = None
+            elif isinstance(path, Url):
+                yield from self._remote(path)
             elif exists(path) or not is_pattern(path):
                 yield from self._below(path)
             else:
@@ -102,7 +114,7 @@ class ImageFiles:
                     yield from self._below(match)
 
     def would_wait(self) -> bool:
-        """Say whether the next file is not there yet, because its line on stdin is to come."""
+        """Say whether the next file's line on stdin is not there yet."""
         return self._list is not None and not self._has_next and self._list.would_wait()
 
     def names(self, file: Path) -> bool:
@@ -110,7 +122,7 @@ class ImageFiles:
         if not exists(file) or not file.is_file():
             return False
         known = file.stat()
-        for path in self._paths:
+        for path in self._here:
             found = (path,) if exists(path) else matches(path)
             if any(exists(one) and os.path.samestat(one.stat(), known) for one in found):
                 return True
@@ -123,9 +135,7 @@ class ImageFiles:
         something in it; a list on stdin is not asked.
         """
         target = Path(os.path.realpath(folder))
-        for path in self._paths:
-            if self._stdin is not None and path == STDIN:
-                continue
+        for path in self._here:
             is_pattern = not exists(path)
             for found in matches(path) if is_pattern else (path,):
                 if exists(found) and found.is_dir():
@@ -136,7 +146,12 @@ class ImageFiles:
                     return True
         return False
 
-    def _one_ahead(self, files: Iterator[Path]) -> Iterator[Path]:
+    @property
+    def _here(self) -> Iterator[Path]:
+        listed = STDIN if self._stdin is not None else None
+        return (path for path in self._paths if isinstance(path, Path) and path != listed)
+
+    def _one_ahead(self, files: Iterator[Place]) -> Iterator[Place]:
         file = next(files, None)
         while file is not None:
             following = next(files, None)
@@ -144,11 +159,21 @@ class ImageFiles:
             yield file
             file = following
 
-    def _below(self, path: Path) -> Iterator[Path]:
+    def _remote(self, url: Url) -> Iterator[Place]:
+        for file, named in remote_files.files(url):
+            if named:
+                yield from self._of_file(file)
+            elif self._counts(file.name, partial(_begins, file)):
+                yield file
+            else:
+                self._pass_over(file)
+
+    def _below(self, path: Path) -> Iterator[Place]:
         return self._walk(path) if is_dir(path) else self._of_file(path)
 
-    def _of_file(self, path: Path) -> Iterator[Path]:
-        if self._volumes and path.name.lower() == _DICOMDIR and not is_dir(path):
+    def _of_file(self, path: Place) -> Iterator[Place]:
+        is_index = self._volumes and path.name.lower() == _DICOMDIR
+        if is_index and (isinstance(path, Url) or not is_dir(path)):
             yield from _referenced(path)
         else:
             yield path
@@ -179,12 +204,16 @@ class ImageFiles:
                 continue
             elif _is_folder(entry):
                 entered = folder.path / entry.name
-            elif self._counts(entry):
+            elif self._counts(entry.name, partial(_begins, entry)):
                 yield folder.path / entry.name
-            elif not self._comes_with_another(folder.path / entry.name):
-                self.skipped += 1
-                if self._on_skipped is not None:
-                    self._on_skipped(folder.path / entry.name)
+            else:
+                self._pass_over(folder.path / entry.name)
+
+    def _pass_over(self, file: Place) -> None:
+        if not self._comes_with_another(file):
+            self.skipped += 1
+            if self._on_skipped is not None:
+                self._on_skipped(cast(_P, file))
 
     def _entries(self, folder: Path) -> Iterator[os.DirEntry[str]]:
         """List a folder in order; an error that ends its listing comes behind what it gave."""
@@ -214,23 +243,23 @@ class ImageFiles:
             return sorted(first, key=key)
         return chain(first, found)
 
-    def _counts(self, entry: os.DirEntry[str]) -> bool:
-        name = entry.name.lower()
+    def _counts(self, name: str, begins: Callable[[Callable[[bytes], bool]], bool]) -> bool:
+        name = name.lower()
         if name.endswith(HEADERS):
-            return self._volumes and _begins(entry, is_pair_header)
+            return self._volumes and begins(is_pair_header)
         if name.endswith(self.suffixes):
             return True
         if not self._volumes or name == _DICOMDIR:
             return False
         suffix = name.rpartition(".")[2] if "." in name else ""
-        return (not suffix or suffix.isdigit()) and _begins(
-            entry, lambda start: format_of(start) == "dicom"
+        return (not suffix or suffix.isdigit()) and begins(
+            lambda start: format_of(start) == "dicom"
         )
 
-    def _comes_with_another(self, path: Path) -> bool:
+    def _comes_with_another(self, path: Place) -> bool:
         """Say whether a file has the values of a header that counts."""
         is_values = self._volumes and path.name.lower().endswith(VALUES)
-        return is_values and any(one.is_file() for one in partners(path))
+        return is_values and any(is_file(one) for one in partners(path))
 
 
 class _Folder:
@@ -243,17 +272,15 @@ class _Folder:
         self.identity = (status.st_dev, status.st_ino)
 
 
-def _referenced(dicomdir: Path) -> Iterator[Path]:
+def _referenced(dicomdir: Place) -> Iterator[Place]:
     """Give the files that a DICOMDIR lists; itself where it cannot be read, to tell why."""
     try:
         from edge_mri.images.dicomdir import referenced_files
-    except Exception:  # whatever a package says that is missing or broken
-        yield dicomdir
-        return
-    try:
-        yield from referenced_files(dicomdir)
-    except EdgeMriError:
-        yield dicomdir
+
+        listed = referenced_files(dicomdir)
+    except Exception:  # whatever it holds, or a package says that is missing or broken
+        listed = [dicomdir]
+    yield from listed
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -263,12 +290,11 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _begins(entry: os.DirEntry[str], right: Callable[[bytes], bool]) -> bool:
+def _begins(entry: os.DirEntry[str] | Url, right: Callable[[bytes], bool]) -> bool:
     """Ask about the first bytes of a file; no, where it cannot be read."""
     try:
-        if not entry.is_file():
-            return False
-        with open_regular(Path(entry.path)) as (file, _):
-            return right(file.read(_FIRST_BYTES))
+        if isinstance(entry, Url):
+            return right(first_bytes(entry, _FIRST_BYTES))
+        return entry.is_file() and right(first_bytes(Path(entry.path), _FIRST_BYTES))
     except (ImageReadError, OSError):
         return False

@@ -1,23 +1,35 @@
 """Opening files that may be anything: only regular ones, and nobody waits for a pipe.
 
-A volume in two files is read as the one that it equals.
+A volume in two files is read as the one that it equals. A URL is read by `edge_mri.remote`.
 """
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from edge_mri.errors import ImageError, ImageMemoryError, ImageReadError
+from edge_mri.errors import (
+    ImageError,
+    ImageMemoryError,
+    ImageReadError,
+    ImageSizeError,
+    RemoteError,
+)
 from edge_mri.images.formats.nifti_pair import HEADERS, VALUES, is_pair_header, one_file, partners
 from edge_mri.images.pixels.limits import Limits
+from edge_mri.process.workers import available_threads
+from edge_mri.remote import files, listing
+from edge_mri.remote.url import Place, Url, is_url
 
+_Given = str | os.PathLike[str] | Url
+_AHEAD_BYTES = 2**22
+_FETCHERS = 16
 _NO_WAITING = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)  # POSIX; Windows
 
 
-def read_file(path: str | os.PathLike[str], limits: Limits | None = None) -> bytes:
+def read_file(path: _Given, limits: Limits | None = None) -> bytes:
     """Read an image file's bytes; of a half of a `.hdr`/`.img` pair those of both, as one file.
 
     Raises:
@@ -27,21 +39,42 @@ def read_file(path: str | os.PathLike[str], limits: Limits | None = None) -> byt
         ImageMemoryError: Memory runs out.
     """
     allowed = limits or Limits.from_environment()
-    data = _read(path, allowed)
-    return _joined(Path(path), data, allowed) if _may_be_half(path) else data
+    where = Url(path) if isinstance(path, str) and is_url(path) else path
+    data = _read(where, allowed)
+    if not _may_be_half(where):
+        return data
+    return _joined(where if isinstance(where, Url) else Path(where), data, allowed)
 
 
-def _may_be_half(path: str | os.PathLike[str]) -> bool:
-    return os.fspath(path).lower().endswith(HEADERS + VALUES)
+def first_bytes(path: Place, count: int) -> bytes:
+    """Read the first bytes of a file, at most `count`; raises `ImageReadError` or OSError."""
+    if isinstance(path, Url):
+        with _as_image():
+            return files.start(path, count)
+    with open_regular(path) as (file, _):
+        return file.read(count)
 
 
-def _joined(path: Path, data: bytes, allowed: Limits) -> bytes:
+def is_file(path: Place) -> bool:
+    """Say whether there is a file; raises `ImageReadError` where a URL cannot be asked."""
+    if not isinstance(path, Url):
+        return path.is_file()
+    with _as_image():
+        return listing.kind(path) == "file"
+
+
+def _may_be_half(path: _Given) -> bool:
+    name = path.name if isinstance(path, Url) else os.fspath(path)
+    return name.lower().endswith(HEADERS + VALUES)
+
+
+def _joined(path: Place, data: bytes, allowed: Limits) -> bytes:
     """Return a pair as one file; what is no half of one as it is."""
     others = partners(path)
     is_values = path.name.lower().endswith(VALUES)
     if not is_values and not is_pair_header(data):
         return data
-    other = next((one for one in others if one.is_file()), None)
+    other = next((one for one in others if is_file(one)), None)
     if other is None and is_values:
         return data
     if other is None:
@@ -56,7 +89,9 @@ def _joined(path: Path, data: bytes, allowed: Limits) -> bytes:
     return whole
 
 
-def _read(path: str | os.PathLike[str], allowed: Limits) -> bytes:
+def _read(path: _Given, allowed: Limits) -> bytes:
+    if isinstance(path, Url):
+        return _fetched(path, allowed)
     with _opened(path) as (descriptor, size):
         allowed.check_bytes(size)
         try:
@@ -68,6 +103,47 @@ def _read(path: str | os.PathLike[str], allowed: Limits) -> bytes:
     if len(data) != size:
         raise ImageReadError("it changed while it was read")
     return data
+
+
+def _fetched(url: Url, allowed: Limits) -> bytes:
+    if url.size_bytes is not None:
+        allowed.check_bytes(url.size_bytes)
+    with _as_image():
+        data = files.read(url, allowed.max_bytes)
+    if len(data) > allowed.max_bytes:  # how many more nobody knows
+        limit = f"{allowed.max_bytes:,} bytes"
+        raise ImageSizeError(f"more than {limit}", f"{limit} (--max-bytes)")
+    return data
+
+
+def fetched_ahead(paths: Iterable[_Given]) -> Iterator[_Given]:
+    """Pass paths on; of those that are URLs the bytes are on their way from then on.
+
+    Not those of files that are large: they would fill the memory before they are asked for.
+    """
+    for path in paths:
+        if isinstance(path, str) and is_url(path):
+            path = Url(path)
+        if isinstance(path, Url):
+            size = _AHEAD_BYTES if path.size_bytes is None else path.size_bytes + 1
+            path = files.ahead(path, size) if size <= _AHEAD_BYTES else path
+        yield path
+
+
+def reading_threads(paths: Sequence[Place]) -> int:
+    """Return how many threads keep the cores busy that read some files: URLs keep one waiting."""
+    return _FETCHERS if any(isinstance(path, Url) for path in paths[:1]) else available_threads()
+
+
+@contextmanager
+def _as_image() -> Iterator[None]:
+    """Let what befalls a URL be the error of an image."""
+    try:
+        yield
+    except RemoteError as error:
+        raise ImageReadError(error.reason) from error
+    except MemoryError as error:
+        raise ImageMemoryError("read") from error
 
 
 @contextmanager

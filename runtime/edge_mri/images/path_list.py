@@ -6,12 +6,12 @@ import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
 from io import BufferedReader, BytesIO
-from pathlib import Path
 from select import select
 from typing import BinaryIO
 
 from edge_mri.errors import OptionError
 from edge_mri.images.formats.headers import FIRST_BYTES, format_of
+from edge_mri.remote.url import Place, located
 
 _MAX_ENTRY_BYTES = 65_536
 _CHUNK_BYTES = 65_536
@@ -46,9 +46,9 @@ class PathList:
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
-        self._found: deque[Path] = deque()
+        self._found: deque[Place] = deque()
 
-    def __iter__(self) -> Iterator[Path]:
+    def __iter__(self) -> Iterator[Place]:
         separator = b""
         rest = b""
         for piece in self._pieces():
@@ -113,9 +113,9 @@ class PathList:
             reason = error.strerror or str(error)
             raise OptionError(f"cannot read the list on stdin: {reason}") from error
 
-    def _paths(self, entries: Iterable[bytes]) -> Iterator[Path]:
+    def _paths(self, entries: Iterable[bytes]) -> Iterator[Place]:
         names = (os.fsdecode(entry.removesuffix(b"\r")) for entry in entries)
-        self._found.extend(Path(name) for name in names if name)
+        self._found.extend(located(name) for name in names if name)
         while self._found:
             yield self._found.popleft()
 

@@ -42,7 +42,12 @@ def exists(path: Path) -> bool:
 
 def is_pattern(path: Path) -> bool:
     """Say whether a path has a character that stands for others."""
-    return not _MAGIC.isdisjoint(str(path))
+    return has_magic(str(path))
+
+
+def has_magic(text: str) -> bool:
+    """Say the same of a text."""
+    return not _MAGIC.isdisjoint(text)
 
 
 def matches(pattern: Path) -> Iterator[Path]:

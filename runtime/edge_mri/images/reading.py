@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from os import PathLike
-from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
@@ -25,15 +24,16 @@ from edge_mri.images.pixels.frame import Frame
 from edge_mri.images.pixels.grey import grey_array
 from edge_mri.images.pixels.limits import Limits
 from edge_mri.process import memory
+from edge_mri.remote.url import Place, Url
 
-Source = str | PathLike[str] | bytes | NDArray[np.uint8]
-"""A path, the bytes of a file, or `(H, W)` grey or `(H, W, 3)` RGB uint8."""
+Source = str | PathLike[str] | Url | bytes | NDArray[np.uint8]
+"""A path, a URL, the bytes of a file, or `(H, W)` grey or `(H, W, 3)` RGB uint8."""
 
 _FORMATS = "JPEG, PNG, TIFF, BMP, WebP, DICOM, NIfTI"
 
 
 def read_image(
-    path: Path, limits: Limits | None = None, reduce_to: int | None = None
+    path: Place, limits: Limits | None = None, reduce_to: int | None = None
 ) -> NDArray[np.uint8]:
     """Read a file that holds one image as `(H, W)` uint8 grey; see `decode_image`."""
     allowed = limits or Limits.from_environment()
@@ -41,7 +41,7 @@ def read_image(
 
 
 def read_frames(
-    path: Path,
+    path: Place,
     limits: Limits | None = None,
     reduce_to: int | None = None,
     planes: Planes = ACQUIRED,
@@ -82,7 +82,7 @@ def decode_image(
 
 def read_source(source: Source, reduce_to: int | None, planes: Planes) -> Frame:
     """Read the one image of a file, of a file's bytes, or of an array; raises as `decode_image`."""
-    if not isinstance(source, str | PathLike | bytes):
+    if not isinstance(source, str | PathLike | Url | bytes):
         return Frame(grey_array(source))
     limits = Limits.from_environment()
     data = source if isinstance(source, bytes) else read_file(source, limits)

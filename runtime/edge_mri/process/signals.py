@@ -35,6 +35,10 @@ class Stop:
         """The signal's name, such as `SIGTERM`; empty without one."""
         return signal.Signals(self.signal).name if self.signal else ""
 
+    def told(self, *, can_go_on: bool) -> str:
+        """Return what is said of it to people."""
+        return f"Stopped by {self.name}" + ("; --resume goes on." if can_go_on else ".")
+
     def take(self, number: int) -> None:
         """Note that a signal has come; on the main thread, as Python's handlers are called."""
         self.signal = number

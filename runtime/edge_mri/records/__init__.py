@@ -2,6 +2,7 @@
 
     output        the formats of records
     destination   where they go (record_file: appended to; resume: read again)
+    dataset       a folder or URL of parts (part_file: one of them; tasks: which there are)
     result_files  which files are results of earlier runs, not images
     run_summary   what is said at the end
 

@@ -11,6 +11,7 @@ from typing import TextIO, cast
 from edge_mri.classifier import Classifier
 from edge_mri.errors import OptionError, OutputError
 from edge_mri.records.output import WRITERS, Writer, csv_columns, jsonl_columns, write_csv
+from edge_mri.records.part_file import ONLY_PARTS
 from edge_mri.records.record_file import RecordFile
 from edge_mri.records.resume import FORMATS as RESUMABLE
 from edge_mri.records.resume import Done
@@ -35,6 +36,8 @@ class Destination:
     resume: bool = False
 
     def __post_init__(self) -> None:
+        if self.format not in WRITERS:
+            raise OptionError(ONLY_PARTS)
         if self.resume and not self.can_go_on:
             raise OptionError("--resume needs --output FILE and --format jsonl or csv")
 

@@ -13,6 +13,7 @@ from edge_mri.errors import ImageReadError, OptionError, OutputError
 from edge_mri.images import SUFFIXES, VOLUME_SUFFIXES, ImageFiles
 from edge_mri.images.formats.headers import FIRST_BYTES, format_of
 from edge_mri.images.opening import open_regular
+from edge_mri.remote.url import Place
 from edge_mri.storage.atomic import require_writable
 from edge_mri.storage.claim import claimed
 
@@ -72,7 +73,7 @@ class ResultFiles:
             if path is not None:
                 require_writable(path)
 
-    def refuse_read(self, files: ImageFiles, model: Path | None) -> None:
+    def refuse_read(self, files: ImageFiles[Place], model: Path | None) -> None:
         """Refuse to write over what the run reads, over any other image, and where the next reads.
 
         Args:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_mri.errors import OutputError
 from edge_mri.storage.csv_text import csv_cells, unguarded
@@ -71,9 +72,17 @@ class Done:
             raise OutputError(path, error.strerror or str(error)) from error
         return done
 
+    @classmethod
+    def of(cls, hashes: NDArray[np.uint64]) -> "Done":
+        """Return what covers files of which these are the hashes, each as often as it was read."""
+        done = cls()
+        done._hashes, counts = np.unique(hashes, return_counts=True)
+        done._left = counts.astype(np.int32)
+        return done
+
     def take(self, path: str) -> bool:
         """Tell whether a file has its records; asked once for each time it is listed."""
-        key = _hash(path)
+        key = path_hash(path)
         place = int(np.searchsorted(self._hashes, key))
         if place == len(self._hashes) or self._hashes[place] != key or not self._left[place]:
             return False
@@ -103,8 +112,8 @@ class Done:
             hashes += group.hashes()
         if not self.records and format_ == "csv":
             self.keep_bytes = 0  # the header comes again
-        self._hashes, counts = np.unique(np.frombuffer(hashes, np.uint64), return_counts=True)
-        self._left = counts.astype(np.int32)
+        covered = Done.of(np.frombuffer(hashes, np.uint64))
+        self._hashes, self._left = covered._hashes, covered._left
 
 
 class _Group:
@@ -137,7 +146,7 @@ class _Group:
 
     def hashes(self) -> bytes:
         """Return the hash of the path, as often as the file was read."""
-        return _hash(self._path).tobytes() * self._times if self.records else b""
+        return path_hash(self._path).tobytes() * self._times if self.records else b""
 
     @staticmethod
     def _frame(line: _Line) -> tuple[object, object]:
@@ -149,7 +158,8 @@ def _is_error(line: _Line) -> bool:
     return bool(line.values["status"] == "error")
 
 
-def _hash(path: str) -> np.uint64:
+def path_hash(path: str) -> np.uint64:
+    """Return what a file is known by, made of its path."""
     name = path.encode("utf-8", errors="surrogatepass")
     return np.uint64(int.from_bytes(hashlib.blake2b(name, digest_size=8).digest()))
 

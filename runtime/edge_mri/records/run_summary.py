@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, field, fields
 from itertools import islice
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from edge_mri.answers.volumes import Volume, VolumeSummaries
 from edge_mri.classifier import Classifier
 from edge_mri.images import ImageFiles
 from edge_mri.records.resume import Done
+from edge_mri.remote.url import Place
 from edge_mri.storage.atomic import atomic_path
 from edge_mri.storage.csv_text import csv_line
 from edge_mri.storage.json_text import json_array, json_text
@@ -20,45 +21,68 @@ MOST_TYPES = 20
 """Of more types than this the most frequent are told."""
 
 
-class RunSummary:
-    """Counts records as they pass: status, why rejected, and the type where there is an answer.
+@dataclass
+class Counts:
+    """Counts of records: status, why rejected, and the type where there is an answer.
+
+    Attributes:
+        said: How often each was said.
+        animations: Files of which one image was read.
+        unread: How many more images these hold.
+    """
+
+    said: Counter[str] = field(default_factory=Counter)
+    animations: int = 0
+    unread: int = 0
+
+    @property
+    def records(self) -> int:
+        """How many there were."""
+        return sum(self.said[status] for status in ("ok", "rejected", "error"))
+
+    def counted(
+        self, records: Iterable[Prediction], step: Callable[[], None] = lambda: None
+    ) -> Iterator[Prediction]:
+        """Let records pass; `step` is called for each."""
+        for record in records:
+            answer = record.type if record.status == "ok" else record.rejected
+            self.said.update(name for name in (record.status, answer) if name)
+            self.animations += record.unread > 0
+            self.unread += record.unread
+            step()
+            yield record
+
+    def add(self, others: "Counts") -> None:
+        """Count what was counted elsewhere."""
+        self.said += others.said
+        self.animations += others.animations
+        self.unread += others.unread
+
+
+class RunSummary(Counts):
+    """Counts records as they pass.
 
     Args:
         done: The records that were there before.
     """
 
-    def __init__(self, done: Done) -> None:
-        self._counts: Counter[str] = Counter()
-        self._done = done
-        self._animations = 0
-        self._unread = 0
+    def __init__(self, done: Done | None = None) -> None:
+        super().__init__()
+        self._done = done or Done()
 
     @property
     def errors(self) -> int:
         """Files that could not be used, in the run that this one goes on with too."""
-        return self._counts["error"] + self._done.errors
-
-    def counted(
-        self, records: Iterable[Prediction], step: Callable[[], None]
-    ) -> Iterator[Prediction]:
-        """Let records pass; `step` is called for each."""
-        for record in records:
-            answer = record.type if record.status == "ok" else record.rejected
-            self._counts.update(name for name in (record.status, answer) if name)
-            self._animations += record.unread > 0
-            self._unread += record.unread
-            step()
-            yield record
+        return self.said["error"] + self._done.errors
 
     def lines(
-        self, files: ImageFiles, seconds: float, classifier: Classifier, workers: int
+        self, files: ImageFiles[Place], seconds: float, classifier: Classifier, workers: str
     ) -> list[str]:
-        """Return the summary, a line each."""
-        counts, contract = self._counts, classifier.contract
-        total = sum(counts[status] for status in ("ok", "rejected", "error"))
+        """Return the summary, a line each; `workers` says what did the work."""
+        counts, contract, total = self.said, classifier.contract, self.records
         lines = [
             f"{total} images in {seconds:.1f} s ({total / seconds:.0f} images/s; {contract.name} "
-            f"{contract.precision}, {classifier.device}, {workers} threads)",
+            f"{contract.precision}, {classifier.device}, {workers})",
             self._types(contract.labels.types),
             f"ok {counts['ok']}, rejected {counts['rejected']} (foreign {counts['foreign']}, "
             f"unfamiliar {counts['unfamiliar']}, undecided {counts['undecided']}), "
@@ -68,10 +92,10 @@ class RunSummary:
             lines.append(
                 f"went on after {self._done.records} records, {self._done.errors} of them errors"
             )
-        if self._animations:
+        if self.animations:
             lines.append(
-                f"animations {self._animations}: of each one image was read, "
-                f"{self._unread} more are in them"
+                f"animations {self.animations}: of each one image was read, "
+                f"{self.unread} more are in them"
             )
         if files.skipped:
             lines.append(f"skipped {files.skipped} other files (not {' '.join(files.suffixes)})")
@@ -79,7 +103,7 @@ class RunSummary:
 
     def _types(self, types: Sequence[str]) -> str:
         """Return how often each type was said; of many types, those that were said most."""
-        counts = self._counts
+        counts = self.said
         if len(types) <= MOST_TYPES:
             return ", ".join(f"{name} {counts[name]}" for name in types)
         most = sorted(types, key=lambda name: -counts[name])[:MOST_TYPES]

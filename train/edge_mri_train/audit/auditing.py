@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from edge_mri.errors import ImageError
 from edge_mri.labels.space import JOINER
+from edge_mri.remote.url import Place
 from edge_mri.terminal.progress import Progress
 from edge_mri_train.audit.pairs import Pair, all_pairs, conflicts, is_held_out, leaks, repeats
 from edge_mri_train.audit.shortcuts import control_shortcuts
@@ -55,7 +56,7 @@ class AuditConfig:
         seed: Of the shortcut control.
     """
 
-    data: tuple[Path, ...]
+    data: tuple[Place, ...]
     layout: Layout = field(default_factory=Layout)
     manifest: Path | None = None
     ids: IdSource = field(default_factory=IdSource)
@@ -164,7 +165,7 @@ def findings(report: dict[str, Any]) -> dict[str, int]:
     }
 
 
-def set_names(roots: Sequence[Path]) -> dict[Path, str]:
+def set_names(roots: Sequence[Place]) -> dict[Place, str]:
     """Return a short name for each set's folder, as long as it takes to tell them apart."""
     full = {root: root.resolve().parts for root in roots}
     length = 1
@@ -173,7 +174,7 @@ def set_names(roots: Sequence[Path]) -> dict[Path, str]:
     return {root: "/".join(parts[-length:]) for root, parts in full.items()}
 
 
-def _breakdown(samples: Sequence[Sample], names: dict[Path, str]) -> list[dict[str, Any]]:
+def _breakdown(samples: Sequence[Sample], names: dict[Place, str]) -> list[dict[str, Any]]:
     counts = Counter(
         (names[one.root], one.split, JOINER.join(one.label.types), one.label.plane)
         for one in samples

@@ -6,9 +6,10 @@ from typing import Any
 
 import click
 
-from edge_mri.commands.options import PATH, path_option
+from edge_mri.commands.options import PLACE, path_option
 from edge_mri.errors import OptionError
 from edge_mri.process.quiet import native_stderr_silenced
+from edge_mri.remote.url import Place
 from edge_mri.storage.atomic import require_writable, write_json
 from edge_mri.terminal.printable import show
 from edge_mri.terminal.progress import TerminalProgress
@@ -24,7 +25,7 @@ _LISTED, _SHOWN = 10, 5
 
 
 @click.command("audit")
-@click.argument("data", nargs=-1, type=PATH, metavar="[DIR]…")
+@click.argument("data", nargs=-1, type=PLACE, metavar="[DIR]…")
 @path_option(
     "--manifest",
     metavar="MANIFEST",
@@ -46,7 +47,7 @@ _LISTED, _SHOWN = 10, 5
 )
 @native_stderr_silenced()
 def command(
-    data: tuple[Path, ...],
+    data: tuple[Place, ...],
     manifest: Path | None,
     labels: str | None,
     maps: tuple[str, ...],
@@ -62,7 +63,8 @@ def command(
 
     Finds exact and near duplicates (re-encoded, resized, cropped, flipped, turned by 90 degrees,
     changed in contrast), contradicting labels, unusable files, and how far the classes can be
-    told apart without looking at the tumour.
+    told apart without looking at the tumour. DIR may be a URL such as s3://bucket/set, with the
+    extra [cloud].
 
     Exit code: 0; 1 when --fail-on names what was found; 2 on wrong use.
     """

@@ -5,10 +5,11 @@ from typing import Any
 
 import click
 
-from edge_mri.commands.options import PATH, path_option
+from edge_mri.commands.options import PATH, PLACE, path_option
 from edge_mri.errors import OptionError
 from edge_mri.labels import Vocabulary
 from edge_mri.process.quiet import native_stderr_silenced
+from edge_mri.remote.url import Place
 from edge_mri.storage.atomic import require_writable, write_json
 from edge_mri.terminal.printable import show
 from edge_mri.terminal.progress import TerminalProgress
@@ -22,7 +23,7 @@ from edge_mri_train.settings.config import FOLDERS
 
 @click.command("evaluate")
 @click.argument("model", required=False, type=PATH)
-@data_option(required=True)
+@data_option(PLACE, required=True)
 @layout_options
 @path_option(
     "--against",
@@ -53,7 +54,7 @@ from edge_mri_train.settings.config import FOLDERS
 @native_stderr_silenced()
 def command(
     model: Path | None,
-    data: tuple[Path, ...],
+    data: tuple[Place, ...],
     labels: str | None,
     maps: tuple[str, ...],
     pattern: str | None,
@@ -71,7 +72,7 @@ def command(
     The answers are read three times: on all images, without those that also occur in training, and
     without the near-duplicate groups that touch training. Where folders hold training and test
     folders, only the test images count. What the model rejects is counted as coverage and left
-    out of the figures.
+    out of the figures. DIR may be a URL such as s3://bucket/set, with the extra [cloud].
     """
     if labels == FOLDERS:
         raise OptionError(

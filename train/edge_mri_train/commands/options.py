@@ -5,13 +5,14 @@ from typing import Any
 
 import click
 
-from edge_mri.commands.options import Decorator, path_option
+from edge_mri.commands.options import PATH, Decorator, path_option
 
 
-def data_option(**settings: Any) -> Decorator:
-    """Declare `--data`."""
-    return path_option(
+def data_option(kind: "click.ParamType[Any]" = PATH, **settings: Any) -> Decorator:
+    """Declare `--data`; `kind` says whether it may be a URL."""
+    return click.option(
         "--data",
+        type=kind,
         multiple=True,
         metavar="DIR",
         help="A folder with class folders; may be given several times.",

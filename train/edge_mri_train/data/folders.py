@@ -10,14 +10,16 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from edge_mri.errors import DataError, FolderNotFoundError, NoImagesError, OptionError
 from edge_mri.images import SUFFIXES, ImageFiles
 from edge_mri.labels import Label, LabelSpace
 from edge_mri.labels.space import JOINER
+from edge_mri.remote.listing import below, kind
+from edge_mri.remote.url import Place, Url
 from edge_mri.terminal.progress import Progress
-from edge_mri_train.data.layout import MASKS, Layout, class_folders, parse_split
+from edge_mri_train.data.layout import MASKS, IndexRow, Layout, class_folders, parse_split
 from edge_mri_train.data.name_pattern import GROUP, PLANE, SPLIT, TYPE
 from edge_mri_train.data.passed_over import PassedOver
 from edge_mri_train.errors import IndexFileError, UnknownClassError
@@ -30,7 +32,7 @@ class Sample:
     """One labelled image file.
 
     Attributes:
-        root: The folder of the set, as it was given.
+        root: The folder of the set, as it was given, or its URL.
         path: The file, relative to `root`.
         label: What its class folder, its name or the index says.
         split: `train`, `val` or `test` where a folder between the two, or the index, says so.
@@ -38,17 +40,29 @@ class Sample:
         tags: Further columns of the index.
     """
 
-    root: Path
-    path: Path
+    root: Place
+    path: PurePath
     label: Label
     split: str | None = None
     group: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def file(self) -> Path:
+    def file(self) -> Place:
         """The file itself."""
         return self.root / self.path
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the set; raises `OptionError` where that is a URL."""
+        if isinstance(self.root, Url):
+            raise OptionError(f"expected a folder of this machine, got {self.root}; copy it first")
+        return self.root
+
+    @property
+    def here(self) -> Path:
+        """The file itself, on this machine; raises as `folder`."""
+        return self.folder / self.path
 
 
 @dataclass(frozen=True)
@@ -63,11 +77,11 @@ class Listing:
     """
 
     samples: list[Sample]
-    unknown: dict[Path, int]
-    missing: list[Path]
+    unknown: dict[Place, int]
+    missing: list[PurePath]
     passed_over: PassedOver = field(default_factory=PassedOver)
 
-    def refusal(self, roots: Sequence[Path], layout: Layout) -> DataError:
+    def refusal(self, roots: Sequence[Place], layout: Layout) -> DataError:
         """Return the error that says what is wrong with the images of these folders."""
         if self.unknown:
             space = layout.vocabulary.space
@@ -81,7 +95,7 @@ class Listing:
         return NoImagesError(roots, SUFFIXES)
 
 
-def list_folders(roots: Sequence[Path], layout: Layout | None = None) -> Listing:
+def list_folders(roots: Sequence[Place], layout: Layout | None = None) -> Listing:
     """List the images below some folders, labelled or not.
 
     Args:
@@ -93,12 +107,12 @@ def list_folders(roots: Sequence[Path], layout: Layout | None = None) -> Listing
     if layout.index is not None:
         return _list_index(roots, layout)
     samples: list[Sample] = []
-    unknown: Counter[Path] = Counter()
+    unknown: Counter[Place] = Counter()
     passed_over = PassedOver()
     for root in roots:
         folders = _Folders(root, layout)
 
-        def skipped(file: Path, folders: _Folders = folders) -> None:
+        def skipped(file: Place, folders: _Folders = folders) -> None:
             if not folders.leaves_out(file):
                 passed_over.consider(file, labelled=folders.label_of(file) is not None)
 
@@ -112,39 +126,39 @@ def list_folders(roots: Sequence[Path], layout: Layout | None = None) -> Listing
             if label is None:
                 unknown[file.parent] += 1
                 continue
-            samples.append(_sample(root, file.relative_to(root), label, layout))
+            samples.append(_sample(root, inside(root, file), label, layout))
     return Listing(samples, dict(unknown), [], passed_over)
 
 
 class _Folders:
     """What the folders of one set say of the files in them; each folder is read once."""
 
-    def __init__(self, root: Path, layout: Layout) -> None:
+    def __init__(self, root: Place, layout: Layout) -> None:
         self._root = root
-        self._named = root if root.is_dir() else root.parent
+        self._named = root.parent if isinstance(root, Path) and not root.is_dir() else root
         self._layout = layout
-        self._known: dict[Path, tuple[bool, Label | None]] = {}
+        self._known: dict[Place, tuple[bool, Label | None]] = {}
 
-    def leaves_out(self, file: Path) -> bool:
+    def leaves_out(self, file: Place) -> bool:
         """Whether a file lies among masks, or in a folder that is to be skipped."""
         return self._of(file)[0]
 
-    def label_of(self, file: Path) -> Label | None:
+    def label_of(self, file: Place) -> Label | None:
         """Return what a file shows: as its name says where a pattern reads it, else its folder."""
         pattern, vocabulary = self._layout.pattern, self._layout.vocabulary
         label = self._of(file)[1]
         if pattern is None:
             return label
-        found = pattern.found(file.relative_to(self._root))
+        found = pattern.found(inside(self._root, file))
         if pattern.finds_type:
             word = found.get(TYPE, "")
             label = self._layout.names.get(word.lower()) or vocabulary.type_in_name(word)
         plane = vocabulary.plane_in_name(found[PLANE]) if PLANE in found else None
         return label if label is None or plane is None else Label(label.types, plane)
 
-    def _of(self, file: Path) -> tuple[bool, Label | None]:
+    def _of(self, file: Place) -> tuple[bool, Label | None]:
         if file.parent not in self._known:
-            self._known[file.parent] = self._read(file.relative_to(self._root).parts[:-1])
+            self._known[file.parent] = self._read(inside(self._root, file).parts[:-1])
         return self._known[file.parent]
 
     def _read(self, parts: tuple[str, ...]) -> tuple[bool, Label | None]:
@@ -162,23 +176,30 @@ class _Folders:
         return False, None
 
 
-def _sample(root: Path, path: Path, label: Label, layout: Layout) -> Sample:
+def inside(root: Place, file: Place) -> PurePath:
+    """Return the way to a file from the folder of its set."""
+    if isinstance(file, Url):
+        return file.relative_to(root)
+    return file.relative_to(str(root))
+
+
+def _sample(root: Place, path: PurePath, label: Label, layout: Layout) -> Sample:
     found = {} if layout.pattern is None else layout.pattern.found(path)
     split = parse_split(found.get(SPLIT, "")) or _split_of(root, path)
     return Sample(root, path, label, split, found.get(GROUP))
 
 
-def _refuse_overlap(roots: Sequence[Path]) -> None:
+def _refuse_overlap(roots: Sequence[Place]) -> None:
     """An image below two folders would count twice, as its own duplicate."""
     resolved = [root.resolve() for root in roots]
     for position, root in enumerate(resolved):
         for other in resolved[:position]:
-            if root.is_relative_to(other) or other.is_relative_to(root):
+            if root.is_relative_to(str(other)) or other.is_relative_to(str(root)):
                 raise OptionError(f"{root} and {other} overlap; give each folder once")
 
 
 def read_folders(
-    roots: Sequence[Path], layout: Layout | None = None, progress: Progress | None = None
+    roots: Sequence[Place], layout: Layout | None = None, progress: Progress | None = None
 ) -> list[Sample]:
     """List the labelled images below some folders, and accept no others.
 
@@ -202,30 +223,52 @@ def read_folders(
     return listing.samples
 
 
-def _list_index(roots: Sequence[Path], layout: Layout) -> Listing:
+def _list_index(roots: Sequence[Place], layout: Layout) -> Listing:
     if len(roots) != 1:
         raise OptionError(f"--index names the images of one folder, got {len(roots)}")
     (root,) = roots
-    if not root.is_dir():
-        raise FolderNotFoundError(root)
-    samples, missing = [], []
-    real = os.path.realpath(root)
-    for row in layout.rows():
-        if not os.path.isfile(root / row.path):  # noqa: PTH113  # a path too long is False to it
+    rows = list(layout.rows())
+    there = _remote_files(root, rows) if isinstance(root, Url) else _files(root, rows, layout)
+    samples: list[Sample] = []
+    missing: list[PurePath] = []
+    for row in rows:
+        if row.path not in there:
             missing.append(row.path)
             continue
-        if not Path(os.path.realpath(root / row.path)).is_relative_to(real):
-            raise IndexFileError(
-                layout.index or Path(),
-                f"{row.path} is a link that leaves {root}; put the file itself there, or leave "
-                "it out",
-            )
         split = row.split or _split_of(root, row.path)
         samples.append(Sample(root, row.path, row.label, split, row.group, row.tags))
     return Listing(samples, {}, missing)
 
 
-def _split_of(root: Path, path: Path) -> str | None:
+def _files(root: Path, rows: Sequence[IndexRow], layout: Layout) -> set[PurePath]:
+    """Return which files of an index are there; refuse links that leave the folder."""
+    if not root.is_dir():
+        raise FolderNotFoundError(root)
+    real = os.path.realpath(root)
+    there: set[PurePath] = set()
+    for path in (row.path for row in rows):
+        if not os.path.isfile(root / path):  # noqa: PTH113  # a path too long is False to it
+            continue
+        if not Path(os.path.realpath(root / path)).is_relative_to(real):
+            raise IndexFileError(
+                layout.index or Path(),
+                f"{path} is a link that leaves {root}; put the file itself there, or leave it out",
+            )
+        there.add(path)
+    return there
+
+
+def _remote_files(root: Url, rows: Sequence[IndexRow]) -> set[PurePath]:
+    """Return the same of a URL, by one listing; on the web nobody knows before they are read."""
+    named: set[PurePath] = {row.path for row in rows}
+    if kind(root) is None:
+        raise FolderNotFoundError(root)
+    if root.is_web:
+        return set(named)
+    return named.intersection(file.relative_to(root) for file in below(root))
+
+
+def _split_of(root: Place, path: PurePath) -> str | None:
     for part in (*reversed(path.parts[:-1]), root.resolve().name):
         if split := parse_split(part):
             return split

@@ -6,7 +6,7 @@ Two images are in one group when an id, a duplicate or a chain of both connects 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,7 +81,9 @@ def _ids_from_file(samples: Sequence[Sample], path: Path) -> list[str | None]:
         column = next((name for name in GROUP_COLUMNS if name in columns), None)
         if "path" not in columns or column is None:
             raise IndexFileError(path, f"columns path and group expected, got {columns_of(reader)}")
-        ids = {Path(row["path"]): row[column] or None for row in reader if row["path"]}
+        ids: dict[PurePath, str | None] = {
+            Path(row["path"]): row[column] or None for row in reader if row["path"]
+        }
     if not any(sample.path in ids for sample in samples):
         raise IndexFileError(path, "none of its paths is an image of the sets")
     return [ids.get(sample.path) for sample in samples]

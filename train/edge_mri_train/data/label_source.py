@@ -26,7 +26,9 @@ from edge_mri.images import ImageFiles
 from edge_mri.labels import LabelSpace, Vocabulary
 from edge_mri.labels.space import JOINER, why_no_name
 from edge_mri.labels.vocabulary import means_nothing_found
+from edge_mri.remote.url import Place
 from edge_mri.terminal.progress import Progress
+from edge_mri_train.data.folders import inside
 from edge_mri_train.data.layout import MASKS, SKIP, Layout, class_folders, says_nothing
 from edge_mri_train.data.name_pattern import TYPE
 from edge_mri_train.settings.config import FOLDERS
@@ -40,7 +42,7 @@ _KEYS = ("absent", "present", "planes", "types", "several")
 
 def read_layout(
     labels: str | None,
-    roots: Sequence[Path],
+    roots: Sequence[Place],
     maps: tuple[str, ...],
     index: Path | None,
     pattern: str | None,
@@ -106,7 +108,7 @@ def read_label_file(path: Path) -> Vocabulary:
     )
 
 
-def _names(roots: Sequence[Path], maps: tuple[str, ...], layout: Layout) -> Iterator[str]:
+def _names(roots: Sequence[Place], maps: tuple[str, ...], layout: Layout) -> Iterator[str]:
     """Yield the label of each image, as its folder, the index or a map has it."""
     mapped = {}
     for text in maps:
@@ -118,13 +120,13 @@ def _names(roots: Sequence[Path], maps: tuple[str, ...], layout: Layout) -> Iter
             yield from meaning.split(JOINER)
 
 
-def _plain_names(roots: Sequence[Path], layout: Layout) -> Iterator[str]:
+def _plain_names(roots: Sequence[Place], layout: Layout) -> Iterator[str]:
     if layout.index is not None:
         yield from layout.labels()
         return
     for root in roots:
         for file in ImageFiles([root]):
-            path = file.relative_to(root)
+            path = inside(root, file)
             if MASKS in map(str.lower, path.parts[:-1]):
                 continue
             if layout.pattern is not None and layout.pattern.finds_type:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from edge_mri.errors import OptionError, listed
 from edge_mri.labels import Label, LabelSpace, Vocabulary
+from edge_mri.remote.url import Place
 from edge_mri_train.data.name_pattern import NamePattern
 from edge_mri_train.errors import IndexFileError
 from edge_mri_train.settings.csv_file import columns_of, open_csv
@@ -47,7 +48,7 @@ def says_nothing(name: str) -> bool:
     return name.lower() in _CONTAINERS or parse_split(name) is not None
 
 
-def class_folders(parts: Sequence[str], root: Path) -> Iterator[str]:
+def class_folders(parts: Sequence[str], root: Place) -> Iterator[str]:
     """Yield the names of folders that may say what a file shows, the one next to it first.
 
     The set's own folder counts where those below it say nothing.

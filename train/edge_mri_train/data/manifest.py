@@ -22,6 +22,7 @@ from edge_mri.labels import PLANES, Label, LabelSpace
 from edge_mri.labels.space import JOINER
 from edge_mri.process.worker_pool import WorkerPool
 from edge_mri.process.workers import available_threads
+from edge_mri.remote.url import Place
 from edge_mri.storage.atomic import atomic_path
 from edge_mri.storage.csv_text import csv_line, unguarded
 from edge_mri.storage.spelling import meant, spelled
@@ -60,7 +61,7 @@ def hash_files(samples: Sequence[Sample], progress: Progress) -> list[str]:
     """Return the SHA-256 of each file."""
     with progress.bar("hashing files", len(samples)) as step, _pool() as pool:
         hashes = []
-        for digest in pool.map(lambda sample: _sha256(sample.file), samples):
+        for digest in pool.map(lambda sample: _sha256(sample.here), samples):
             hashes.append(digest)
             step()
     return hashes
@@ -69,7 +70,7 @@ def hash_files(samples: Sequence[Sample], progress: Progress) -> list[str]:
 def write_manifest(rows: Sequence[Row], path: Path, space: LabelSpace | None = None) -> None:
     """Write rows as CSV, and the space that their labels are of; None: the default one."""
     folder = path.resolve().parent
-    sets = {row.sample.root: _relative(row.sample.root, folder) for row in rows}
+    sets = {row.sample.root: _relative(row.sample.folder, folder) for row in rows}
     with (
         atomic_path(path) as temporary,
         temporary.open("w", newline="", encoding="utf-8") as file,
@@ -103,7 +104,7 @@ def read_manifest(path: Path) -> list[Row]:
             raise ManifestError(
                 path, f"its columns are {columns_of(reader)}, expected {', '.join(COLUMNS)}"
             )
-        lines: dict[Path, int] = {}
+        lines: dict[Place, int] = {}
         rows: list[Row] = []
         for values in reader:
             line = reader.line_num + first_line - 1
@@ -228,7 +229,7 @@ def _pool() -> WorkerPool:
 
 def _sha256_or_none(row: Row) -> str | None:
     try:
-        return _sha256(row.sample.file)
+        return _sha256(row.sample.here)
     except ImageReadError:
         return None
 

@@ -6,7 +6,7 @@ the texts that it finds mean is for the vocabulary to say.
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import PurePath
 
 from edge_mri.errors import OptionError
 
@@ -41,7 +41,7 @@ class NamePattern:
         """Whether it says what images show; else their folders do."""
         return TYPE in self.expression.groupindex
 
-    def found(self, path: Path) -> dict[str, str]:
+    def found(self, path: PurePath) -> dict[str, str]:
         """Return what its groups find in a path, but for those that find nothing."""
         match = self.expression.search(path.as_posix())
         return {} if match is None else {k: text for k, text in match.groupdict().items() if text}

@@ -22,6 +22,7 @@ from edge_mri.errors import ImageError
 from edge_mri.images import read_image
 from edge_mri.images.preprocess import PreprocessSpec, preprocess
 from edge_mri.labels import LabelSpace
+from edge_mri.remote.url import Place
 from edge_mri_train.data.folders import Sample
 from edge_mri_train.data.layout import MASKS
 from edge_mri_train.errors import OutlineError, first_line
@@ -55,7 +56,7 @@ def lesion_mask(
         return None
     if space.is_present(sample.label) is False:
         return np.zeros((spec.size, spec.size), np.uint8)
-    corners = _outlines(sample.root).get(sample.path.as_posix())
+    corners = _outlines(sample.folder).get(sample.path.as_posix())
     if corners is not None:
         image = _read(sample.file)
         mask = np.zeros(image.shape, np.uint8)
@@ -94,7 +95,7 @@ def _corners(sample: Sample, corners: Any) -> NDArray[np.int32]:
         or not all(_COORDINATE.holds(at) for one in corners for at in one)
     ):
         raise OutlineError(
-            sample.root / OUTLINES,
+            sample.folder / OUTLINES,
             f"{sample.path}: expected [[x, y], …] in pixels, got {reprlib.repr(corners)}",
         )
     return np.round(np.array(corners, float)).astype(np.int32)
@@ -102,8 +103,9 @@ def _corners(sample: Sample, corners: Any) -> NDArray[np.int32]:
 
 def _mask_file(sample: Sample) -> Path | None:
     stem = sample.path.stem
-    masks, above = sample.root / MASKS, sample.path.parent
-    beside = (sample.root / above / MASKS, sample.root / above.parent / MASKS)
+    root, above = sample.folder, sample.path.parent
+    masks = root / MASKS
+    beside = (root / above / MASKS, root / above.parent / MASKS)
     for folder in dict.fromkeys((masks / above, masks / above.name, masks, *beside)):
         for name in (stem, stem.rpartition("_")[0]):
             file = folder / f"{name}.png"
@@ -122,7 +124,7 @@ def _require_shape(file: Path, mask: Mask, sample: Sample) -> None:
         )
 
 
-def _read(file: Path) -> Mask:
+def _read(file: Place) -> Mask:
     try:
         return read_image(file)
     except ImageError as error:

@@ -8,13 +8,13 @@ systems leave behind, a set's `masks/` and folders that are to be skipped do not
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from edge_mri.errors import ImageReadError
 from edge_mri.images import SUFFIXES, VOLUME_SUFFIXES
 from edge_mri.images.formats.headers import FIRST_BYTES, format_of
-from edge_mri.images.opening import open_regular
+from edge_mri.images.opening import first_bytes
+from edge_mri.remote.url import Place
 
 _LEFT_BEHIND = ("desktop.ini", "thumbs.db")
 _KINDS = ("jpeg", "png", "tiff", "webp", "dicom", "nifti")  # two bytes make a BMP: too few here
@@ -31,12 +31,12 @@ class PassedOver:
     """
 
     counts: Counter[str] = field(default_factory=Counter)
-    first: dict[str, Path] = field(default_factory=dict)
+    first: dict[str, Place] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return self.counts.total()
 
-    def consider(self, file: Path, *, labelled: bool) -> None:
+    def consider(self, file: Place, *, labelled: bool) -> None:
         """Count a file that is not read, unless it is of no concern.
 
         Args:
@@ -49,7 +49,7 @@ class PassedOver:
         if labelled or name.endswith(VOLUME_SUFFIXES) or _begins_as_image(file):
             self._count(".nii.gz" if name.endswith(".nii.gz") else file.suffix.lower(), file)
 
-    def unlisted(self, folder: Path) -> None:
+    def unlisted(self, folder: Place) -> None:
         """Count a folder that cannot be listed."""
         self._count(_UNLISTED, folder)
 
@@ -70,14 +70,13 @@ class PassedOver:
         for kind, count in self.counts.most_common():
             yield f"{count} {kind or 'without suffix'} (the first is {self.first[kind]})"
 
-    def _count(self, kind: str, file: Path) -> None:
+    def _count(self, kind: str, file: Place) -> None:
         self.counts[kind] += 1
         self.first.setdefault(kind, file)
 
 
-def _begins_as_image(file: Path) -> bool:
+def _begins_as_image(file: Place) -> bool:
     try:
-        with open_regular(file) as (opened, _):
-            return format_of(opened.read(FIRST_BYTES)) in _KINDS
+        return format_of(first_bytes(file, FIRST_BYTES)) in _KINDS
     except (ImageReadError, OSError):
         return False

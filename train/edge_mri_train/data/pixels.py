@@ -1,7 +1,6 @@
 """Images decoded once into one array, so that training never waits for a decoder."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -9,10 +8,11 @@ from numpy.typing import NDArray
 
 from edge_mri.errors import ImageDecodeError, ImageError
 from edge_mri.images import read_image
+from edge_mri.images.opening import reading_threads
 from edge_mri.images.pixels.levels import why_not_an_image
 from edge_mri.images.preprocess import PreprocessSpec, preprocess
 from edge_mri.process.worker_pool import WorkerPool
-from edge_mri.process.workers import available_threads
+from edge_mri.remote.url import Place
 
 
 class Loaded(NamedTuple):
@@ -29,14 +29,14 @@ class Loaded(NamedTuple):
 
 
 def load_pixels(
-    files: Sequence[Path], spec: PreprocessSpec, on_image: Callable[[], None] | None = None
+    files: Sequence[Place], spec: PreprocessSpec, on_image: Callable[[], None] | None = None
 ) -> NDArray[np.uint8]:
     """Read and preprocess files into `(N, 1, S, S)` uint8; see `load_images`."""
     return load_images(files, spec, on_image).pixels
 
 
 def load_images(
-    files: Sequence[Path], spec: PreprocessSpec, on_image: Callable[[], None] | None = None
+    files: Sequence[Place], spec: PreprocessSpec, on_image: Callable[[], None] | None = None
 ) -> Loaded:
     """Read and preprocess files.
 
@@ -54,7 +54,7 @@ def load_images(
         except ImageError as error:
             raise ImageDecodeError(f"{files[position]}: {error}") from error
 
-    with WorkerPool(available_threads()) as pool:
+    with WorkerPool(reading_threads(files)) as pool:
         for _ in pool.map(load, range(len(files))):
             if on_image:
                 on_image()

@@ -3,7 +3,6 @@
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -11,8 +10,9 @@ from numpy.typing import NDArray
 
 from edge_mri.errors import ImageError
 from edge_mri.images import decode_image, read_file
+from edge_mri.images.opening import reading_threads
 from edge_mri.process.worker_pool import WorkerPool
-from edge_mri.process.workers import available_threads
+from edge_mri.remote.url import Place
 from edge_mri.terminal.progress import Progress
 from edge_mri_train.data.inventory import FileFacts, read_facts
 from edge_mri_train.data.statistics import statistics
@@ -37,13 +37,13 @@ class ScannedFile:
     statistics: NDArray[np.float32]
 
 
-def scan_files(files: Sequence[Path], progress: Progress) -> list[ScannedFile | ImageError]:
+def scan_files(files: Sequence[Place], progress: Progress) -> list[ScannedFile | ImageError]:
     """Read files; one that cannot be used gives its error in its place."""
     with warnings.catch_warnings(action="ignore"):  # Pillow's, of damaged headers
         return _map(_scan, files, "reading images", progress)
 
 
-def fingerprint_files(files: Sequence[Path], progress: Progress) -> list[Fingerprint]:
+def fingerprint_files(files: Sequence[Place], progress: Progress) -> list[Fingerprint]:
     """Return each file's fingerprint; `UnusableImagesError` lists the unusable."""
     read = _map(_fingerprint, files, "fingerprinting images", progress)
     unusable = [
@@ -57,17 +57,17 @@ def fingerprint_files(files: Sequence[Path], progress: Progress) -> list[Fingerp
 
 
 def _map(
-    read: Callable[[Path], _Read], files: Sequence[Path], label: str, progress: Progress
+    read: Callable[[Place], _Read], files: Sequence[Place], label: str, progress: Progress
 ) -> list[_Read]:
     results = []
-    with progress.bar(label, len(files)) as step, WorkerPool(available_threads()) as pool:
+    with progress.bar(label, len(files)) as step, WorkerPool(reading_threads(files)) as pool:
         for result in pool.map(read, files):
             results.append(result)
             step()
     return results
 
 
-def _scan(file: Path) -> ScannedFile | ImageError:
+def _scan(file: Place) -> ScannedFile | ImageError:
     try:
         data = read_file(file)
         facts = read_facts(data)
@@ -76,7 +76,7 @@ def _scan(file: Path) -> ScannedFile | ImageError:
         return error
 
 
-def _fingerprint(file: Path) -> Fingerprint | ImageError:
+def _fingerprint(file: Place) -> Fingerprint | ImageError:
     try:
         return fingerprint(read_file(file))
     except ImageError as error:

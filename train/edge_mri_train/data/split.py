@@ -8,10 +8,10 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from edge_mri.errors import OptionError
 from edge_mri.labels import Label
+from edge_mri.remote.url import Place
 from edge_mri_train.data.manifest import DROPPED
 
 TRAIN, VAL, TEST = "train", "val", "test"
@@ -65,7 +65,7 @@ def divide(
     labels: Sequence[Label],
     groups: Sequence[int],
     official: Sequence[str | None],
-    sets: Sequence[Path],
+    sets: Sequence[Place],
     config: SplitConfig,
 ) -> list[str]:
     """Return the side of each image.
@@ -127,7 +127,7 @@ def _beside_validation(
 def _beside_tests(
     members: Mapping[int, Sequence[int]],
     official: Sequence[str | None],
-    sets: Sequence[Path],
+    sets: Sequence[Place],
     config: SplitConfig,
 ) -> dict[int, list[int]]:
     """Return what is left of each group to deal where test folders keep their images.

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from edge_mri.answers.decision import Answers, Decisions
 from edge_mri.errors import OptionError
 from edge_mri.labels import LabelSpace
+from edge_mri.remote.url import Place
 from edge_mri.terminal.progress import Progress
 from edge_mri_train.data.folders import Sample, read_folders
 from edge_mri_train.data.layout import Layout
@@ -53,7 +54,7 @@ class EvaluationConfig:
     """
 
     model: Path | None
-    data: tuple[Path, ...]
+    data: tuple[Place, ...]
     layout: Layout = field(default_factory=Layout)
     against: Path | None = None
     by: tuple[str, ...] = ()

@@ -3,13 +3,13 @@
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from edge_mri.labels import Label, LabelSpace
+from edge_mri.remote.url import Place
 from edge_mri_train.learning.loss import balanced_weights
 from edge_mri_train.settings.config import TrainConfig
 
@@ -31,7 +31,7 @@ class Order:
     def __init__(
         self,
         labels: Sequence[Label],
-        sets: Sequence[Path],
+        sets: Sequence[Place],
         config: TrainConfig,
         space: LabelSpace | None = None,
     ) -> None:
@@ -69,7 +69,7 @@ class Order:
             yield batch.numpy()
 
 
-def _evened_sets(parts: Sequence[bool], sets: Sequence[Path]) -> torch.Tensor:
+def _evened_sets(parts: Sequence[bool], sets: Sequence[Place]) -> torch.Tensor:
     """Return `(N,)` float weights, mean 1, with which a set counts as the root of its images.
 
     Between all images alike, where the largest set decides, and all sets alike, where the images of

@@ -35,7 +35,7 @@ from pydicom.uid import (
 
 from edge_mri.errors import ImageDecodeError, ImageError, ImageSupportError
 from edge_mri.images.formats.deflated import inflated
-from edge_mri.images.formats.dicom_elements import FrameElements, parsed
+from edge_mri.images.formats.dicom_elements import FrameElements, parsed, value
 from edge_mri.images.formats.dicom_place import pixel_sides, plane, position
 from edge_mri.images.formats.dicom_says import why_foreign
 from edge_mri.images.formats.headers import codestream_size
@@ -101,7 +101,7 @@ class _DicomImage:
     def __init__(self, data: bytes, limits: Limits) -> None:
         self.header = header = parsed(data)
         self.elements = FrameElements(header)
-        self.count = int(header.get("NumberOfFrames") or 1)
+        self.count = int(value(header, "NumberOfFrames") or 1)
         self._limits = limits
         self._sides = (int(header.Columns), int(header.Rows))
         limits.check_pixels(*self._sides)
@@ -112,7 +112,7 @@ class _DicomImage:
             header.file_meta.TransferSyntaxUID = bare if little else ExplicitVRBigEndian
         self._syntax = header.file_meta.TransferSyntaxUID
         self._is_encapsulated = bool(self._syntax.is_encapsulated)
-        series = str(header.get("SeriesInstanceUID", ""))
+        series = str(value(header, "SeriesInstanceUID") or "")
         self.series = hashlib.sha256(series.encode()).hexdigest()[:12] if series else None
         self._is_luma = self._syntax == JPEGBaseline8Bit and self._kind.startswith("YBR")
         self._stored_bits, self._shift = self._alignment()
@@ -124,8 +124,10 @@ class _DicomImage:
         pydicom takes the lowest bits for it; where there are others below it is asked for all.
         """
         header = self.header
-        stored, allocated = (int(header.get(name) or 0) for name in ("BitsStored", "BitsAllocated"))
-        shift = int(header.get("HighBit") or 0) + 1 - stored
+        stored, allocated = (
+            int(value(header, name) or 0) for name in ("BitsStored", "BitsAllocated")
+        )
+        shift = int(value(header, "HighBit") or 0) + 1 - stored
         is_plain = not self._is_encapsulated or self._syntax == RLELossless
         if not is_plain or not 0 < shift <= allocated - stored or "PixelData" not in header:
             return stored, 0
@@ -141,7 +143,7 @@ class _DicomImage:
         header = self.header
         if self._is_encapsulated or "PixelData" not in header:
             return
-        bits = int(header.get("BitsAllocated") or 0) * int(header.get("SamplesPerPixel") or 1)
+        bits = int(value(header, "BitsAllocated") or 0) * int(value(header, "SamplesPerPixel") or 1)
         if self._kind == "YBR_FULL_422":
             bits = bits * 2 // 3
         expected = (self._sides[0] * self._sides[1] * bits * max(self.count, 1) + 7) // 8
@@ -152,9 +154,17 @@ class _DicomImage:
 
     def stored_frames(self) -> Iterator[NDArray[Any]]:
         """Decode frame by frame to `(H, W)` or, in colour, `(H, W, 3)`, before any window."""
+        plain = self._plain_type()
+        if plain is not None:
+            stored = np.frombuffer(self.header.PixelData, plain)
+            shape = (self._sides[1], self._sides[0])
+            for number in range(self.count):
+                frame = stored[number * shape[0] * shape[1] :][: shape[0] * shape[1]]
+                yield self._aligned(frame.reshape(shape).copy())
+            return
         if not self._is_encapsulated:
             for pixels, _ in get_decoder(self._syntax).iter_array(self.header):
-                yield self._aligned(pixels)
+                yield self._aligned(pixels) if self._shift else pixels
             return
         if self._syntax == JPEGBaseline8Bit and (self._is_luma or self._kind.startswith("MONO")):
             for stream in self._codestreams():
@@ -168,13 +178,33 @@ class _DicomImage:
             raise ImageSupportError("dicom", "a decoder")
         arrays = decoder.iter_array(self.header, decoding_plugin=plugin)
         for _, (pixels, _) in zip(self._codestreams(), arrays, strict=False):
-            yield self._aligned(pixels)
+            yield self._aligned(pixels) if self._shift else pixels
+
+    def _plain_type(self) -> str | None:
+        """Return the type of grey values that lie there as they are, which is what MR has.
+
+        None where pydicom is to say what they are: it takes as long as reading the header.
+        """
+        header = self.header
+        allocated = int(value(header, "BitsAllocated") or 0)
+        signed = value(header, "PixelRepresentation")
+        is_plain = (
+            self._syntax in (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
+            and self._kind in ("MONOCHROME1", "MONOCHROME2")
+            and value(header, "SamplesPerPixel") == 1
+            and allocated in (8, 16)
+            and 0 < self._stored_bits <= allocated
+            and signed in (0, 1)
+            and min(self.count, *self._sides) > 0
+            and "PixelData" in header
+        )
+        return f"<{'ui'[signed]}{allocated // 8}" if is_plain else None
 
     def _aligned(self, pixels: NDArray[Any]) -> NDArray[Any]:
         """Return values without the bits above and below them."""
-        if not self._shift:
-            return pixels
         above = pixels.dtype.itemsize * 8 - self._stored_bits - self._shift
+        if not above + self._shift:
+            return pixels
         return (pixels << above) >> (above + self._shift)  # of signed values the sign comes along
 
     def _codestreams(self) -> Iterator[bytes]:
@@ -205,9 +235,9 @@ class _DicomImage:
         intercept = float(
             _first(self._element(index, "PixelValueTransformation", "RescaleIntercept"), 0)
         )
-        if self.header.get("ModalityLUTSequence"):
+        if value(self.header, "ModalityLUTSequence"):
             pixels, slope, intercept = apply_modality_lut(pixels, self.header), 1.0, 0.0
-        if self.header.get("VOILUTSequence"):
+        if value(self.header, "VOILUTSequence"):
             table = self.header.VOILUTSequence[0]
             rescaled = np.rint(pixels * slope + intercept).astype(np.int32)
             return apply_window(
@@ -231,11 +261,13 @@ class _DicomImage:
 
     def why_foreign(self, index: int) -> str | None:
         """Return what the header says against being an MR image of a head; None: nothing."""
-        part = str(self.header.get("BodyPartExamined") or "")
+        part = str(value(self.header, "BodyPartExamined") or "")
         if not part:
             region = self._element(index, "FrameAnatomy", "AnatomicRegionSequence")
             part = str(region[0].get("CodeMeaning") or "") if region else ""
-        modality, kind = (str(self.header.get(name) or "") for name in ("Modality", "SOPClassUID"))
+        modality, kind = (
+            str(value(self.header, name) or "") for name in ("Modality", "SOPClassUID")
+        )
         return why_foreign(modality, kind, part)
 
     def _element(self, index: int, group: str, keyword: str) -> Any:

@@ -30,7 +30,19 @@ _WANTED = (
 )
 
 
-_TAGS = [Tag(name) for name in _WANTED]
+_TAGS = {name: Tag(name) for name in (*_WANTED, "TransferSyntaxUID")}
+
+
+_LIST = [_TAGS[name] for name in _WANTED]
+
+
+def value(header: Any, keyword: str) -> Any:
+    """Return the value of a wanted element, None where it is not there.
+
+    As `header.get` does, which takes ten times as long where there is none.
+    """
+    tag = _TAGS[keyword]
+    return header[tag].value if tag in header else None
 
 
 class FrameElements:
@@ -42,8 +54,8 @@ class FrameElements:
 
     def __init__(self, header: Any) -> None:
         self.header = header
-        self._per_frame = header.get("PerFrameFunctionalGroupsSequence") or []
-        self._common = (header.get("SharedFunctionalGroupsSequence") or [])[:1]
+        self._per_frame = value(header, "PerFrameFunctionalGroupsSequence") or []
+        self._common = (value(header, "SharedFunctionalGroupsSequence") or [])[:1]
 
     def find(self, index: int, group: str, keyword: str, *, shared: bool = True) -> Any:
         """Find an element of a frame; None where it is not told.
@@ -58,7 +70,7 @@ class FrameElements:
             sequence = item.get(f"{group}Sequence")
             if sequence and sequence[0].get(keyword) is not None:
                 return sequence[0].get(keyword)
-        return self.header.get(keyword) if shared else None
+        return value(self.header, keyword) if shared else None
 
 
 def parsed(data: bytes) -> Any:
@@ -69,14 +81,14 @@ def parsed(data: bytes) -> Any:
     """
 
     def parse(whole: bytes) -> Any:
-        return pydicom.dcmread(BytesIO(whole), force=True, specific_tags=_TAGS)
+        return pydicom.dcmread(BytesIO(whole), force=True, specific_tags=_LIST)
 
     header = parse(data)
-    if not any(name in header for name in _PIXEL_DATA) and _has_pixels(data):
+    if not any(_TAGS[name] in header for name in _PIXEL_DATA) and _has_pixels(data):
         header = parse(data + _END_OF_FRAMES)  # pydicom gives up where it is missing
         if "PixelData" in header and _ends_early(header.PixelData):
             raise ImageDecodeError("its compressed pixels are cut off")
-    if not any(name in header for name in _PIXEL_DATA):
+    if not any(_TAGS[name] in header for name in _PIXEL_DATA):
         raise ImageDecodeError("the DICOM file holds no image")
     return header
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_mri.images.formats.dicom_elements import FrameElements
+from edge_mri.images.formats.dicom_elements import FrameElements, value
 from edge_mri.images.pixels.frame import SlicePosition
 from edge_mri.images.pixels.plane import plane_across
 
@@ -32,7 +32,7 @@ def pixel_sides(elements: FrameElements, index: int) -> tuple[float, float]:
     """Return width and height of a pixel in a common unit; `(1, 1)` where none is told."""
     sides = elements.find(index, "PixelMeasures", "PixelSpacing")
     if sides is None or len(sides) != 2:
-        sides = elements.header.get("PixelAspectRatio")
+        sides = value(elements.header, "PixelAspectRatio")
     if sides is None or len(sides) != 2:
         return 1.0, 1.0
     height, width = (float(side) for side in sides)  # DICOM says rows first
@@ -43,10 +43,10 @@ def _position(elements: FrameElements, index: int, *, is_single: bool) -> SliceP
     normal = _normal(elements, index)
     corner = elements.find(index, "PlanePosition", "ImagePositionPatient", shared=is_single)
     if normal is not None and corner is not None and len(corner) == 3:
-        along = float(np.dot(normal, [float(value) for value in corner]))
+        along = float(np.dot(normal, [float(one) for one in corner]))
         if np.isfinite(along):
-            return SlicePosition(" ".join(f"{value + 0.0:.2f}" for value in normal), along)
-    number = elements.header.get("InstanceNumber") if is_single else None
+            return SlicePosition(" ".join(f"{one + 0.0:.2f}" for one in normal), along)
+    number = value(elements.header, "InstanceNumber") if is_single else None
     return None if number is None else SlicePosition("instance", float(number))
 
 
@@ -54,6 +54,6 @@ def _normal(elements: FrameElements, index: int) -> NDArray[np.float64] | None:
     directions = elements.find(index, "PlaneOrientation", "ImageOrientationPatient")
     if directions is None or len(directions) != 6:
         return None
-    cosines = np.asarray([float(value) for value in directions])
+    cosines = np.asarray([float(one) for one in directions])
     (a, b, c), (d, e, f) = cosines[:3], cosines[3:]
     return np.array([b * f - c * e, c * d - a * f, a * e - b * d])

@@ -8,9 +8,9 @@ import gzip
 import math
 import struct
 import zlib
-from pathlib import Path
 
 from edge_mri.errors import ImageDecodeError
+from edge_mri.remote.url import Place
 
 HEADERS = (".hdr", ".hdr.gz")
 VALUES = (".img", ".img.gz")
@@ -23,7 +23,7 @@ _NO_EXTENSION = bytes(4)
 _FARTHEST = 2**40  # more is refused where values are read, and fits into the field here
 
 
-def partners(path: Path) -> list[Path]:
+def partners(path: Place) -> list[Place]:
     """Return the files that may hold the other half; none where the name is not one of a half."""
     name = path.name
     for own, others in ((HEADERS, VALUES), (VALUES, HEADERS)):

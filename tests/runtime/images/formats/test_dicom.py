@@ -12,6 +12,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edge_mri.errors import ImageDecodeError, ImageSizeError, ImageSupportError
 from edge_mri.images import Limits, decode_frames, read_frames, read_image
@@ -22,10 +24,13 @@ from pydicom.encaps import encapsulate  # noqa: E402
 from pydicom.sequence import Sequence  # noqa: E402
 from pydicom.uid import (  # noqa: E402
     ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
     RLELossless,
 )
+
+from edge_mri.images.formats import dicom  # noqa: E402
 
 FILES = Path(pydicom.__file__).parent / "data/test_files"
 WHY_NOT = "not a DICOM image that can be decoded, or damaged"
@@ -265,6 +270,33 @@ def compressed(pixels: np.ndarray) -> bytes:
     stream = bytes(cv2.imencode(".jp2", pixels)[1])
     stream = stream[stream.find(b"\xff\x4f\xff\x51") :]
     return written(pixels, JPEG2000Lossless, PixelData=encapsulate([stream]))
+
+
+@given(
+    st.sampled_from([np.uint8, np.uint16]),
+    st.integers(1, 16),
+    st.integers(0, 15),
+    st.integers(0, 1),
+    st.integers(1, 3),
+    st.sampled_from([ExplicitVRLittleEndian, ImplicitVRLittleEndian]),
+    st.integers(0, 2**32 - 1),
+)
+def test_plain_values_are_what_pydicom_makes_of_them(kind, bits, high, signed, count, syntax, seed):
+    most = np.iinfo(kind).bits
+    stored = min(bits, most)
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(0, 2**most, (count, 9, 7), kind)
+    elements = {"BitsStored": stored, "HighBit": max(stored - 1, min(high, most - 1))}
+    data = written(pixels, syntax, PixelRepresentation=signed, **elements)
+    limits = Limits()
+    ours = list(dicom._DicomImage(data, limits).stored_frames())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dicom._DicomImage, "_plain_type", lambda _: None)
+        theirs = list(dicom._DicomImage(data, limits).stored_frames())
+    assert len(ours) == len(theirs) == count
+    for one, other in zip(ours, theirs, strict=True):
+        assert one.dtype == other.dtype
+        assert np.array_equal(one, other)
 
 
 def test_frames_without_their_last_delimiter_are_read():
