@@ -14,6 +14,7 @@ from edge_mri.errors import ImageError, ImageMemoryError, ImageReadError
 from edge_mri.images.formats.nifti_pair import HEADERS, VALUES, is_pair_header, one_file, partners
 from edge_mri.images.pixels.limits import Limits
 
+_HALVES = HEADERS + VALUES
 _NO_WAITING = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)  # POSIX; Windows
 
 
@@ -27,12 +28,9 @@ def read_file(path: str | os.PathLike[str], limits: Limits | None = None) -> byt
         ImageMemoryError: Memory runs out.
     """
     allowed = limits or Limits.from_environment()
-    data = _read(path, allowed)
-    return _joined(Path(path), data, allowed) if _may_be_half(path) else data
-
-
-def _may_be_half(path: str | os.PathLike[str]) -> bool:
-    return os.fspath(path).lower().endswith(HEADERS + VALUES)
+    name = os.fspath(path)  # once: each call of the system would ask a Path again
+    data = _read(name, allowed)
+    return _joined(Path(name), data, allowed) if name.lower().endswith(_HALVES) else data
 
 
 def _joined(path: Path, data: bytes, allowed: Limits) -> bytes:
@@ -57,14 +55,22 @@ def _joined(path: Path, data: bytes, allowed: Limits) -> bytes:
 
 
 def _read(path: str | os.PathLike[str], allowed: Limits) -> bytes:
-    with _opened(path) as (descriptor, size):
+    descriptor = None
+    try:
+        descriptor, size = _open(path)
         allowed.check_bytes(size)
-        try:
-            data = os.read(descriptor, size + 1)
-            while len(data) < size and (more := os.read(descriptor, size + 1 - len(data))):
-                data += more
-        except MemoryError as error:
-            raise ImageMemoryError("read") from error
+        data = os.read(descriptor, size + 1)
+        while len(data) < size and (more := os.read(descriptor, size + 1 - len(data))):
+            data += more
+    except ImageError:
+        raise
+    except MemoryError as error:
+        raise ImageMemoryError("read") from error
+    except (OSError, ValueError) as error:  # ValueError: a name with a null character
+        raise ImageReadError(getattr(error, "strerror", None) or str(error)) from error
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
     if len(data) != size:
         raise ImageReadError("it changed while it was read")
     return data
@@ -73,28 +79,28 @@ def _read(path: str | os.PathLike[str], allowed: Limits) -> bytes:
 @contextmanager
 def open_regular(path: Path) -> Iterator[tuple[BinaryIO, int]]:
     """Open a regular file; gives it and its size in bytes. Raises `ImageReadError`."""
-    with _opened(path) as (descriptor, size), os.fdopen(descriptor, "rb", closefd=False) as file:
-        yield file, size
-
-
-@contextmanager
-def _opened(path: str | os.PathLike[str]) -> Iterator[tuple[int, int]]:
-    """Open a regular file; gives its descriptor and size: a file object asks the system more."""
-    descriptor = None
     try:
-        status = os.stat(path)  # noqa: PTH116  # making a Path takes as long as reading it
-        _refuse_special(path, status)  # some devices act when they are opened
-        descriptor = os.open(path, os.O_RDONLY | _NO_WAITING)
-        status = os.fstat(descriptor)
-        _refuse_special(path, status)
-        yield descriptor, status.st_size
+        descriptor, size = _open(path)
+        with os.fdopen(descriptor, "rb") as file:
+            yield file, size
     except ImageError:
         raise
     except (OSError, ValueError) as error:  # ValueError: a name with a null character
         raise ImageReadError(getattr(error, "strerror", None) or str(error)) from error
-    finally:
-        if descriptor is not None:
-            os.close(descriptor)
+
+
+def _open(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Open a regular file; gives its descriptor and size: a file object asks the system more."""
+    status = os.stat(path)  # noqa: PTH116  # making a Path takes as long as reading it
+    _refuse_special(path, status)  # some devices act when they are opened
+    descriptor = os.open(path, os.O_RDONLY | _NO_WAITING)
+    try:
+        status = os.fstat(descriptor)
+        _refuse_special(path, status)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor, status.st_size
 
 
 def _refuse_special(path: str | os.PathLike[str], status: os.stat_result) -> None:

@@ -44,7 +44,9 @@ class RunSummary:
         """Let records pass; `step` is called for each."""
         for record in records:
             answer = record.type if record.status == "ok" else record.rejected
-            self._counts.update(name for name in (record.status, answer) if name)
+            self._counts[record.status] += 1
+            if answer:
+                self._counts[answer] += 1
             self._animations += record.unread > 0
             self._unread += record.unread
             step()
