@@ -75,8 +75,10 @@ def _export(classes: int, folder: Path) -> Path:
     torch.manual_seed(0)
     file = Path(tempfile.mkdtemp(prefix="ultralytics-", dir=folder)) / f"{MODEL}.pt"
     model = YOLO(f"{MODEL}.yaml", task="classify", verbose=False)
-    model.model = ClassificationModel(f"{MODEL}.yaml", nc=classes, verbose=False).eval()
-    model.model.pt_path = str(file)  # beside which it writes
+    network = ClassificationModel(f"{MODEL}.yaml", nc=classes, verbose=False).eval()
+    network.args, network.task = model.model.args, model.model.task
+    network.pt_path = str(file)  # beside which it writes
+    model.model = network
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own deprecations
         return Path(

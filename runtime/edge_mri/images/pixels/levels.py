@@ -8,6 +8,8 @@ pixels on a few of them. Measured: docs/decisions/0057.
 Most images are told from all that by some of their rows (docs/decisions/0069).
 """
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -58,7 +60,7 @@ def why_not_an_image(pixels: NDArray[np.uint8]) -> str | None:
 
 def _outside_background(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], int]:
     """Return how many pixels have each of the 256 values, 0 where it is background; its value."""
-    counts: NDArray[np.float32] = cv2.calcHist([pixels], [0], None, [256], [0, 256]).ravel()
+    counts: NDArray[Any] = cv2.calcHist([pixels], [0], None, [256], [0, 256]).ravel()
     background = int(counts.argmax())
     counts[max(background - _BACKGROUND, 0) : background + _BACKGROUND + 1] = 0
     return counts, background
