@@ -184,7 +184,7 @@ def batches(check: Check) -> Figures:
         given = classifier.probabilities(batch)
         count = min(size, len(alone))
         furthest = max(furthest, float(np.abs(given[:count] - alone[:count]).max()))
-        taken = []
+        taken: list[float] = []
         while len(taken) < 3 or (sum(taken) < 0.5 and len(taken) < 200):
             started = time.perf_counter()
             classifier.probabilities(batch)

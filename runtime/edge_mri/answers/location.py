@@ -5,6 +5,7 @@ A map is an explanation of an answer, not evidence for it. Drawing it is
 """
 
 import math
+from typing import Any
 
 import cv2
 import numpy as np
@@ -113,7 +114,7 @@ def _in_pixels(start: int, length: int, scale: float, limit: int) -> tuple[int, 
 
 def _on_input(cells: Map, place: Placement) -> Map:
     """Return the map at the input's pixels, what the image covers of it."""
-    fine: Map = cv2.resize(cells.astype(np.float32, copy=False), (place.size, place.size))
+    fine: NDArray[Any] = cv2.resize(cells.astype(np.float32, copy=False), (place.size, place.size))
     if place.fitted_width == place.fitted_height:
         return fine
     rows = slice(place.top, place.top + place.fitted_height)
