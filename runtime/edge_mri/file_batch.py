@@ -98,6 +98,7 @@ def begin_files(
     spec = classifier.contract.preprocess
     begun = Audit.begin(classifier.model_sha256, spec, classifier.provider) if audit else None
     limits = Limits.from_environment()
+    together, keep = classifier.batch_size, finish is not None
     part = _Part()
     for given in paths:
         if halted():
@@ -107,9 +108,9 @@ def begin_files(
             data = read(given, limits)
             origin = begun and begun.of(data)
             for frame in decode_frames(data, limits, spec.reduce_to, classifier.planes):
-                part.add(path, Prepared.of(frame, spec, keep=finish is not None), origin)
+                part.add(path, Prepared.of(frame, spec, keep=keep), origin)
                 part.pixels += frame.pixels.size if frame.frame is not None else 0
-                if len(part.waiting) >= classifier.batch_size or part.pixels >= _PART_PIXELS:
+                if len(part.waiting) >= together or part.pixels >= _PART_PIXELS:
                     yield partial(part.answer, classifier, finish)
                     part = _Part()
                 if halted():

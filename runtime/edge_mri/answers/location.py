@@ -5,6 +5,7 @@ A map is an explanation of an answer, not evidence for it. Drawing it is
 """
 
 import math
+from typing import Any
 
 import cv2
 import numpy as np
@@ -113,9 +114,11 @@ def _in_pixels(start: int, length: int, scale: float, limit: int) -> tuple[int, 
 
 def _on_input(cells: Map, place: Placement) -> Map:
     """Return the map at the input's pixels, what the image covers of it."""
-    fine = cv2.resize(cells.astype(np.float32), (place.size, place.size))
+    fine: NDArray[Any] = cv2.resize(cells.astype(np.float32, copy=False), (place.size, place.size))
+    if place.fitted_width == place.fitted_height:
+        return fine
     rows = slice(place.top, place.top + place.fitted_height)
-    return np.asarray(fine[rows, place.left : place.left + place.fitted_width], np.float32)
+    return fine[rows, place.left : place.left + place.fitted_width]
 
 
 def _weights(pixels: int, fitted: int, start: int, size: int, cells: int) -> Map:

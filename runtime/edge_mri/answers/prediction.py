@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_mri.answers.audit import Audit
-from edge_mri.answers.decision import Answers, Decisions, decide
+from edge_mri.answers.decision import Answers, Decisions, decide_usable
 from edge_mri.answers.location import Box, lesion_box
 from edge_mri.errors import AnswerError
 from edge_mri.images import Frame
@@ -105,11 +105,9 @@ class Prediction:
 
         The path is spelled as `edge_mri.storage.spelling` does it.
         """
-        names = (one.name for one in fields(Prediction) if one.name not in NOT_WRITTEN)
         values: dict[str, Any] = {
-            key: getattr(self, name) for name in names if (key := self._key(name))
+            key: getattr(self, name) for name in _WRITTEN if (key := self._key(name))
         }
-        del values["audit"]
         values["path"] = spelled(self.path)
         values["reason"] = self.reason and valid(self.reason)
         values["error"] = self.error and valid(self.error)
@@ -126,6 +124,9 @@ class Prediction:
         return cls(path, "error", error=reason, present_key=present_key)
 
 
+_WRITTEN = tuple(one.name for one in fields(Prediction) if one.name not in NOT_WRITTEN | {"audit"})
+
+
 def softmax(logits: NDArray[np.float32], temperature: float = 1.0) -> NDArray[np.float32]:
     """Turn `(N, K)` logits into probabilities; a temperature above 1 makes them less sure.
 
@@ -133,7 +134,9 @@ def softmax(logits: NDArray[np.float32], temperature: float = 1.0) -> NDArray[np
     """
     with np.errstate(invalid="ignore", over="ignore"):
         scaled: NDArray[np.float32] = logits / np.float32(temperature)
-        scaled[~np.isfinite(scaled).all(axis=1)] = np.nan
+        finite = np.isfinite(scaled)
+        if not finite.all():
+            scaled[~finite.all(axis=1)] = np.nan
         scaled -= scaled.max(axis=1, keepdims=True)
         np.exp(scaled, out=scaled)
         scaled /= scaled.sum(axis=1, keepdims=True)
@@ -165,7 +168,7 @@ def predictions(
     labels = contract.labels
     faults = answers.faults()
     answers = answers.without(faults)
-    decisions = decide(
+    decisions = decide_usable(
         answers,
         labels,
         contract.tumor_threshold,
@@ -173,18 +176,20 @@ def predictions(
         np.array([reason is not None for reason in reasons], bool),
     )
     # As lists: asking an array for one number after another takes longer than the numbers.
-    types = decisions.by_type.tolist()
+    types = _rounded(decisions.by_type)
     by_plane = labels.plane_probabilities(answers.probabilities)
-    planes = None if by_plane is None else by_plane.tolist()
+    planes = None if by_plane is None else _rounded(by_plane)
+    highest = [] if by_plane is None else by_plane.argmax(axis=1).tolist()
     chosen = decisions.types.tolist()
     tumor = None if decisions.tumor is None else decisions.tumor.tolist()
     why = _why(decisions)
     novelty = None if answers.novelty is None else answers.novelty.tolist()
+    present_key = labels.present_key
     records = []
     for row, path in enumerate(paths):
         if row in faults:
             reason = AnswerError.reason(faults[row])
-            records.append(Prediction.failed(path, reason, labels.present_key))
+            records.append(Prediction.failed(path, reason, present_key))
             continue
         rejected = why.get(row)
         said = labels.types[chosen[row]]
@@ -197,17 +202,17 @@ def predictions(
                 path=path,
                 status="rejected" if rejected else "ok",
                 type=said,
-                plane=None if planes is None else _highest(labels.planes, planes[row]),
-                type_probabilities=_named(labels.types, types[row]),
+                plane=None if planes is None else labels.planes[highest[row]],
+                type_probabilities=dict(zip(labels.types, types[row], strict=True)),
                 plane_probabilities=(
-                    None if planes is None else _named(labels.planes, planes[row])
+                    None if planes is None else dict(zip(labels.planes, planes[row], strict=True))
                 ),
                 tumor_probability=None if tumor is None else _number(tumor[row]),
                 novelty=None if novelty is None else _number(novelty[row]),
                 box=box,
                 rejected=rejected,
                 reason=reasons[row],
-                present_key=labels.present_key,
+                present_key=present_key,
             )
         )
     return records
@@ -223,12 +228,10 @@ def _why(decisions: Decisions) -> dict[int, Reason]:
     return {row: reason for reason, there in rows.items() for row in np.flatnonzero(there).tolist()}
 
 
-def _highest(names: tuple[str, ...], values: list[float]) -> str:
-    return names[values.index(max(values))]
-
-
-def _named(names: tuple[str, ...], values: list[float]) -> dict[str, float]:
-    return {name: round(value, 6) for name, value in zip(names, values, strict=True)}
+def _rounded(values: NDArray[np.float32]) -> list[list[float]]:
+    """Return what `round(value, 6)` gives for each: the product with 10**6 is exact in 64 bits."""
+    rounded: list[list[float]] = values.astype(np.float64).round(6).tolist()
+    return rounded
 
 
 def _number(value: float) -> float | None:

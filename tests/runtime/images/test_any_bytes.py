@@ -21,7 +21,7 @@ from edge_mri.errors import ImageError
 from edge_mri.images import Limits, decode_frames, decode_image
 from edge_mri.images.formats.deflated import inflated
 from edge_mri.images.formats.headers import codestream_size, format_of
-from edge_mri.images.formats.jpeg import end_of_image, without_trailer
+from edge_mri.images.formats.jpeg import end_of_image, ends_with_its_scan
 from edge_mri.images.formats.png import still_png
 from edge_mri.images.formats.tiff import pages
 from edge_mri.images.formats.webp import still_webp
@@ -199,7 +199,7 @@ READERS = {
     "format": format_of,
     "codestream": codestream_size,
     "deflated": lambda data: inflated(data, LIMITS),
-    "jpeg": without_trailer,
+    "jpeg": ends_with_its_scan,
     "jpeg end": end_of_image,
     "png": still_png,
     "webp": still_webp,

@@ -154,7 +154,7 @@ def test_a_folder_whose_listing_breaks_off_gives_what_came_then_itself(
     made = touched(tmp_path, "a.png", "b/1.png", "b/2.png", "b/3.png", "c.png")
     broken = tmp_path / "b"
     monkeypatch.setattr(
-        os, "scandir", lambda path: Failing(path, 2) if path == broken else SCANDIR(path)
+        os, "scandir", lambda path: Failing(path, 2) if Path(path) == broken else SCANDIR(path)
     )
     found = list(ImageFiles([tmp_path], sort_up_to=sort_up_to))
     assert sorted(found) == sorted([*made[:3], broken, made[4]])

@@ -3,7 +3,10 @@
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from edge_mri.images.pixels import levels
 from edge_mri.images.pixels.levels import why_not_an_image
 from edge_mri.labels import Label
 from edge_mri.phantoms.phantom import draw_phantom
@@ -77,3 +80,47 @@ def test_real_slices_are_images(data_dir, source):
 @pytest.mark.parametrize("seed", range(5))
 def test_phantoms_are_images(seed):
     assert why_not_an_image(draw_phantom(Label("glioma", "axial"), seed=seed)) is None
+
+
+@pytest.fixture
+def counted(monkeypatch) -> list[int]:
+    """How many pixels were counted, a number a histogram."""
+    counted: list[int] = []
+    real = cv2.calcHist
+
+    def counting(images, *rest):
+        counted.append(images[0].size)
+        return real(images, *rest)
+
+    monkeypatch.setattr(cv2, "calcHist", counting)
+    return counted
+
+
+def test_some_rows_tell_that_an_image_is_one(counted):
+    phantom = draw_phantom(Label("glioma", "axial"), size_px=512, seed=1)
+    assert why_not_an_image(phantom) is None
+    assert sum(counted) <= phantom.size / 16
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(1, 60),
+    st.lists(st.integers(0, 255), min_size=1, max_size=6),
+    st.sampled_from([(160, 224), (224, 224), (512, 512), (97, 131)]),
+    st.floats(0, 4),
+    st.floats(0, 6),
+    st.sampled_from([None, 30, 60, 90]),
+)
+def test_the_answer_is_that_of_all_pixels(radius, values, shape, blurred_px, grain, quality):
+    image = np.zeros(shape, np.uint8)
+    for number, value in enumerate(values):
+        cv2.circle(image, (40 + 20 * number, 50 + 12 * number), radius, value, -1)
+    if blurred_px > 0.3:
+        image = cv2.GaussianBlur(image, (0, 0), blurred_px)
+    noise = np.random.default_rng(0).normal(0, grain, shape)
+    image = np.clip(image + noise, 0, 255).astype(np.uint8)
+    image = image if quality is None else jpeg(image, quality)
+    found = why_not_an_image(image)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(levels, "_has_many", lambda counts, size: False)
+        assert found == why_not_an_image(image)

@@ -14,7 +14,7 @@ from edge_mri_train.data.scan import fingerprint_files
 from edge_mri_train.data.split import TEST, SplitConfig, divide
 from edge_mri_train.duplicates.components import connected_groups
 from edge_mri_train.duplicates.fingerprint import Fingerprint
-from edge_mri_train.duplicates.search import find_duplicates
+from edge_mri_train.duplicates.search import Known, find_duplicates
 
 
 @dataclass(frozen=True)
@@ -43,17 +43,18 @@ def partition(samples: Sequence[Sample], config: SplitConfig, progress: Progress
     official = [sample.split for sample in samples]
     sets = [sample.root for sample in samples]
     pairs = np.empty((0, 2), np.int64)
+    known: Known = {}
     if config.grouped:
-        pairs = np.concatenate(
-            [id_pairs([sample.group for sample in samples]), _edges(prints, progress)]
-        )
+        ids = id_pairs([sample.group for sample in samples])
+        pairs = np.concatenate([ids, _edges(prints, progress, known)])
     while True:
         groups = connected_groups(len(samples), pairs)
         sides = np.array(divide(labels, groups.tolist(), official, sets, config))
         kept = np.flatnonzero(sides != DROPPED)
         if len(kept) == len(samples):
             break
-        found = kept[_edges([prints[position] for position in kept.tolist()], progress)]
+        left = [prints[position] for position in kept.tolist()]
+        found = kept[_edges(left, progress, known)]
         crossing = found[sides[found[:, 0]] != sides[found[:, 1]]]
         if config.as_published:
             published = [
@@ -72,6 +73,6 @@ def partition(samples: Sequence[Sample], config: SplitConfig, progress: Progress
     return Partition(rows, prints)
 
 
-def _edges(prints: Sequence[Fingerprint], progress: Progress) -> NDArray[np.int64]:
+def _edges(prints: Sequence[Fingerprint], progress: Progress, known: Known) -> NDArray[np.int64]:
     """Return the duplicates of any kind as `(M, 2)` positions."""
-    return find_duplicates(prints, progress).pairs()
+    return find_duplicates(prints, progress, known).pairs()

@@ -16,28 +16,36 @@ MAX_SCANS = 200  # each costs as much as all pixels and may be a few bytes; enco
 _MARKER = re.compile(rb"\xff[^\0\xd0-\xd7\xff]", re.DOTALL)
 _START, _END, _SCAN, _ALONE = 0xD8, 0xD9, 0xDA, 0x01
 _SEQUENTIAL = frozenset({0xC0, 0xC1, 0xC9})
+_SEGMENTS = frozenset(range(0xC0, 0xFF)) - {*range(0xD0, 0xDA)}  # what a length follows
 
 
-def without_trailer(data: bytes) -> bytes:
-    """Return a JPEG up to its end marker.
+def ends_with_its_scan(data: bytes) -> bool:
+    """Say whether one scan holds the whole image and the file ends with a marker.
 
-    Where one scan holds the whole image and the file ends with a marker, libjpeg reads no further
-    than it must, and the file comes as it is: looking through it would take a twentieth of the
-    time that decoding takes.
-
-    Raises:
-        ImageDecodeError: See `end_of_image`.
+    Then libjpeg reads no further than it must, and the file can be given to it as it is: looking
+    through it for its end would take a twentieth of the time that decoding takes.
     """
-    components = 0
-    for marker, position in _markers(data):
+    return data.endswith(b"\xff\xd9") and _first_scan_is_all(data)
+
+
+def _first_scan_is_all(data: bytes) -> bool:
+    """Say whether the first scan holds all components of the image."""
+    position, components = 2, 0
+    while data.startswith(b"\xff", position) and position + 10 < len(data):  # as all write them
+        marker = data[position + 1]
         if marker in _SEQUENTIAL:
-            components = int.from_bytes(data[position + 7 : position + 8], "big")
-        if marker == _SCAN:
-            of_scan = int.from_bytes(data[position + 2 : position + 3], "big")
-            if of_scan == components and data.endswith(b"\xff\xd9"):
-                return data
+            components = data[position + 9]
+        elif marker == _SCAN:
+            return data[position + 4] == components
+        elif marker not in _SEGMENTS:
             break
-    return data[: end_of_image(data)]
+        position += 2 + max(data[position + 2] << 8 | data[position + 3], 2)
+    for marker, segment in _markers(data, position):
+        if marker in _SEQUENTIAL:
+            components = int.from_bytes(data[segment + 7 : segment + 8], "big")
+        elif marker == _SCAN:
+            return int.from_bytes(data[segment + 2 : segment + 3], "big") == components
+    return False
 
 
 def end_of_image(data: bytes) -> int:
@@ -59,9 +67,8 @@ def end_of_image(data: bytes) -> int:
     raise ImageDecodeError("the JPEG is truncated: it has no end marker")
 
 
-def _markers(data: bytes) -> Iterator[tuple[int, int]]:
+def _markers(data: bytes, position: int = 2) -> Iterator[tuple[int, int]]:
     """Give the markers behind the first, and where the segment of each begins."""
-    position = 2
     while found := _MARKER.search(data, position):
         marker, position = data[found.end() - 1], found.end()
         yield marker, position

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edge_mri.errors import ImageDecodeError, ImageMemoryError
 from edge_mri.images.formats.headers import Format, is_progressive, picture_size
-from edge_mri.images.formats.jpeg import end_of_image, without_trailer
+from edge_mri.images.formats.jpeg import end_of_image, ends_with_its_scan
 from edge_mri.images.formats.png import still_png
 from edge_mri.images.formats.tiff import Page
 from edge_mri.images.formats.webp import still_webp
@@ -33,6 +33,7 @@ class _Still:
     sides: tuple[int, int]
     unread: int = 0
     canvas: tuple[tuple[int, int], tuple[int, int]] | None = None
+    refined: bool = False  # a JPEG, by one scan after another
 
 
 def decode_page(page: Page) -> Grey:
@@ -72,7 +73,7 @@ def picture_frame(data: bytes, kind: Format, limits: Limits, reduce_to: int | No
         if reduce_to and max(sides) // 2 >= reduce_to and not (sides[0] % 2 or sides[1] % 2):
             flags, shrunk = cv2.IMREAD_REDUCED_GRAYSCALE_2, 2
         pixels = _decode(still.data, flags)
-        if _is_cut(still.data, pixels, flags):
+        if _is_cut(still, pixels, flags):
             raise ImageDecodeError("the JPEG is truncated: its scan ends too early")
         return Frame(pixels, shrunk=shrunk)
     if kind == "png":
@@ -94,7 +95,9 @@ def _still(data: bytes, kind: Format, limits: Limits) -> _Still:
     sides = picture_size(data, kind)
     limits.check_pixels(*sides)
     if kind == "jpeg":
-        return _Still(without_trailer(data), sides)
+        if ends_with_its_scan(data):
+            return _Still(data, sides)
+        return _Still(data[: end_of_image(data)], sides, refined=is_progressive(data))
     if kind == "png":
         png = still_png(data)
         return _Still(png.data, sides, png.unread)
@@ -127,7 +130,7 @@ def _decode(data: bytes | bytearray, flags: int) -> NDArray[Any]:
     return np.asarray(image)
 
 
-def _is_cut(data: bytes, pixels: Grey, flags: int) -> bool:
+def _is_cut(still: _Still, pixels: Grey, flags: int) -> bool:
     """Say whether a JPEG lacks a part of its scan.
 
     libjpeg does not report it: it fills the rest with mid grey, or, where the file is progressive,
@@ -135,8 +138,8 @@ def _is_cut(data: bytes, pixels: Grey, flags: int) -> bool:
     image stays as it is, in one that is cut it changes the pixels.
     """
     corners = (pixels[0, 0], pixels[0, -1], pixels[-1, 0], pixels[-1, -1])
-    if _ABSENT not in corners and not is_progressive(data):
+    if _ABSENT not in corners and not still.refined:
         return False
-    end = end_of_image(data) - 2
-    longer = _decode(data[:end] + _MORE_SCAN + data[end:], flags)
+    end = end_of_image(still.data) - 2
+    longer = _decode(still.data[:end] + _MORE_SCAN + still.data[end:], flags)
     return not np.array_equal(longer, pixels)

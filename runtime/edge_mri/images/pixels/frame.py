@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+_NO_PIXELS = np.empty((0, 0), np.uint8)
+
 
 class SlicePosition(NamedTuple):
     """Where a slice lies among others of its volume, as the file tells it.
@@ -52,6 +54,19 @@ class Frame:
     foreign: str | None = None
     shrunk: int = 1
     unread: int = 0
+
+    def without_pixels(self) -> "Frame":
+        """Return what the file says of it, with no pixels."""
+        return Frame(
+            _NO_PIXELS,
+            self.frame,
+            self.plane,
+            self.series,
+            self.position,
+            self.foreign,
+            self.shrunk,
+            self.unread,
+        )
 
     def at_full_size(self) -> NDArray[np.uint8]:
         """Return the pixels in the file's own geometry, as `(H, W)`; blurred where `shrunk`."""

@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import TYPE_CHECKING, NoReturn
 
 from edge_mri.errors import ImageSizeError, OptionError
@@ -44,12 +45,7 @@ class Limits:
         Raises:
             OptionError: A variable holds something else than a whole number of 1 or more.
         """
-        return cls(
-            **{
-                name: _whole_number(variables, its, getattr(cls, name))
-                for name, its in VARIABLES.items()
-            }
-        )
+        return _limits(*map(variables.get, VARIABLES.values()))
 
     def set_for_process(self) -> None:
         """Make these the limits of this process, and of those it starts, where none are given."""
@@ -114,10 +110,14 @@ VARIABLES = {one.name: f"EDGE_MRI_{one.name.upper()}" for one in fields(Limits)}
 """The environment variable that sets each limit, such as EDGE_MRI_MAX_BYTES."""
 
 
-def _whole_number(variables: Mapping[str, str], name: str, default: int) -> int:
-    value = variables.get(name, "")
-    if not value:
-        return default
+@lru_cache(maxsize=1)  # asked for with each single image
+def _limits(*values: str | None) -> Limits:
+    """Return the limits that the values of `VARIABLES` say."""
+    given = zip(VARIABLES.items(), values, strict=True)
+    return Limits(**{name: _whole_number(its, value) for (name, its), value in given if value})
+
+
+def _whole_number(name: str, value: str) -> int:
     if not value.isascii() or not value.isdigit() or int(value) < 1:
         raise OptionError(f"{name} is {value!r}; expected a whole number of 1 or more")
     return int(value)
