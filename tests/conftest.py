@@ -46,16 +46,21 @@ def mapped(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Write a model that says tumour where it sees something bright, and where that is.
 
     Its map is the mean brightness of 8 x 8 pixels, its P(tumour) rises with the brightest cell,
-    its novelty is the mean brightness of the whole image.
+    its novelty is the mean brightness of the whole image. Its labels, if given, are four types, the
+    last of which is absent.
     """
     onnx = pytest.importorskip("onnx", reason="writes models with onnx")
 
     def write(
-        map_output: str | None = "lesion", spec: PreprocessSpec | None = None, **values: Any
+        map_output: str | None = "lesion",
+        spec: PreprocessSpec | None = None,
+        labels: LabelSpace | None = None,
+        **values: Any,
     ) -> Path:
         size = 64
         spec = spec or PreprocessSpec(size)
-        contract = Contract("bright", LabelSpace.for_task("type"), spec, **values)
+        labels = labels or LabelSpace.for_task("type")
+        contract = Contract("bright", labels, spec, **values)
         node, tensor = onnx.helper.make_node, onnx.helper.make_tensor
         info, kinds = onnx.helper.make_tensor_value_info, onnx.TensorProto
         nodes = [

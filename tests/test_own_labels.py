@@ -3,14 +3,19 @@
 import csv
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import cycle
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from edge_mri.cli import main
 from edge_mri.labels import LabelSpace
 from edge_mri.model.contract import Contract
 from edge_mri.model.onnx_file import OnnxFile
@@ -155,3 +160,91 @@ def test_nine_kinds_and_patients_out_of_names(drawn, tmp_path):
         sides.setdefault(Path(row["path"]).name[:3], set()).add(row["split"])
         assert row["plane"] == "axial"
     assert {len(one) for one in sides.values()} == {1}, "a patient is on one side"
+
+
+def test_labels_that_say_less_beside_full_ones(drawn, tmp_path):
+    for kind in KINDS:
+        laid(files_of(drawn, kind), [f"set/one/{kind}/{{}}.png"], tmp_path)
+    laid(files_of(drawn, KINDS[0]), ["set/two/yes/{}.png"], tmp_path)
+    laid(files_of(drawn, KINDS[1]), ["set/two/schwannoma/images/{}.png"], tmp_path)
+    laid(files_of(drawn, KINDS[1]), ["set/two/unclear/{}.png"], tmp_path)
+    laid(files_of(drawn, ABSENT), ["set/two/schwannoma/masks/{}.png"], tmp_path)
+    several = f"{KINDS[0]}|{KINDS[1]}"
+    ends = walked(tmp_path, more=["--map", f"unclear={several}"])
+    assert ends["space"].types == KINDS
+    report = ends["report"]
+    assert (report["n"], report["type"]["n"], report["partial"]["n"]) == (126, 72, 54)
+    assert (report["tumor"]["positives"], report["tumor"]["negatives"]) == (108, 18)
+    rows = csv.DictReader((tmp_path / "split.csv").read_text().splitlines())
+    types = {row["path"].rpartition("/")[0]: row["type"] for row in rows}
+    assert types["two/unclear"] == several
+    assert types["two/schwannoma/images"] == types["two/yes"] == "|".join(KINDS[:-1])
+
+
+PAGE = (Path(__file__).parents[1] / "docs" / "your-own-data.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+LINES = "".join(text for kind, text in BLOCKS if kind == "console").splitlines()
+
+
+@pytest.fixture(scope="module")
+def place(drawn, tmp_path_factory) -> Path:
+    """The folder of the page's reader: its sets, and its file of labels."""
+    folder = tmp_path_factory.mktemp("reader")
+    laid(files_of(drawn, KINDS[0]), ["mine/yes/Y{}.png"], folder)
+    laid(files_of(drawn, ABSENT), ["mine/no/N{}.png"], folder)
+    stages = ["NonDemented", "mild", "ModerateDemented"]
+    laid(files_of(drawn, KINDS[1]), [f"stages/{one}/{{}}.png" for one in stages], folder)
+    laid(files_of(drawn, KINDS[2]), ["stages/demented/{}.png"], folder)
+    (labels,) = (text for kind, text in BLOCKS if kind == "toml")
+    (folder / "labels.toml").write_text(labels, encoding="utf-8")
+    return folder
+
+
+def test_the_commands_of_the_page_do_what_it_says(place):
+    commands = [shlex.split(line.removeprefix("$ ")) for line in LINES if line.startswith("$ ")]
+    assert len(commands) > 6
+    fast = {"train": ["--epochs", "1"], "export": ["--calibration-method", "minmax"]}
+    for program, *arguments in commands:
+        assert program == "edge-mri"
+        own = TRAIN if "stages" in arguments else fast.get(arguments[0], [])
+        edge_mri(place, *arguments, *own)
+    space = Contract.from_metadata(OnnxFile.read(place / "runs/mine/model.onnx").metadata).labels
+    assert space == LabelSpace(("no", "yes"), (), "no", "yes")
+    assert "yes_probability" in (place / "answers.csv").read_text().partition("\n")[0]
+
+
+FOLDERS = ("--labels", "folders")
+
+
+@pytest.mark.parametrize(
+    ("start", "names", "options", "expected"),
+    [
+        ("--map sick", ["yes/{}.png", "sick/{}.png", "no/{}.png"], FOLDERS, {"yes": 12, "no": 6}),
+        ("--map rest", ["yes/{}.png", "no/{}.png", "rest/{}.png"], FOLDERS, {"yes": 6, "no": 6}),
+        (
+            "--map 'unclear",
+            [*(f"{kind}/{{}}.png" for kind in KINDS), "unclear/{}.png", "schwannoma/{}.png"],
+            (),
+            {**dict.fromkeys(KINDS, 3), "|".join(KINDS[:2]): 3, "|".join(KINDS[:3]): 3},
+        ),
+        ("--pattern", ["p07_gl_ax{}.png", "p08_no_co{}.png"], (), {KINDS[0]: 9, ABSENT: 9}),
+        ("--index", ["one/{}.png"], (), {KINDS[1]: 18}),
+    ],
+)  # fmt: skip
+def test_what_the_table_of_the_page_says_to_type(
+    drawn, tmp_path, monkeypatch, start, names, options, expected
+):
+    monkeypatch.chdir(tmp_path)
+    laid(files_of(drawn, KINDS[0]), [f"set/{one}" for one in names], tmp_path)
+    files = sorted((tmp_path / "set").rglob("*.png"))
+    lines = [f"{one.relative_to(tmp_path / 'set').as_posix()},{KINDS[1]}" for one in files]
+    (tmp_path / "FILE.csv").write_text("\n".join(["path,label", *lines]))
+    table = PAGE.partition("| Your set |")[2].partition("\n\n")[0].replace("\\|", "|")
+    (typed,) = re.findall(rf"`({re.escape(start)}.*?)`", table)
+    command = ["split", "set", *options, *shlex.split(typed), "--ungrouped", "--out", "split.csv"]
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 0, result.output
+    rows = csv.DictReader(
+        line for line in (tmp_path / "split.csv").read_text().splitlines() if line[:1] != "#"
+    )
+    assert Counter(row["type"] for row in rows) == expected

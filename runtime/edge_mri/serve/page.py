@@ -36,6 +36,8 @@ class Page:
             "types": contract.labels.types,
             "planes": contract.labels.planes,
             "counts": {},
+            "present": contract.labels.present_word,
+            "present_key": contract.labels.present_key,
             "threshold": contract.tumor_threshold,
             "scale": scale,
             "novelty": contract.rejection is not None,

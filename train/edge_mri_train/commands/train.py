@@ -16,8 +16,9 @@ from edge_mri.labels import TASKS
 from edge_mri.terminal.progress import TerminalProgress
 from edge_mri_train.augmentation.pipeline import AugmentConfig
 from edge_mri_train.commands.options import data_option, layout_options
+from edge_mri_train.networks.initial_weights import SHIPPED
 from edge_mri_train.networks.own_network import is_own
-from edge_mri_train.settings.config import CLASS_WEIGHTS, PRECISIONS, SAMPLERS, TrainConfig
+from edge_mri_train.settings.config import CLASS_WEIGHTS, FROZEN, PRECISIONS, SAMPLERS, TrainConfig
 from edge_mri_train.settings.recipe_files import read_recipe, recipe_names
 from edge_mri_train.settings.runs import CONFIG, RUNS, newest_run
 from edge_mri_train.training.configured import defaults_of
@@ -25,6 +26,7 @@ from edge_mri_train.training.run import resume, show_augmentation, train
 
 _LISTS = ("data", "distill", "distill_arch", "validate_only")
 _CODE = ("arch", "distill_arch")
+OF_SHIPPED = "edge_net_own"
 
 
 @click.command("train")
@@ -85,8 +87,18 @@ _CODE = ("arch", "distill_arch")
 @click.option(
     "--init-weights",
     metavar="imagenet|shipped|FILE|none",
-    help="Weights to start from; shipped: those of the edge_net in this package.  [default: none "
+    help="Weights to start from; shipped: those of the edge_net in this package, "
+    "by --recipe edge_net_own where neither --arch nor --recipe is given.  [default: none "
     "for edge_net, artemis_cnn and your own; imagenet for the others, from torchvision or timm]",
+)
+@click.option(
+    "--frozen-trunk",
+    type=click.Choice(FROZEN),
+    default="auto",
+    show_default=True,
+    help="Fit the last layers to the starting weights' features before everything trains (first), "
+    "or instead of it (always); auto: where the starting weights know other types, as there are "
+    "images.",
 )
 @click.option(
     "--epochs",
@@ -219,12 +231,11 @@ def _config(ctx: click.Context, options: dict[str, Any]) -> TrainConfig:
             "a manifest of `edge-mri split`"
         )
     name = options.pop("recipe_name")
+    told = {one for one in options if ctx.get_parameter_source(one) is ParameterSource.COMMANDLINE}
+    if name is None and options["init_weights"] == SHIPPED and "arch" not in told:
+        name = OF_SHIPPED
     values = read_recipe(name) if name else {}
-    given = {
-        key
-        for key in options
-        if ctx.get_parameter_source(key) is ParameterSource.COMMANDLINE or key not in values
-    }
+    given = {key for key in options if key in told or key not in values}
     augment = values.get("augment", AugmentConfig())
     augment = augment if options.pop("augment") else AugmentConfig.none()
     values["augment"] = _switched(augment, options.pop("switches"))
@@ -233,10 +244,10 @@ def _config(ctx: click.Context, options: dict[str, Any]) -> TrainConfig:
             f"the recipe {name} names the function {values['arch']}, whose code runs only where "
             f"you name it; add --arch {values['arch']} if you trust it"
         )
-    told = {key: options[key] for key in options if key in given and options[key] is not None}
-    paths = {key: str(told[key]) for key in ("index", "split") if key in told}
-    lists = {key: tuple(str(one) for one in told[key]) for key in _LISTS if key in told}
-    values = values | told | paths | lists
+    set_ = {key: options[key] for key in options if key in given and options[key] is not None}
+    paths = {key: str(set_[key]) for key in ("index", "split") if key in set_}
+    lists = {key: tuple(str(one) for one in set_[key]) for key in _LISTS if key in set_}
+    values = values | set_ | paths | lists
     return TrainConfig(**asdict(defaults_of(values["arch"])) | values)
 
 
