@@ -1,9 +1,11 @@
 """What several test packages share: the real images, phantoms, and models that need no training."""
 
+import multiprocessing
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import cycle
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -39,6 +41,66 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("phantoms")
     write_phantoms(folder, PhantomConfig(count=4, size_px=96, seed=1, format="png"))
     return folder
+
+
+@pytest.fixture(scope="session")
+def laid(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., None]:
+    """Lay out 72 phantoms, six a class, 64 px: some kinds, under names in turn with a number."""
+    drawn = tmp_path_factory.mktemp("drawn")
+    write_phantoms(drawn, PhantomConfig(count=6, size_px=64, seed=3, format="png"))
+
+    def lay(root: Path, names: Sequence[str], *kinds: str, key: Any = None) -> None:
+        files = [one for kind in kinds or ("*",) for one in sorted(drawn.glob(f"{kind}_*/*.png"))]
+        files = sorted(files, key=key) if key else files
+        for number, (file, name) in enumerate(zip(files, cycle(names), strict=False)):
+            target = root / name.format(number)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(file.read_bytes())
+
+    return lay
+
+
+class Ended(NamedTuple):
+    """What a command said."""
+
+    out: str
+    err: str
+
+
+_COMMAND = """
+import os, sys
+os.chdir(folder)
+for number in (1, 2):
+    os.dup2(os.open(files[number - 1], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+sys.argv = ["edge-mri", *arguments]
+from edge_mri.__main__ import main
+main()
+"""
+
+
+@pytest.fixture(scope="session")
+def edge_mri(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Ended]:
+    """Run a command in a folder, as a process of its own.
+
+    It is forked from one that has imported what commands import, which takes longer than they do.
+    """
+    server = multiprocessing.get_context("forkserver")
+    server.set_forkserver_preload(
+        ["edge_mri_export.exporting", "edge_mri_train.training.run", "edge_mri_train.evaluation"]
+    )
+    said = tmp_path_factory.mktemp("said")
+    files = (said / "out", said / "err")
+
+    def run(folder: Path, *arguments: object, code: int = 0) -> Ended:
+        told = {"folder": folder, "arguments": [*map(str, arguments)], "files": files}
+        process = server.Process(target=exec, args=(_COMMAND, told))
+        process.start()
+        process.join()
+        ended = Ended(*(one.read_text(encoding="utf-8") for one in files))
+        assert process.exitcode == code, ended.err
+        return ended
+
+    return run
 
 
 @pytest.fixture(scope="session")

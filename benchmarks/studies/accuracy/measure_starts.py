@@ -76,7 +76,7 @@ def sides(
 ) -> tuple[dict[str, list[dict[str, str]]], dict[str, list[dict[str, str]]]]:
     """Return the images to draw from and those to test on, by class; repeats are left out."""
     with open_csv(data / "index.csv", IndexFileError) as reader:
-        rows = [row for row in reader if not row["repeat"]]
+        rows = list({row["path"]: row for row in reader if not row["repeat"]}.values())
     groups = sorted({row["group"] for row in rows})
     shuffled = np.random.default_rng(44).permutation(groups).tolist()
     tested = set(shuffled[: len(groups) // 3])
@@ -115,7 +115,7 @@ def config_of(start: str, manifest: Path, imagenet: Path, images: int, repeat: i
     """Return what a user's command line comes to."""
     start, _, head = start.partition("-")
     if start == "shipped":
-        values = read_recipe("edge_net_own") | {"frozen_trunk": "first"}
+        values = read_recipe("edge_net_own") | {"task": "auto", "frozen_trunk": "first"}
     else:
         arch = "edge_net" if start == "none" else "mobilenet_v2"
         values = {"arch": arch, "task": "auto"} | asdict(defaults_of(arch))
