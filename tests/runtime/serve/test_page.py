@@ -161,7 +161,8 @@ def test_what_is_saved_is_a_table_and_a_page_of_its_own(tab, bright, folder, com
     assert tab.evaluate("document.title") == "edge-mri report: 6 images"
     assert tab.evaluate(STATUS)[:2] == ["failed", "failed"]
     assert tab.evaluate("document.querySelectorAll('.picture .heat').length") >= 3
-    assert "P(tumour)" in tab.evaluate("document.querySelector('thead').innerText")
+    headers = "[...document.querySelectorAll('thead th')].map(one => one.innerText).join()"
+    assert "P(tumour)" in tab.evaluate(headers)
     assert page.faults() == []
 
 
