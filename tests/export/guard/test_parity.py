@@ -82,6 +82,26 @@ def test_planes_are_measured_on_the_images_that_name_one():
     assert parity.sensitivity_change["type"] == {"glioma": 0}
 
 
+def test_labels_of_several_types_count_neither_for_nor_against_a_type():
+    logits = np.zeros((4, 4), np.float32)
+    logits[[0, 1, 2, 3], [0, 1, 0, 3]] = 4
+    labels = [
+        Label("glioma"),
+        Label("meningioma"),
+        Label(["glioma", "meningioma"]),
+        Label("glioma"),
+    ]
+    full = [0, 1, 3]
+    told = compare(Answers(logits), Answers(logits), labels, PATHS[:4], TYPES)
+    alone = compare(
+        Answers(logits[full]), Answers(logits[full]), [labels[at] for at in full], PATHS[:3], TYPES
+    )
+    assert told.n == 4
+    assert (told.ece, told.support) == (alone.ece, alone.support)
+    unsaid = compare(Answers(logits), Answers(logits), [labels[2]] * 4, PATHS[:4], TYPES)
+    assert (unsaid.ece, unsaid.support) == (None, {"type": {}})
+
+
 def test_without_labels_only_the_answers_are_compared():
     parity = between({(1, 2): 2.5}, labels=[], paths=[])
     assert (parity.ece, parity.mcnemar_p, parity.sensitivity_change) == (None, None, {})

@@ -1,8 +1,8 @@
 """Whether a run begins with its last layers alone, and whether anything else trains after them.
 
 A trunk that knew other classes is worth more than a random head: the head is fitted to it first
-(`edge_mri_train.learning.last_layers`), then all trains. Of few images all that can be learned is
-the head.
+(`edge_mri_train.learning.last_layers`), then all trains. Of a handful of images the head is all that
+can be learned.
 """
 
 from collections import Counter
@@ -16,8 +16,8 @@ from edge_mri_train.data.folders import Sample
 from edge_mri_train.data.split import TRAIN
 from edge_mri_train.settings.config import TrainConfig
 
-FEW = 20
-"""Training images of the rarest type below which only the last layers train (record 0068)."""
+FEW = 5
+"""Training images of the rarest type below which only the last layers are fitted (record 0068)."""
 
 
 def with_frozen_trunk(
