@@ -1,8 +1,8 @@
 """Whether a run begins with its last layers alone, and whether anything else trains after them.
 
 A trunk that knew other classes is worth more than a random head: the head is fitted to it first
-(`edge_mri_train.learning.last_layers`), then all trains. Of a handful of images the head is all that
-can be learned.
+(`edge_mri_train.learning.last_layers`), then all trains. Of a handful of images the head is all
+that can be learned.
 """
 
 from collections import Counter
