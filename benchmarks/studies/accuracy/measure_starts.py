@@ -177,7 +177,7 @@ def answered(
 def as_shipped(test: dict[str, list[dict[str, str]]], data: Path) -> dict[str, Any]:
     """Let the model that ships answer yes or no, at its own point, gate and doubt aside."""
     rows = [(name, row) for name in sorted(test) for row in test[name]]
-    model = Classifier()
+    model = Classifier.load()
     contract = model.contract
     pixels = load_pixels([data / row["path"] for _, row in rows], contract.preprocess)
     types = contract.labels.type_probabilities(model.probabilities(pixels))

@@ -140,7 +140,9 @@ def test_a_lesion_peak_may_move_one_cell_and_only_tumours_count():
     parity = compare(Answers(ORIGINAL, maps), Answers(ORIGINAL, moved), LABELS, PATHS, TYPES)
     assert parity.lesion_peaks_moved == 1  # the second; the last is called free of tumour
     assert parity.lesion_peaks_lower == 1
-    assert parity.losses(33) == ["the lesion map's peak moves to a lower place on 1 of 3 tumours"]
+    assert parity.losses(33) == [
+        "the lesion map's peak moves to a lower place on 1 of 3 images called tumour"
+    ]
     assert parity.losses(34) == []
     maps[1, 0, 2, 4] = 0.895  # a plateau: the report counts it, the guard knows that it is a tie
     tied = compare(Answers(ORIGINAL, maps), Answers(ORIGINAL, moved), LABELS, PATHS, TYPES)
