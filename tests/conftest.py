@@ -1,9 +1,11 @@
 """What several test packages share: the real images, phantoms, and models that need no training."""
 
+import multiprocessing
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import cycle
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -100,21 +102,86 @@ def s3(s3_server: S3, monkeypatch: pytest.MonkeyPatch) -> S3:
 
 
 @pytest.fixture(scope="session")
+def laid(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., None]:
+    """Lay out 72 phantoms, six a class, 64 px: some kinds, under names in turn with a number."""
+    drawn = tmp_path_factory.mktemp("drawn")
+    write_phantoms(drawn, PhantomConfig(count=6, size_px=64, seed=3, format="png"))
+
+    def lay(root: Path, names: Sequence[str], *kinds: str, key: Any = None) -> None:
+        files = [one for kind in kinds or ("*",) for one in sorted(drawn.glob(f"{kind}_*/*.png"))]
+        files = sorted(files, key=key) if key else files
+        for number, (file, name) in enumerate(zip(files, cycle(names), strict=False)):
+            target = root / name.format(number)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(file.read_bytes())
+
+    return lay
+
+
+class Ended(NamedTuple):
+    """What a command said."""
+
+    out: str
+    err: str
+
+
+_COMMAND = """
+import os, sys
+os.chdir(folder)
+for number in (1, 2):
+    os.dup2(os.open(files[number - 1], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+sys.argv = ["edge-mri", *arguments]
+from edge_mri.__main__ import main
+main()
+"""
+
+
+@pytest.fixture(scope="session")
+def edge_mri(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Ended]:
+    """Run a command in a folder, as a process of its own.
+
+    It is forked from one that has imported what commands import, which takes longer than they do.
+    """
+    server = multiprocessing.get_context("forkserver")
+    server.set_forkserver_preload(
+        ["edge_mri_export.exporting", "edge_mri_train.training.run", "edge_mri_train.evaluation"]
+    )
+    said = tmp_path_factory.mktemp("said")
+    files = (said / "out", said / "err")
+
+    def run(folder: Path, *arguments: object, code: int = 0) -> Ended:
+        told = {"folder": folder, "arguments": [*map(str, arguments)], "files": files}
+        process = server.Process(target=exec, args=(_COMMAND, told))
+        process.start()
+        process.join()
+        ended = Ended(*(one.read_text(encoding="utf-8") for one in files))
+        assert process.exitcode == code, ended.err
+        return ended
+
+    return run
+
+
+@pytest.fixture(scope="session")
 def mapped(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Write a model that says tumour where it sees something bright, and where that is.
 
     Its map is the mean brightness of 8 x 8 pixels, its P(tumour) rises with the brightest cell,
     its novelty is the mean brightness of the whole image. Where a rejection has a `max_foreign`,
     the brightest cell says how foreign it is.
+    Its labels, if given, are four types, the last of which is absent.
     """
     onnx = pytest.importorskip("onnx", reason="writes models with onnx")
 
     def write(
-        map_output: str | None = "lesion", spec: PreprocessSpec | None = None, **values: Any
+        map_output: str | None = "lesion",
+        spec: PreprocessSpec | None = None,
+        labels: LabelSpace | None = None,
+        **values: Any,
     ) -> Path:
         size = 64
         spec = spec or PreprocessSpec(size)
-        contract = Contract("bright", LabelSpace.for_task("type"), spec, **values)
+        labels = labels or LabelSpace.for_task("type")
+        contract = Contract("bright", labels, spec, **values)
         node, tensor = onnx.helper.make_node, onnx.helper.make_tensor
         info, kinds = onnx.helper.make_tensor_value_info, onnx.TensorProto
         nodes = [

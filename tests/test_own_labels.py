@@ -2,11 +2,7 @@
 
 import csv
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Iterator, Sequence
-from itertools import cycle
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -14,7 +10,6 @@ import pytest
 from edge_mri.labels import LabelSpace
 from edge_mri.model.contract import Contract
 from edge_mri.model.onnx_file import OnnxFile
-from edge_mri.phantoms.phantom import PhantomConfig, write_phantoms
 
 TRAIN = [
     *("--arch", "resnet18", "--init-weights", "none", "--image-size", "32", "--batch-size", "8"),
@@ -24,40 +19,17 @@ KINDS = LabelSpace().types
 ABSENT = KINDS[-1]
 
 
-def edge_mri(folder: Path, *arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
-    paths = os.pathsep.join(path for path in sys.path if path)
-    result = subprocess.run(
-        [sys.executable, "-m", "edge_mri", *map(str, arguments)],
-        cwd=folder, env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True,
-        check=False,
-    )  # fmt: skip
-    assert result.returncode == code, result.stderr
-    return result
-
-
-@pytest.fixture(scope="module")
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of 72 phantoms, six a class, 64 px."""
-    folder = tmp_path_factory.mktemp("drawn")
-    write_phantoms(folder, PhantomConfig(count=6, size_px=64, seed=3, format="png"))
-    return folder
-
-
-def files_of(drawn: Path, *kinds: str) -> Iterator[Path]:
-    for kind in kinds:
-        yield from sorted(drawn.glob(f"{kind}_*/*.png"))
-
-
-def laid(files: Iterator[Path] | Sequence[Path], names: Sequence[str], root: Path) -> None:
-    """Copy files under names, in turn; `{}` stands for a number."""
-    for number, (file, name) in enumerate(zip(files, cycle(names), strict=False)):
-        target = root / name.format(number)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(file.read_bytes())
-
-
-def walked(folder: Path, labels: Sequence[str] = (), more: Sequence[str] = (), train=TRAIN) -> dict:
+@pytest.fixture
+def walked(edge_mri, tmp_path):
     """Walk the road over `set`; return what its ends are."""
+
+    def walk(labels: Sequence[str] = (), more: Sequence[str] = (), train=TRAIN) -> dict:
+        return _walked(edge_mri, tmp_path, labels, more, train)
+
+    return walk
+
+
+def _walked(edge_mri, folder, labels, more, train) -> dict:
     layout = (*labels, *more)
     edge_mri(folder, "audit", "set", *layout, "--json", "audit.json", "--html", "audit.html")
     edge_mri(folder, "split", "set", *layout, "--out", "split.csv")
@@ -81,17 +53,17 @@ def walked(folder: Path, labels: Sequence[str] = (), more: Sequence[str] = (), t
         "columns": (folder / "a.csv").read_text().partition("\n")[0].split(","),
         "report": json.loads((folder / "e.json").read_text()),
         "page": (folder / "a.html").read_text(),
-        "said": said.stderr,
+        "said": said.err,
     }
 
 
-def test_yes_and_no(drawn, tmp_path):
-    laid(files_of(drawn, KINDS[0]), ["set/yes/Y{}.png"], tmp_path)
-    laid(files_of(drawn, ABSENT), ["set/no/N{}.png"], tmp_path)
+def test_yes_and_no(laid, walked, edge_mri, tmp_path):
+    laid(tmp_path, ["set/yes/Y{}.png"], KINDS[0])
+    laid(tmp_path, ["set/no/N{}.png"], ABSENT)
     refused = edge_mri(tmp_path, "train", "--data", "set", *TRAIN, "--out", "x", code=2)
-    assert refused.stderr.endswith("to train on the folders' own names, type: --labels folders\n")
+    assert refused.err.endswith("to train on the folders' own names, type: --labels folders\n")
     lesion = [one.replace("resnet18", "edge_net").replace("32", "64", 1) for one in TRAIN]
-    ends = walked(tmp_path, ["--labels", "folders"], train=lesion)
+    ends = walked(["--labels", "folders"], train=lesion)
     assert ends["space"] == LabelSpace(("no", "yes"), (), "no", "yes")
     assert ends["columns"][4:8] == ["p_no", "p_yes", "yes_probability", "novelty"]
     assert set(ends["records"][0]["type_probabilities"]) == {"no", "yes"}
@@ -105,10 +77,10 @@ def test_yes_and_no(drawn, tmp_path):
     assert "tumour" not in ends["page"].partition("<script")[0].partition("Volume")[0]
 
 
-def test_four_stages_of_which_none_means_nothing(drawn, tmp_path):
+def test_four_stages_of_which_none_means_nothing(laid, walked, tmp_path):
     stages = ("MildDemented", "ModerateDemented", "NonDemented", "VeryMildDemented")
-    laid(files_of(drawn, *KINDS), [f"set/{stage}/{{}}.png" for stage in stages], tmp_path)
-    ends = walked(tmp_path, ["--labels", "folders"])
+    laid(tmp_path, [f"set/{stage}/{{}}.png" for stage in stages], *KINDS)
+    ends = walked(["--labels", "folders"])
     assert ends["space"] == LabelSpace(stages, (), None)
     assert "tumor_threshold" not in ends["contract"]
     assert ends["columns"][4:9] == [*(f"p_{stage}" for stage in stages), "novelty"]
@@ -121,30 +93,27 @@ def test_four_stages_of_which_none_means_nothing(drawn, tmp_path):
     assert "P(" not in ends["page"].partition("<script")[0]
 
 
-def test_two_of_four_types(drawn, tmp_path):
-    laid(files_of(drawn, KINDS[0], ABSENT), ["set/a/{}.png"], tmp_path)
-    (tmp_path / "set").rename(tmp_path / "flat")
+def test_two_of_four_types(laid, walked, tmp_path):
     for kind in (KINDS[0], ABSENT):
-        laid(files_of(drawn, kind), [f"set/{kind}/{{}}.png"], tmp_path)
-    ends = walked(tmp_path)
+        laid(tmp_path, [f"set/{kind}/{{}}.png"], kind)
+    ends = walked()
     missing = f"no image of type {KINDS[1]}, {KINDS[2]}; the model will tell apart "
     assert f"Warning: {missing}{KINDS[0]}, {ABSENT}." in ends["said"]
     assert ends["space"] == LabelSpace((KINDS[0], ABSENT), ())
     assert "tumor_probability" in ends["columns"]
 
 
-def test_nine_kinds_and_patients_out_of_names(drawn, tmp_path):
+def test_nine_kinds_and_patients_out_of_names(laid, walked, tmp_path):
     kinds = "abcdefghi"
     (tmp_path / "labels.toml").write_text(
         'absent = "kind-a"\npresent = "finding"\n[types]\n'
         + "".join(f'"kind-{one}" = ["k{one}"]\n' for one in kinds)
     )
     # The types share heads: four images a patient, as near duplicates connect them anyway.
-    files = sorted(drawn.glob("*/*.png"), key=lambda one: (one.parent.name[-3:], one.name))
-    names = [f"set/slices/p{n // 4:02}_{n}_k{kinds[n % 9]}_ax.png" for n in range(len(files))]
-    laid(files, names, tmp_path)
+    names = [f"set/slices/p{n // 4:02}_{n}_k{kinds[n % 9]}_ax.png" for n in range(72)]
+    laid(tmp_path, names, key=lambda one: (one.parent.name[-3:], one.name))
     pattern = r"/(?P<group>p\d+)_\d+_(?P<type>k.)_(?P<plane>ax)"
-    ends = walked(tmp_path, ["--labels", "labels.toml"], ["--pattern", pattern])
+    ends = walked(["--labels", "labels.toml"], ["--pattern", pattern])
     assert ends["space"].types == tuple(f"kind-{one}" for one in kinds)
     assert ends["space"].absent == "kind-a"
     assert "finding_probability" in ends["columns"]
@@ -155,3 +124,22 @@ def test_nine_kinds_and_patients_out_of_names(drawn, tmp_path):
         sides.setdefault(Path(row["path"]).name[:3], set()).add(row["split"])
         assert row["plane"] == "axial"
     assert {len(one) for one in sides.values()} == {1}, "a patient is on one side"
+
+
+def test_labels_that_say_less_beside_full_ones(laid, walked, tmp_path):
+    for kind in KINDS:
+        laid(tmp_path, [f"set/one/{kind}/{{}}.png"], kind)
+    laid(tmp_path, ["set/two/yes/{}.png"], KINDS[0])
+    laid(tmp_path, ["set/two/schwannoma/images/{}.png"], KINDS[1])
+    laid(tmp_path, ["set/two/unclear/{}.png"], KINDS[1])
+    laid(tmp_path, ["set/two/schwannoma/masks/{}.png"], ABSENT)
+    several = f"{KINDS[0]}|{KINDS[1]}"
+    ends = walked(more=["--map", f"unclear={several}"])
+    assert ends["space"].types == KINDS
+    report = ends["report"]
+    assert (report["n"], report["type"]["n"], report["partial"]["n"]) == (126, 72, 54)
+    assert (report["tumor"]["positives"], report["tumor"]["negatives"]) == (108, 18)
+    rows = csv.DictReader((tmp_path / "split.csv").read_text().splitlines())
+    types = {row["path"].rpartition("/")[0]: row["type"] for row in rows}
+    assert types["two/unclear"] == several
+    assert types["two/schwannoma/images"] == types["two/yes"] == "|".join(KINDS[:-1])

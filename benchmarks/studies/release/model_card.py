@@ -19,6 +19,7 @@ from typing import Any
 import jinja2
 
 from edge_mri.classifier import Classifier
+from edge_mri.labels import LabelSpace
 
 HERE = Path(__file__).parent
 TEMPLATE = "model_card.md.jinja"
@@ -57,12 +58,10 @@ def rows(evaluations: dict[str, Any]) -> list[dict[str, str]]:
             "answered": percent(part["coverage"]),
             "type": _accuracy(part["type"]),
             "plane": _accuracy(part["plane"]),
-            "sensitivity": percent(part["tumor"]["sensitivity"], part["tumor"]["sensitivity_ci95"]),
-            "specificity": percent(part["tumor"]["specificity"], part["tumor"]["specificity_ci95"]),
-            "ece": percent(part["type"]["ece"], part["type"]["ece_ci95"]) if part["type"] else "-",
-            "misses": percent(
-                part["tumor"]["confident_misses"], part["tumor"]["confident_misses_ci95"]
-            ),
+            "sensitivity": _share(part["tumor"], "sensitivity"),
+            "specificity": _share(part["tumor"], "specificity"),
+            "ece": _share(part["type"], "ece"),
+            "misses": _share(part["tumor"], "confident_misses"),
         }
         for name, evaluation in evaluations.items()
         for reading, part in evaluation["subsets"].items()
@@ -78,13 +77,18 @@ def contrasts(evaluations: dict[str, Any]) -> list[dict[str, str]]:
             "n": f"{part['asked']:,}",
             "answered": percent(part["coverage"]),
             "auroc": _area(part["tumor"]),
-            "sensitivity": percent(part["tumor"]["sensitivity"], part["tumor"]["sensitivity_ci95"]),
-            "specificity": percent(part["tumor"]["specificity"], part["tumor"]["specificity_ci95"]),
+            "sensitivity": _share(part["tumor"], "sensitivity"),
+            "specificity": _share(part["tumor"], "specificity"),
         }
         for name, evaluation in evaluations.items()
         for values in (evaluation["by"] or {}).values()
         for value, part in values.items()
+        if part["tumor"]
     ]
+
+
+def _share(figures: dict[str, Any] | None, name: str) -> str:
+    return percent(figures[name], figures[f"{name}_ci95"]) if figures else "-"
 
 
 def _area(tumor: dict[str, Any]) -> str:
@@ -110,6 +114,7 @@ def card(model: Path, figures: Path) -> str:
     environment.filters["percent"] = percent
     return environment.get_template(TEMPLATE).render(
         contract=contract.to_dict(),
+        default_labels=contract.labels == LabelSpace(planes=contract.labels.planes),
         size_bytes=model.stat().st_size,
         sha256=hashlib.sha256(model.read_bytes()).hexdigest(),
         rows=rows(evaluations),

@@ -158,7 +158,7 @@ def _loaded(
             load_pixels([sample.file for sample in calibration], spec, on_image=step),
             CheckImages(
                 load_pixels([sample.file for sample in check], spec, on_image=step),
-                tuple(sample.label for sample in check if sample.label.type),
+                tuple(sample.label for sample in check if any(sample.label.types)),
                 tuple(str(sample.file) for sample in check),
             ),
             tuple(sample.here for sample in train),

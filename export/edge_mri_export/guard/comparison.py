@@ -145,11 +145,14 @@ def _against_labels(
             for name, rows in members.items()
         }
         support[axis] = {name: int(rows.sum()) for name, rows in members.items()}
-        if axis == "type":
+        known = columns >= 0
+        if axis == "type" and known.any():
             lost, won = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
             figures |= {
                 "ece": tuple(
-                    calibration_error(one.sure[axis], columns, one.columns[axis])
+                    calibration_error(
+                        one.sure[axis][known], columns[known], one.columns[axis][known]
+                    )
                     for one in (first, second)
                 ),
                 "only_reference_right": lost,

@@ -133,7 +133,7 @@ class Parity:
         if lower is not None:
             text = (
                 f"the lesion map's peak moves to a lower place on {lower} of {self.tumors} "
-                f"{self.present}s"
+                f"images called {self.present}"
             )
             changes[text] = lower / max(self.tumors, 1)
         return changes

@@ -128,7 +128,7 @@ def _record(labels: LabelSpace) -> dict[str, Any]:
         "plane": _TEXT,
         "type_probabilities": _probabilities(labels.types),
         "plane_probabilities": _probabilities(labels.planes),
-        "tumor_probability": _SHARE,
+        **({labels.present_key: _SHARE} if labels.present_key else {}),
         "novelty": {"type": ["number", "null"]},
         "box": box,
         "heatmap": _TEXT,

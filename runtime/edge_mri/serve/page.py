@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from html import escape
 from importlib.resources import files
+from typing import Any
 
 from edge_mri import __version__
 from edge_mri.classifier import Classifier
@@ -32,10 +33,12 @@ class Page:
 
     def __init__(self, classifier: Classifier, config: ServeConfig, scale: str | None) -> None:
         contract, model = classifier.contract, classifier.path.name
-        about = {
+        about: dict[str, Any] = {
             "types": contract.labels.types,
             "planes": contract.labels.planes,
             "counts": {},
+            "present": contract.labels.present_word,
+            "present_key": contract.labels.present_key,
             "threshold": contract.tumor_threshold,
             "scale": scale,
             "novelty": contract.rejection is not None,

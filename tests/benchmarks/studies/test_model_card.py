@@ -9,8 +9,10 @@ from types import ModuleType
 import cv2
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
-from edge_mri.labels import TYPES
+from edge_mri.cli import main
+from edge_mri.labels import TYPES, LabelSpace
 from edge_mri.model.rejection import Rejection
 
 SCRIPTS = Path(__file__).parents[3] / "benchmarks/studies"
@@ -89,3 +91,24 @@ def test_a_card_without_figures_says_so(mapped, tmp_path):
     assert "It has no gate: it answers everything." in text
     assert "Not recorded for this model." in text
     assert "Whether it looks at the lesion was not measured." in text
+
+
+@pytest.mark.parametrize("absent", ["clear", None])
+def test_the_card_of_other_labels_says_nothing_of_the_sets_behind_the_default(
+    mapped, outlined, tmp_path, absent
+):
+    labels = LabelSpace(("stroke", "abscess", "cyst", "clear"), (), absent, "finding")
+    model = mapped(labels=labels, training=TRAINING)
+    folder, figures = tmp_path / "labelled", tmp_path / "figures"
+    for name in labels.types:
+        (folder / name).mkdir(parents=True)
+        shutil.copy(outlined / "glioma/1.png", folder / name)
+    figures.mkdir()
+    asked = ["evaluate", str(model), "--data", str(folder), "--json", str(figures / "mine.json")]
+    assert CliRunner().invoke(main, asked).exit_code == 0
+    text = script("model_card").card(model, figures)
+    assert "It answers type (stroke, abscess, cyst, clear) of a single slice." in text
+    row = next(line for line in text.splitlines() if line.startswith("| mine | as given | 4 |"))
+    assert row.split(" | ")[6:9].count("-") == (0 if absent else 3)
+    for word in ("glioma", "nickparvar", "tcga"):
+        assert word not in text

@@ -82,6 +82,26 @@ def test_planes_are_measured_on_the_images_that_name_one():
     assert parity.sensitivity_change["type"] == {"glioma": 0}
 
 
+def test_labels_of_several_types_count_neither_for_nor_against_a_type():
+    logits = np.zeros((4, 4), np.float32)
+    logits[[0, 1, 2, 3], [0, 1, 0, 3]] = 4
+    labels = [
+        Label("glioma"),
+        Label("meningioma"),
+        Label(["glioma", "meningioma"]),
+        Label("glioma"),
+    ]
+    full = [0, 1, 3]
+    told = compare(Answers(logits), Answers(logits), labels, PATHS[:4], TYPES)
+    alone = compare(
+        Answers(logits[full]), Answers(logits[full]), [labels[at] for at in full], PATHS[:3], TYPES
+    )
+    assert told.n == 4
+    assert (told.ece, told.support) == (alone.ece, alone.support)
+    unsaid = compare(Answers(logits), Answers(logits), [labels[2]] * 4, PATHS[:4], TYPES)
+    assert (unsaid.ece, unsaid.support) == (None, {"type": {}})
+
+
 def test_without_labels_only_the_answers_are_compared():
     parity = between({(1, 2): 2.5}, labels=[], paths=[])
     assert (parity.ece, parity.mcnemar_p, parity.sensitivity_change) == (None, None, {})
@@ -120,7 +140,9 @@ def test_a_lesion_peak_may_move_one_cell_and_only_tumours_count():
     parity = compare(Answers(ORIGINAL, maps), Answers(ORIGINAL, moved), LABELS, PATHS, TYPES)
     assert parity.lesion_peaks_moved == 1  # the second; the last is called free of tumour
     assert parity.lesion_peaks_lower == 1
-    assert parity.losses(33) == ["the lesion map's peak moves to a lower place on 1 of 3 tumours"]
+    assert parity.losses(33) == [
+        "the lesion map's peak moves to a lower place on 1 of 3 images called tumour"
+    ]
     assert parity.losses(34) == []
     maps[1, 0, 2, 4] = 0.895  # a plateau: the report counts it, the guard knows that it is a tie
     tied = compare(Answers(ORIGINAL, maps), Answers(ORIGINAL, moved), LABELS, PATHS, TYPES)

@@ -14,6 +14,7 @@ from edge_mri.errors import GoldenValuesError
 from edge_mri.golden import check as check_module
 from edge_mri.golden.check import TOLERANCE, check
 from edge_mri.golden.values import golden_path, read_golden
+from edge_mri.labels import LabelSpace
 
 
 @pytest.fixture
@@ -60,6 +61,17 @@ def test_an_image_that_no_longer_decodes_fails(classifier):
     broken = replace(golden, images=(replace(golden.images[0], data=b"nothing"),))
     found = check(classifier, broken)
     assert (found.passed, found.largest_difference, found.file_ms) == (False, 1, None)
+
+
+@pytest.mark.parametrize("absent", ["clear", None])
+def test_a_model_of_other_labels_is_checked_by_its_own_names(command, mapped, absent):
+    types = ("stroke", "abscess", "cyst", "clear")
+    model = mapped(labels=LabelSpace(types, (), absent, "finding"))
+    assert command("check", model, "--write").code == 0
+    for image in read_golden(model).images:
+        assert tuple(image.probabilities) == types
+    found = json.loads(command("check", model, "--json").out)
+    assert (found["passed"], found["n"], found["largest_difference"]) == (True, 6, 0)
 
 
 def test_a_model_that_was_changed_fails(command, copied):

@@ -12,6 +12,7 @@ import pytest
 
 pytest.importorskip("starlette", reason="needs the extra [serve]")
 
+from edge_mri.labels import LabelSpace
 from edge_mri.storage.csv_text import csv_cells
 
 STATUS = "[...document.querySelectorAll('#rows tr')].map(row => row.cells[2].innerText)"
@@ -160,6 +161,26 @@ def test_what_is_saved_is_a_table_and_a_page_of_its_own(tab, bright, folder, com
     assert tab.evaluate("document.title") == "edge-mri report: 6 images"
     assert tab.evaluate(STATUS)[:2] == ["failed", "failed"]
     assert tab.evaluate("document.querySelectorAll('.picture .heat').length") >= 3
+    headers = "[...document.querySelectorAll('thead th')].map(one => one.innerText).join()"
+    assert "P(tumour)" in tab.evaluate(headers)
+    assert page.faults() == []
+
+
+@pytest.mark.parametrize(("absent", "header"), [("clear", ["P(finding)"]), (None, [])])
+def test_the_page_speaks_of_what_the_model_finds(tab, serve, mapped, folder, absent, header):
+    labels = LabelSpace(("stroke", "abscess", "cyst", "clear"), (), absent, "finding")
+    page = Page(tab, serve("--model", mapped(labels=labels, tumor_threshold=0.5)).url)
+    page.drop(folder)
+    page.answered("6 of 6 files answered; 2 other files skipped.")
+    headers = tab.evaluate("[...document.querySelectorAll('thead th')].map(one => one.innerText)")
+    assert [one for one in headers if "P(" in one] == header
+    said = "[...document.querySelectorAll('#rows tr')].map(row => row.cells[4].innerText)"
+    if header:
+        assert sum(float(one) > 0.5 for one in tab.evaluate(said) if one[:1].isdigit()) == 3
+    tab.evaluate("document.querySelector('.enlarge').click()")
+    told = tab.evaluate("document.getElementById('largeSaid').textContent")
+    assert ("P(finding) 0." in told) is bool(header)
+    assert "tumour" not in told
     assert page.faults() == []
 
 

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
+from edge_mri.labels import LabelSpace
 from edge_mri.storage.spelling import meant
 
 pytest.importorskip("starlette", reason="needs the extra [serve]")
@@ -173,6 +174,19 @@ def test_answers_are_as_the_document_describes_them(service, files):
         jsonschema.validate(service.predict(files, query).json, schema)
     pictured = service.predict(files[:1], "?pictures=1").json[0]["pictures"]
     assert pictured["size"] == [96, 96]
+
+
+@pytest.mark.parametrize("absent", ["clear", None])
+def test_a_model_of_other_labels_is_described_as_it_answers(serve, mapped, files, absent):
+    labels = LabelSpace(("stroke", "abscess", "cyst", "clear"), (), absent, "finding")
+    service = serve("--model", mapped(labels=labels))
+    described = service.ask("GET", "/openapi.json").json
+    ok = described["paths"]["/v1/predict"]["post"]["responses"]["200"]
+    records = service.predict(files).json
+    jsonschema.validate(records, ok["content"]["application/json"]["schema"])
+    for record in records:
+        assert ("finding_probability" in record) is (absent is not None)
+        assert "tumor_probability" not in record
 
 
 def test_metrics_count_what_was_answered(serve, files):

@@ -35,6 +35,11 @@ WRONG = {
         "dropout is set, and the network has no dropout layer; leave it out",
     ),
     "refit": ({"refit": True}, OptionError, "refit fits the last layers of a network with a lesio"),
+    "frozen trunk": (
+        {"arch": "squeezenet1_1", "frozen_trunk": "first"},
+        OptionError,
+        "frozen_trunk fits the linear layer that a network ends in, and squeezenet1_1 ends in ",
+    ),
     "teacher": (
         {"distill": ("gone.pt",)},
         OptionError,

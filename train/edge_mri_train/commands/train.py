@@ -1,7 +1,7 @@
 """`edge-mri train`: from folders of labelled images to a checkpoint."""
 
 import shlex
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,16 +16,14 @@ from edge_mri.labels import TASKS
 from edge_mri.terminal.progress import TerminalProgress
 from edge_mri_train.augmentation.pipeline import AugmentConfig
 from edge_mri_train.commands.options import data_option, layout_options
-from edge_mri_train.networks.initial_weights import IMAGENET
+from edge_mri_train.commands.stages import stages_of
 from edge_mri_train.networks.own_network import is_own
-from edge_mri_train.settings.config import CLASS_WEIGHTS, PRECISIONS, SAMPLERS, TrainConfig
-from edge_mri_train.settings.recipe_files import StageRecipe, read_recipe, recipe_names
+from edge_mri_train.settings.config import CLASS_WEIGHTS, FROZEN, PRECISIONS, SAMPLERS
+from edge_mri_train.settings.recipe_files import recipe_names
 from edge_mri_train.settings.runs import CONFIG, RUNS, STAGES, newest_run
-from edge_mri_train.training.configured import defaults_of
 from edge_mri_train.training.run import resume, show_augmentation, train
-from edge_mri_train.training.stages import Stage, resume_stages, train_stages
+from edge_mri_train.training.stages import resume_stages, train_stages
 
-_LISTS = ("data", "distill", "distill_arch", "validate_only")
 _CODE = ("arch", "distill_arch")
 
 
@@ -88,8 +86,18 @@ _CODE = ("arch", "distill_arch")
 @click.option(
     "--init-weights",
     metavar="imagenet|shipped|FILE|none",
-    help="Weights to start from; shipped: those of the edge_net in this package.  [default: none "
+    help="Weights to start from; shipped: those of the edge_net in this package, "
+    "by --recipe edge_net_own where neither --arch nor --recipe is given.  [default: none "
     "for edge_net, artemis_cnn and your own; imagenet for the others, from torchvision or timm]",
+)
+@click.option(
+    "--frozen-trunk",
+    type=click.Choice(FROZEN),
+    default="auto",
+    show_default=True,
+    help="Fit the last layers to the starting weights' features before everything trains (first), "
+    "or instead of it (always); auto: where the starting weights know other types, as there are "
+    "images.",
 )
 @click.option(
     "--epochs",
@@ -193,7 +201,7 @@ def command(
         named = (options["arch"], *options["distill_arch"])
         folder = out or newest_run()
     else:
-        stages = _stages(ctx, options)
+        stages = stages_of(ctx, options)
         config = stages[-1].config
         if contact_sheet is not None:
             show_augmentation(config, contact_sheet, progress)
@@ -215,82 +223,6 @@ def command(
         click.echo(f"Interrupted; go on with: {again}", err=True)
         ctx.exit(INTERRUPTED)
     click.echo(str(checkpoint))
-
-
-def _stages(ctx: click.Context, options: dict[str, Any]) -> list[Stage]:
-    """Return what the options say, over what the recipe says of each stage."""
-    if options["split"] and any(options[one] for one in ("labels", "maps", "pattern", "index")):
-        raise OptionError(
-            "a manifest holds the labels already; leave out --labels, --map, --pattern and --index"
-        )
-    if bool(options["data"]) == bool(options["split"]):
-        raise OptionError(
-            "expected either --data, at least one folder with class folders, or --split, "
-            "a manifest of `edge-mri split`"
-        )
-    name = options.pop("recipe_name")
-    recipes = read_recipe(name) if name else [StageRecipe("", {})]
-    if len(recipes) > 1 and "arch" in _typed(ctx, options):
-        raise OptionError(f"--arch names one network, and the recipe {name} trains several stages")
-    augmented, switches = options.pop("augment"), options.pop("switches")
-    others = {**options, "init_weights": None}  # a file in place of ImageNet's weights alone
-    stages = []
-    for one in recipes:
-        is_other = len(recipes) > 1 and one.values.get("init_weights") != IMAGENET
-        told = others if is_other else options
-        config = _config(ctx, told, one.values, name, augmented=augmented, switches=switches)
-        stages.append(Stage(one.name, config, one.start, one.teachers))
-    return stages
-
-
-def _typed(ctx: click.Context, options: dict[str, Any]) -> set[str]:
-    return {key for key in options if ctx.get_parameter_source(key) is ParameterSource.COMMANDLINE}
-
-
-def _config(
-    ctx: click.Context,
-    options: dict[str, Any],
-    recipe: dict[str, Any],
-    name: str | None,
-    *,
-    augmented: bool,
-    switches: tuple[str, ...],
-) -> TrainConfig:
-    """Return what the options say, over what a stage says, over the network's own."""
-    values = dict(recipe)
-    given = {
-        key
-        for key in options
-        if ctx.get_parameter_source(key) is ParameterSource.COMMANDLINE or key not in values
-    }
-    augment = values.get("augment", AugmentConfig()) if augmented else AugmentConfig.none()
-    values["augment"] = _switched(augment, switches)
-    if is_own(values.get("arch", "")) and "arch" not in given:
-        raise OptionError(
-            f"the recipe {name} names the function {values['arch']}, whose code runs only where "
-            f"you name it; add --arch {values['arch']} if you trust it"
-        )
-    told = {key: options[key] for key in options if key in given and options[key] is not None}
-    paths = {key: str(told[key]) for key in ("index", "split") if key in told}
-    lists = {key: tuple(str(one) for one in told[key]) for key in _LISTS if key in told}
-    values = values | told | paths | lists
-    return TrainConfig(**asdict(defaults_of(values["arch"])) | values)
-
-
-def _switched(augment: AugmentConfig, switches: tuple[str, ...]) -> AugmentConfig:
-    shares: dict[str, float] = {}
-    for switch in switches:
-        name, _, share = switch.partition("=")
-        try:
-            shares[name] = float(share)
-        except ValueError:
-            name = ""
-        if name not in asdict(augment):
-            raise OptionError(
-                f"--augment-with {switch!r}; expected NAME=SHARE with a name of "
-                f"{', '.join(asdict(augment))} and a share of 0 to 1"
-            )
-    return replace(augment, **shares)
 
 
 def _code(options: dict[str, Any]) -> str:

@@ -134,6 +134,9 @@ class LesionNetwork(nn.Module):
 class PlainNetwork(nn.Module):
     """A trunk with one linear layer, for classes of which none means that nothing is found.
 
+    The layer reads the features of all three strides: what tells such classes apart need not be
+    what the coarsest were made for (docs/decisions/0068).
+
     Args:
         trunk: As for `LesionNetwork`.
         channels: Of its features.
@@ -144,13 +147,20 @@ class PlainNetwork(nn.Module):
         super().__init__()
         self.trunk = trunk
         self.dropout = nn.Dropout(0.1)
-        self.classes = nn.Linear(channels[2], num_classes)
+        self.classes = nn.Linear(sum(channels), num_classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map `(N, 1, S, S)` float in 0..1 to `(N, K)` logits."""
-        features: torch.Tensor = self.trunk(x)[2].mean(dim=(2, 3))
-        logits: torch.Tensor = self.classes(self.dropout(features))
+        fine, middle, coarse = self.trunk(x)
+        finer = torch.cat([_halved(fine), middle], dim=1)
+        features = torch.cat([_halved(finer), coarse], dim=1)
+        logits: torch.Tensor = self.classes(self.dropout(features.mean(dim=(2, 3))))
         return logits
+
+
+def _halved(features: torch.Tensor) -> torch.Tensor:
+    """Return features at twice the stride; a side is halved as convolutions halve it, upwards."""
+    return functional.avg_pool2d(features, 2, ceil_mode=True)
 
 
 def _silent(layer: nn.Linear) -> nn.Linear:

@@ -35,6 +35,7 @@ FOLDERS = "folders"
 STARTS = ("imagenet", "shipped", "none")
 """The starting weights that are no file."""
 PRECISIONS = ("auto", "float32", "bfloat16")
+FROZEN = ("auto", "no", "first", "always")
 
 _MAX_SEED = 2**32 - 1
 _LISTS = ("data", "distill", "distill_arch", "maps", "validate_only")
@@ -77,6 +78,7 @@ _RULES = {
     "max_gradient_norm": ABOVE_0,
     "patience": or_none(whole(1)),
     "start_share": SHARE,
+    "frozen_trunk": one_of(*FROZEN),
     "refit": SWITCH,
     "compile": SWITCH,
     "precision": one_of(*PRECISIONS),
@@ -140,6 +142,9 @@ class TrainConfig:
         patience: Stop after so many epochs without a better score; None: never.
         start_share: Share of the starting weights in what is kept at the end, where that scores
             better (`edge_mri_train.learning.starting_share`); 0: none.
+        frozen_trunk: Whether the last layers are fitted to the starting weights' features: `first`,
+            before everything trains; `always`, and nothing else trains; `no`; `auto`:
+            `edge_mri_train.training.frozen_trunk` chooses.
         refit: Whether the last layers of a network with a lesion map are fitted anew at the end.
         compile: Whether `torch.compile` makes the training step.
         precision: Of the training step: `float32`, `bfloat16` (mixed with it by autocast), or
@@ -184,6 +189,7 @@ class TrainConfig:
     max_gradient_norm: float = 5.0
     patience: int | None = None
     start_share: float = 0.0
+    frozen_trunk: str = "auto"
     refit: bool = False
     compile: bool = False
     precision: str = "auto"

@@ -11,6 +11,7 @@ from torch import nn
 
 from edge_mri.errors import DeviceError, OptionError
 from edge_mri.labels import LabelSpace
+from edge_mri_train.learning.last_layers import last_layer
 from edge_mri_train.learning.ranks import Ranks
 from edge_mri_train.networks.architectures import build, require_known, set_dropout
 from edge_mri_train.networks.lesion_network import LesionNetwork, PlainNetwork
@@ -37,6 +38,13 @@ def build_network(
     network = build(config.arch, num_classes, config.image_size, labels)
     if config.dropout is not None:
         set_dropout(network, config.dropout)
+    if config.frozen_trunk in ("first", "always") and not (
+        isinstance(network, LesionNetwork) or last_layer(network, num_classes)
+    ):
+        raise OptionError(
+            f"frozen_trunk fits the linear layer that a network ends in, and {config.arch} ends in "
+            "something else; leave it out"
+        )
     if config.refit and not isinstance(network, LesionNetwork | PlainNetwork):
         raise OptionError(
             f"refit fits the last layers of a network with a lesion map, and {config.arch} "

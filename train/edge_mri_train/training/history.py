@@ -28,8 +28,9 @@ def write_history(history: Sequence[Epoch], folder: Path) -> None:
 
 def epoch_line(entry: Epoch, epochs: int, *, is_best: bool) -> str:
     """Return an epoch as a line, of as many epochs as there will be."""
+    loss = "    -" if entry["train_loss"] is None else f"{entry['train_loss']:.3f}"
     return (
-        f"epoch {entry['epoch']:>3}/{epochs}  loss {entry['train_loss']:.3f}  "
+        f"epoch {entry['epoch']:>3}/{epochs}  loss {loss}  "
         f"{validation_line(entry)}  {entry['seconds']:.0f} s" + ("  best" if is_best else "")
     )
 

@@ -45,6 +45,7 @@ from edge_mri_train.settings.data_file import read_data, read_text
 from edge_mri_train.settings.runs import CONFIG, LICENCE, MANIFEST, SEEN
 from edge_mri_train.training.claim import claimed
 from edge_mri_train.training.dividing import divided, read_sets
+from edge_mri_train.training.frozen_trunk import with_frozen_trunk
 from edge_mri_train.training.inheritance import Inheritance
 from edge_mri_train.training.last_state import read_last
 from edge_mri_train.training.preflight import check_config
@@ -77,6 +78,7 @@ def train(config: TrainConfig, out: Path, progress: Progress) -> Path:
         inherited = Inheritance.of(config)
         seen = SeenImages.of(parts.fingerprints).with_those_of(inherited.seen).to_bytes()
         licence = inherited.licence
+        config = with_frozen_trunk(config, samples, parts.space, inherited.labels, progress)
         trainer = Trainer(
             config, samples, seen, out, progress, ranks, licence=licence, space=parts.space
         )

@@ -22,7 +22,7 @@ from edge_mri_train.errors import RunFolderError
 from edge_mri_train.learning.batches import Batches
 from edge_mri_train.learning.distillation import load_teachers
 from edge_mri_train.learning.hints import Hints
-from edge_mri_train.learning.last_layers import refit_last_layers
+from edge_mri_train.learning.last_layers import fit_last_layers
 from edge_mri_train.learning.objective import Objective, Weights
 from edge_mri_train.learning.optimizer import adamw, averaged, one_cycle
 from edge_mri_train.learning.order import Order
@@ -32,7 +32,6 @@ from edge_mri_train.learning.starting_share import go_back
 from edge_mri_train.networks.architectures import normalise
 from edge_mri_train.networks.checkpoint import Checkpoint
 from edge_mri_train.networks.initial_weights import load_initial_weights
-from edge_mri_train.networks.lesion_network import LesionNetwork
 from edge_mri_train.settings.config import TrainConfig
 from edge_mri_train.settings.runs import CHECKPOINT
 from edge_mri_train.training.configured import build_network, resolve_device
@@ -95,9 +94,15 @@ class Trainer:
         self.history: list[Epoch] = []
         self.beginning: dict[str, torch.Tensor] | None = None
 
+    @property
+    def fits_first(self) -> bool:
+        """Whether the last layers are fitted before the first epoch."""
+        return self.config.frozen_trunk in ("first", "always")
+
     def start(self, state: dict[str, Any] | None = None) -> None:
         """Load images and starting weights, or the state after an epoch."""
         config = self.config
+        self.began = time.perf_counter()
         self.train, self.val = (
             Slices.load(samples, self.spec, f"{side} images", self.progress, self.space)
             for side, samples in (
@@ -130,6 +135,9 @@ class Trainer:
                     "to go back to; start a new run"
                 )
         self.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if state is None and self.fits_first:
+            planes = "planes.weight" not in filled
+            fit_last_layers(self.network, self.train, self.device, self.space, planes=planes)
         for teacher in self.teachers:
             teacher.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         shares = Weights(
@@ -165,7 +173,11 @@ class Trainer:
 
     def go_on(self) -> Path:
         """Train the epochs that are left; returns the path of the best checkpoint."""
-        for epoch in range(len(self.history) + 1, self.config.epochs + 1):
+        if self.fits_first and not self.history and self.ranks.is_first:
+            self._finish_epoch(0, None, self.began)
+        done = self.history[-1]["epoch"] if self.history else 0
+        last = 0 if self.config.frozen_trunk == "always" else self.config.epochs
+        for epoch in range(done + 1, last + 1):
             if self.ranks.agree(self._is_over()):
                 self.progress.say(f"No better score in {self.config.patience} epochs: stopped.")
                 break
@@ -175,7 +187,7 @@ class Trainer:
                 self._finish_epoch(epoch, loss, started)
         if self.config.start_share and self.ranks.is_first:
             self._go_back()
-        if self.config.refit and self.ranks.is_first:
+        if self.config.refit and last and self.ranks.is_first:
             self._refit()
         return self.out / CHECKPOINT
 
@@ -194,9 +206,7 @@ class Trainer:
         """
         best = self._saved()
         network = best.network.to(self.device)
-        if not isinstance(network, LesionNetwork):  # no absent type, so nothing to fit anew
-            return
-        refit_last_layers(network, self.train, self.device, self.space)
+        fit_last_layers(network, self.train, self.device, self.space)
         made = {**best.training["validation"], "refit": True}
         self._offer("last layers fitted anew", network, made)
 
@@ -249,7 +259,7 @@ class Trainer:
             )
         return total / self.steps
 
-    def _finish_epoch(self, epoch: int, loss: float, started: float) -> None:
+    def _finish_epoch(self, epoch: int, loss: float | None, started: float) -> None:
         measured = validate(self.kept, self.val, self.space, self.device)
         entry = {"epoch": epoch, "train_loss": loss, **measured}
         entry["seconds"] = round(time.perf_counter() - started, 1)

@@ -137,7 +137,7 @@
   }
 
   function fail(place, error) {
-    const record = Object.fromEntries(["path", "status", "type", "plane", "type_probabilities", "plane_probabilities", "tumor_probability", "novelty", "box", "heatmap", "rejected", "reason", "error", "frame"].map((key) => [key, null]));
+    const record = Object.fromEntries(["path", "status", "type", "plane", "type_probabilities", "plane_probabilities", ...(about.present_key ? [about.present_key] : []), "novelty", "box", "heatmap", "rejected", "reason", "error", "frame"].map((key) => [key, null]));
     keep({ ...record, path: files[place].name, status: "error", error }, place);
     answered += 1;
   }
@@ -147,7 +147,7 @@
     if (raw.frame !== null) row.frame = raw.frame;
     if (raw.status === "error") row.why = raw.error;
     else {
-      Object.assign(row, { type: raw.type, plane: raw.plane, tumor: raw.tumor_probability, novelty: raw.novelty, why: raw.rejected, reason: raw.reason, box: raw.box,
+      Object.assign(row, { type: raw.type, plane: raw.plane, tumor: raw[about.present_key], novelty: raw.novelty, why: raw.rejected, reason: raw.reason, box: raw.box,
         types: about.types.map((name) => raw.type_probabilities[name]), planes: about.planes.map((name) => raw.plane_probabilities?.[name]) });
     }
     records.push(row);
@@ -230,7 +230,7 @@
     by("largeTitle").textContent = record.path + (record.frame ? `, slice ${record.frame}` : "");
     by("largePicture").replaceChildren(picture);
     const sure = record.raw.type_probabilities?.[record.type];
-    by("largeSaid").textContent = `${record.status === "rejected" ? `Rejected (${record.why}); would say ` : ""}${words(record.type)}${sure === undefined ? "" : `, ${(100 * sure).toFixed(1)} %`}. P(tumour) ${record.tumor?.toFixed(3) ?? "–"}.${record.box ? ` Box at ${record.box[0]}, ${record.box[1]}, ${record.box[2]} x ${record.box[3]} pixels.` : ""}`;
+    by("largeSaid").textContent = `${record.status === "rejected" ? `Rejected (${record.why}); would say ` : ""}${words(record.type)}${sure === undefined ? "" : `, ${(100 * sure).toFixed(1)} %`}.${about.present === null ? "" : ` P(${about.present}) ${record.tumor?.toFixed(3) ?? "–"}.`}${record.box ? ` Box at ${record.box[0]}, ${record.box[1]}, ${record.box[2]} x ${record.box[3]} pixels.` : ""}`;
     if (!by("large").open) by("large").showModal();
   }
 
@@ -265,11 +265,11 @@
     if (!answer?.ok) return void warn("The service does not answer: the report cannot be saved.");
     const urgency = (row) => (row.status === "error" ? 0 : row.status === "rejected" ? 1 : row.tumor >= about.threshold ? 2 : 3);
     const rows = [...records].sort((one, other) => urgency(one) - urgency(other) || one.position - other.position);
-    const { types, planes, counts, threshold, scale } = about;
+    const { types, planes, counts, present, threshold, scale } = about;
     const parts = {
       title: `edge-mri report: ${records.length.toLocaleString("en")} images`,
       time: `${new Date().toISOString().slice(0, 16).replace("T", " ")} UTC`,
-      about: json({ types, planes, counts, threshold, scale, volumes: [] }),
+      about: json({ types, planes, counts, present, threshold, scale, volumes: [] }),
       records: rows.map(({ raw, position, pictures, ...row }) => `[${json(row)},${json(pictures)}]`).join(",\n"),
     };
     const text = (await answer.text()).replace(/<!--(title|time|about|records)-->/g, (_, mark) => parts[mark]);
