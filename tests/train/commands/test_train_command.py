@@ -38,6 +38,7 @@ def test_trains_into_out_and_prints_the_checkpoint_alone_on_stdout(phantoms, tmp
         learning_rate=5e-4,
         image_size=32,
         augment=AugmentConfig.none(),
+        frozen_trunk="no",  # what auto came to
         seed=4,
     )
 
