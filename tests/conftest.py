@@ -45,7 +45,7 @@ class Page:
     def run(
         self, folder: Path, *, quick: Mapping[str, Sequence[str]] | None = None,
         blocks: Sequence[tuple[str, str]] | None = None, programs: Mapping[str, Path] | None = None,
-        timeout_s: int = 300,
+        timeout_s: int = 1800,
     ) -> list["subprocess.CompletedProcess[str]"]:  # fmt: skip
         """Run blocks in their order, all of the page's unless told; each must end with 0."""
         commands = folder.parent / f"{folder.name}-commands"

@@ -50,7 +50,7 @@ def test_every_command_has_a_test_or_a_reason(page, document):
 
 def test_the_readme_leads_from_a_folder_to_a_measured_model(page, tmp_path):
     ended = page("README.md").run(tmp_path, quick=SHORT)
-    assert "pass" in ended[0].stdout
+    assert "PASS" in ended[0].stdout
     assert "model_int8.onnx" in ended[1].stdout
     assert ended[2].stdout.count("\n") == 1 + 72
     assert (tmp_path / "answers.csv").read_text().count("\n") == 1 + 72
@@ -59,7 +59,7 @@ def test_the_readme_leads_from_a_folder_to_a_measured_model(page, tmp_path):
 
 def test_start(page, tmp_path):
     (ended,) = page("docs/index.md").run(tmp_path)
-    assert "pass" in ended.stdout
+    assert "PASS" in ended.stdout
     assert (tmp_path / "answers.html").stat().st_size > 10_000
 
 
