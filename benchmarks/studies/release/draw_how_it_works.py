@@ -181,7 +181,7 @@ def draw_guard() -> Drawing:
         "next trial: other ranges,\ncorrected biases, layers\nin float, fine-tuning",
     )
     drawing.arrow(450, 112, 360, 186)
-    drawing.words(312, 154, "more changed", size=12, colour=BAD)
+    drawing.words(300, 150, "more changed", size=12, colour=BAD)
     drawing.arrow(275, 190, 290, 132)
     drawing.box(10, 200, 140, 54, "refused, no file,\nexit code 1", fill="#fdecea", edge=BAD)
     drawing.arrow(195, 227, 154, 227)

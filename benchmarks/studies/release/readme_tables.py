@@ -87,7 +87,7 @@ def speed_table(record: dict[str, Any]) -> str:
         if one["stage"] == "end_to_end" and one["against"] == REFERENCE
     }
     lines = [
-        "| | ms | times as fast | start, s | memory | model | installed |",
+        "| | ms | times the last row | start, s | memory | model | installed |",
         "|---|---|---|---|---|---|---|",
     ]
     for key, name in ROWS:
