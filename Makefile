@@ -13,7 +13,7 @@ FLOOR ?= auto
 BASELINE ?=
 OUT ?= build/benchmark
 
-.PHONY: test check wheel-test oldest-click portability bench bench-quick bench-report
+.PHONY: test check docs figures dist wheel-test oldest-click portability bench bench-quick bench-report
 
 test:  ## everything the tests cover: a process a core, each one thread; says what was skipped
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -rs --numprocesses auto --dist loadfile
@@ -23,6 +23,19 @@ check:  ## lint, format, types, import contracts
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
 	lint-imports
+
+docs:  ## the site, in build/site; a broken link fails. `pip install -e '.[docs]'` first
+	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict --quiet
+
+figures:  ## what the pages show of the model that ships: tables, card, pictures
+	$(PYTHON) benchmarks/studies/release/model_card.py runtime/edge_mri/models/edge_mri_int8.onnx \
+	    --figures docs/figures --out docs/model-card.md
+	$(PYTHON) benchmarks/studies/release/readme_tables.py
+	$(PYTHON) benchmarks/studies/release/draw_picture.py
+	$(PYTHON) benchmarks/studies/release/draw_how_it_works.py
+
+dist:  ## sdist and wheel in build/dist, checked as an index would; `pip install -e '.[dist]'` first
+	.ci/dist
 
 wheel-test:  ## the built wheel alone, without torch: newest and oldest dependencies
 	.ci/wheel-test

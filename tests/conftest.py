@@ -2,7 +2,10 @@
 
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Sequence
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +17,87 @@ from edge_mri.labels import LabelSpace
 from edge_mri.model.content_hash import with_hash
 from edge_mri.model.contract import Contract
 from edge_mri.phantoms.phantom import PhantomConfig, write_phantoms
+
+
+class Page:
+    """A document, and its fenced blocks run as a reader would type them, in one folder.
+
+    `edge-mri` is the code under test, `pip` installs nothing but knows which extras there are, and
+    a command may get options of the test's own behind those of the page (`quick`).
+    """
+
+    ROOT = Path(__file__).parents[1]
+    _FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+    def __init__(self, document: str) -> None:
+        self.path = self.ROOT / document
+        if not self.path.exists():
+            pytest.skip(f"needs {document}, which is in a checkout")
+        self.text = self.path.read_text(encoding="utf-8")
+
+    def blocks(self, *languages: str) -> list[tuple[str, str]]:
+        """Return language and text; of a `console` only what is typed."""
+        found = [one for one in self._FENCE.findall(self.text) if one[0] in languages]
+        typed = re.compile(r"^\$ (.*\n)", re.MULTILINE)
+        return [
+            (kind, "".join(typed.findall(text)) if kind == "console" else text)
+            for kind, text in found
+        ]
+
+    def run(
+        self, folder: Path, *, quick: Mapping[str, Sequence[str]] | None = None,
+        blocks: Sequence[tuple[str, str]] | None = None, programs: Mapping[str, Path] | None = None,
+        timeout_s: int = 1800,
+    ) -> list["subprocess.CompletedProcess[str]"]:  # fmt: skip
+        """Run blocks in their order, all of the page's unless told; each must end with 0."""
+        commands = folder.parent / f"{folder.name}-commands"
+        commands.mkdir(exist_ok=True)
+        more = "".join(
+            f'{name}) set -- "$@" {" ".join(options)};; ' for name, options in (quick or {}).items()
+        )
+        extras = re.findall(r"^(\w[\w-]*) = \[", (self.ROOT / "pyproject.toml").read_text(), re.M)
+        self._program(
+            commands / "edge-mri",
+            f'case "$1" in {more}*) ;; esac\nexec "{sys.executable}" -m edge_mri "$@"',
+        )
+        self._program(
+            commands / "pip",
+            f"""for name in $(echo "$2" | sed -n 's/^edge-mri\\[\\(.*\\)\\]$/\\1/p' | tr , ' '); do
+case " {" ".join(extras)} " in *" $name "*) ;; *) echo "no extra $name" >&2; exit 1;; esac; done
+case "$2" in edge-mri*|.) ;; *) echo "installs $2" >&2; exit 1;; esac""",
+        )
+        for name, program in (programs or {}).items():
+            if not (commands / name).exists():
+                (commands / name).symlink_to(program)
+        paths = os.pathsep.join(path for path in sys.path if path)
+        environment = os.environ | {
+            "PATH": f"{commands}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": os.environ.get("PYTHONPATH", paths),
+        }
+        ended = []
+        for kind, text in blocks or self.blocks("sh", "console", "python"):
+            program = (
+                [sys.executable, "-c"] if kind == "python" else ["bash", "-euo", "pipefail", "-c"]
+            )
+            ended.append(
+                subprocess.run(
+                    [*program, text], cwd=folder, env=environment, capture_output=True, text=True,
+                    check=False, timeout=timeout_s,
+                )
+            )  # fmt: skip
+            assert ended[-1].returncode == 0, f"{text}\n{ended[-1].stderr}"
+        return ended
+
+    @staticmethod
+    def _program(path: Path, script: str) -> None:
+        path.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+        path.chmod(0o755)
+
+
+@pytest.fixture(scope="session")
+def page() -> type[Page]:
+    """What opens a document, to run its commands."""
+    return Page
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from edge_mri.labels import PLANES, TYPES, Label, LabelSpace
     from edge_mri.model.contract import Contract
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # OpenCV reads this once, when it is first imported: telling what is wrong is left to us.
 os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")

@@ -1,7 +1,6 @@
 """The commands of docs/serve.md, as they stand there."""
 
 import json
-import re
 import shutil
 import signal
 import subprocess
@@ -13,14 +12,10 @@ import pytest
 
 pytest.importorskip("starlette", reason="needs the extra [serve]")
 
-PAGE = Path(__file__).parents[3] / "docs" / "serve.md"
 
-
-def blocks() -> list[list[str]]:
-    if not PAGE.exists():
-        pytest.skip("needs docs/, which is in a checkout")
-    found = re.findall(r"^```sh\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.M | re.S)
-    return [block.splitlines() for block in found]
+@pytest.fixture
+def blocks(page) -> list[list[str]]:
+    return [text.splitlines() for _, text in page("docs/serve.md").blocks("sh")]
 
 
 @pytest.fixture
@@ -30,10 +25,10 @@ def folder(phantoms, tmp_path) -> Path:
     return tmp_path
 
 
-def test_what_programs_ask_is_answered(service, folder):
+def test_what_programs_ask_is_answered(service, folder, blocks):
     if shutil.which("curl") is None:
         pytest.skip("needs curl")
-    lines = blocks()[1]
+    lines = blocks[1]
     assert len(lines) == 5
     answers = []
     for line in lines:
@@ -52,10 +47,10 @@ def test_what_programs_ask_is_answered(service, folder):
     assert "edge_mri_files_total" in answers[4]
 
 
-def test_other_machines_are_served_as_the_page_says(folder, environment):
+def test_other_machines_are_served_as_the_page_says(folder, environment, blocks):
     if shutil.which("openssl") is None:
         pytest.skip("needs openssl")
-    make, serve = blocks()[2]
+    make, serve = blocks[2]
     subprocess.run(["sh", "-c", make], cwd=folder, check=True)
     words = serve.split()
     assert words[:2] == ["edge-mri", "serve"]
@@ -73,9 +68,9 @@ def test_other_machines_are_served_as_the_page_says(folder, environment):
     assert log.read_text().startswith("edge-mri serves at http://0.0.0.0:")
 
 
-def test_its_first_commands_are_those_of_this_version(command):
-    install, serve = blocks()[0]
+def test_its_first_commands_are_those_of_this_version(command, page, blocks):
+    install, serve = blocks[0]
     assert install.startswith("pip install 'edge-mri[serve]'")
     assert serve == "edge-mri serve"
-    assert "http://127.0.0.1:8350" in PAGE.read_text(encoding="utf-8")
+    assert "http://127.0.0.1:8350" in page("docs/serve.md").text
     assert "[default: 8350;" in " ".join(command("serve", "--help").out.split())

@@ -71,4 +71,4 @@ def test_less_of_the_rim_goes_where_a_lesion_may_lie_there():
         return max(float((image - view.image)[distance < 47].max()) for view in views)
 
     assert lost(np.zeros_like(image)) > 0.3
-    assert lost(None) < 0.03
+    assert lost(None) < 0.05

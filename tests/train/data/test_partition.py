@@ -70,12 +70,12 @@ def test_what_was_compared_is_not_compared_again(heads, save, tmp_path, monkeypa
 
     monkeypatch.setattr(search, "agreements", counted)
     config = SplitConfig(keep_test=True)
-    rows = partition(samples, IdSource(), config, NoProgress()).rows
+    rows = partition(samples, config, NoProgress()).rows
     assert any(row.sample.split == DROPPED for row in rows)
     first, *others = compared
     assert others
     assert sum(others) < 0.2 * first
     anew = lambda prints, progress, known: search.find_duplicates(prints, progress)  # noqa: E731
     monkeypatch.setattr(partition_module, "find_duplicates", anew)
-    assert partition(samples, IdSource(), config, NoProgress()).rows == rows
+    assert partition(samples, config, NoProgress()).rows == rows
     assert sum(compared[len(others) + 2 :]) > 0.5 * first

@@ -3,16 +3,16 @@ r"""Several image sets, each laid out in its own way, told in one TOML file.
     labels = "labels.toml"        # as --labels; left out: the default labels
 
     [[set]]
-    folder = "nickparvar"         # relative to this file
+    folder = "mine"               # relative to this file
 
     [[set]]
-    folder = "tcga-lgg"
-    map = { tumor = "glioma", masks = "skip" }
-    group_pattern = 'TCGA_.._\d+'
+    folder = "clinic"
+    map = { sick = "stroke", old = "skip" }
+    group_pattern = '(P\d+)_'
 
     [[set]]
-    folder = "f44"
-    index = "f44/index.csv"
+    folder = "archive"
+    index = "archive/index.csv"
 
 What the keys of a set mean is `edge_mri_train.data.layout` and `grouping`. Without such a file all
 sets are laid out alike, as the options say.
