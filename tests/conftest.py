@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from edge_mri.images.pixels.limits import VARIABLES
 from edge_mri.images.preprocess import PreprocessSpec
 from edge_mri.labels import LabelSpace
 from edge_mri.model.content_hash import with_hash
@@ -106,6 +107,18 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def _own_limits() -> Iterator[None]:
+    """What a command sets for its process, such as --max-bytes, ends with the test."""
+    before = {name: os.environ.get(name) for name in VARIABLES.values()}
+    yield
+    for name, value in before.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 @pytest.fixture(scope="session")
