@@ -117,6 +117,8 @@ class Dataset:
         if known is None:
             if self._parts():
                 raise FileExistsError
+            if isinstance(self.place, Path) and _holds_other_files(self.place):
+                raise OutputError(self.place, _OTHERS)
             text = (json_text(about, indent=2) + "\n").encode()
             if isinstance(file, Url):
                 files.write(file, text, new=True)
@@ -186,6 +188,7 @@ class Dataset:
             raise OutputError.of(self.place, error) from error
 
 
+_OTHERS = "it is a folder with other files in it; name one that is empty, or not there yet"
 _BEGUN = (
     "there is a dataset already; --resume goes on with it, if it is of the same model and options"
 )
@@ -206,3 +209,10 @@ def _whole(target: Place) -> Iterator[IO[bytes]]:
 
 def _read(part: Place) -> bytes:
     return files.read(part, _MOST_PART_BYTES) if isinstance(part, Url) else part.read_bytes()
+
+
+def _holds_other_files(folder: Path) -> bool:
+    try:
+        return any(not one.name.startswith(".") for one in folder.iterdir())
+    except FileNotFoundError:
+        return False

@@ -124,6 +124,18 @@ def test_a_file_that_is_listed_twice_has_two_records(command, phantoms, tmp_path
     assert set(Counter(one["path"] for one in rows(out)).values()) == {2}
 
 
+def test_a_folder_with_other_files_is_none(command, images):
+    before = sorted(images.rglob("*"))
+    ended = command("infer", images, "-o", f"{images}/", *OPTIONS)
+    assert ended == (
+        2,
+        "",
+        f"Error: cannot write {images}: it is a folder with other files in it; name one that is "
+        "empty, or not there yet\n",
+    )
+    assert sorted(images.rglob("*")) == before
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
