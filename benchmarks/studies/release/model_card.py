@@ -114,6 +114,7 @@ def card(model: Path, figures: Path) -> str:
     environment.filters["percent"] = percent
     return environment.get_template(TEMPLATE).render(
         contract=contract.to_dict(),
+        novel=contract.rejection and contract.rejection.novel,
         default_labels=contract.labels == LabelSpace(planes=contract.labels.planes),
         size_bytes=model.stat().st_size,
         sha256=hashlib.sha256(model.read_bytes()).hexdigest(),

@@ -56,7 +56,8 @@ def test_the_card_reads_what_the_scripts_write(mapped, outlined, tmp_path, monke
     gate = Rejection(max_novelty=0.5, undecided=(0.5, 0.5), kept=0.99, n=300)
     model = str(mapped(rejection=gate, training=TRAINING))
     rejection = script("measure_rejection")
-    for name in ("packaged", "dicom", "drawn"):
+    monkeypatch.setattr(rejection, "drawn", lambda *_: {})
+    for name in ("packaged", "dicom"):
         monkeypatch.setattr(rejection, name, lambda *_: iter(()))
     folders = ["--brain", str(outlined), "--foreign", str(foreign)]
     rejection.main([model, *folders, "--json", str(figures / "rejection.json")])

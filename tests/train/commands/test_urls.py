@@ -83,8 +83,8 @@ def test_other_commands_want_folders(bucket, tmp_path):
     result = run("split", bucket, "--out", tmp_path / "m.csv")
     assert (result.exit_code, result.output.splitlines()[-1]) == (
         2,
-        f"Error: DIR…|SETS.toml is {bucket}; expected a path of this machine (a folder whose name looks like "
-        "that: behind ./)",
+        f"Error: DIR…|SETS.toml is {bucket}; expected a path of this machine (a folder whose name "
+        "looks like that: behind ./)",
     )
 
 
