@@ -185,7 +185,6 @@ def test_a_killed_run_can_be_resumed(phantoms, tmp_path):
     [
         (("--arch", "edge_net"), "none"),
         (("--arch", "artemis_cnn", "--image-size", "96"), "none"),
-        (("--recipe", "edge_net"), "none"),
         (("--recipe", "edge_net_end"), "shipped"),
     ],
 )
