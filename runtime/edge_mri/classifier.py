@@ -220,13 +220,8 @@ class Classifier:
         if lesion and self.map_output is not None:
             wanted.append(self.map_output)
         given = dict(zip(wanted, self.graph.run(wanted, batch), strict=True))
-        return Answers(
-            softmax(given["logits"], self.contract.temperature),
-            given.get("novelty"),
-            given.get("lesion"),
-            given.get("cam"),
-            given.get("foreign"),
-        )
+        probabilities = softmax(given.pop("logits"), self.contract.temperature)
+        return Answers(probabilities, **given)
 
     def probabilities(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return `(N, K)` class probabilities of `(N, 1, S, S)` uint8 network input.

@@ -24,7 +24,7 @@ from edge_mri_train.data.folders import Sample
 from edge_mri_train.data.image_sets import ImageSets
 from edge_mri_train.data.manifest import read_manifest
 from edge_mri_train.data.pixels import load_pixels
-from edge_mri_train.evaluation.intervals import auroc, wilson
+from edge_mri_train.evaluation.intervals import auroc, auroc_interval, wilson
 from edge_mri_train.evaluation.predictor import Predictor, open_predictor
 
 _FEWEST = 10
@@ -67,7 +67,10 @@ def measured(
     threshold: float,
     by: str,
 ) -> dict[str, Any]:
-    """Return sensitivity and areas of each part with tumours, specificity of each without."""
+    """Return sensitivity and areas of each part with tumours, specificity of each without.
+
+    `all` has the images of all parts together, where the largest decide.
+    """
     present = [space.is_present(one.label) for one in samples]
     parts: dict[bool, dict[Part, list[int]]] = {True: {}, False: {}}
     for at, (one, there) in enumerate(zip(samples, present, strict=True)):
@@ -77,8 +80,16 @@ def measured(
     free = {part: probabilities[rows] for part, rows in parts[False].items()}
     tumors = {part: probabilities[rows] for part, rows in parts[True].items()}
     against = {part: values for part, values in free.items() if len(values) >= _FEWEST}
+    truth = np.array([one is True for one in present])
+    known = np.array([one is not None for one in present])
     return {
         "threshold": threshold,
+        "all": {
+            "auroc": auroc(truth[known], probabilities[known]),
+            "auroc_ci95": auroc_interval(truth[known], probabilities[known]),
+            "tumors": _share(("all", ""), probabilities[truth] >= threshold),
+            "free": _share(("all", ""), probabilities[known & ~truth] < threshold),
+        },
         "tumors": [
             {**_share(part, values >= threshold), "auroc": _area(values, list(against.values()))}
             for part, values in sorted(tumors.items())
@@ -89,7 +100,8 @@ def measured(
 
 def _share(part: Part, right: NDArray[np.bool_]) -> dict[str, Any]:
     n, k = len(right), int(right.sum())
-    return {"set": part[0], "part": part[1], "n": n, "share": k / n, "ci95": wilson(k, n)}
+    share = k / n if n else None
+    return {"set": part[0], "part": part[1], "n": n, "share": share, "ci95": wilson(k, n)}
 
 
 def _area(tumors: NDArray[np.float32], frees: Sequence[NDArray[np.float32]]) -> float | None:

@@ -28,7 +28,7 @@ READINGS = {
     "duplicate_free": "duplicate-free",
     "group_clean": "group-clean",
 }
-_OTHERS = ("failures", "heatmaps", "other_hospitals", "pasting", "rejection")
+_OTHERS = ("failures", "heatmaps", "pasting", "rejection", "sources")
 
 
 def percent(share: float | None, interval: list[float] | None = None) -> str:

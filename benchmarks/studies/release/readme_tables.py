@@ -5,8 +5,8 @@
 
 The first table, between `<!-- figures: start -->` and its end, has three columns: the usual test
 set (`nickparvar_Testing.json`), patients of a source that was trained on (`tcga-lgg,_….json`), and
-a source of which nothing was trained on (`other_hospitals.json`). The second, between
-`<!-- speed: start -->` and its end, is of a record that `edge-mri benchmark --json` wrote.
+sources of which nothing was trained on (`sources.json` of `measure_sources.py`). The second,
+between `<!-- speed: start -->` and its end, is of a record that `edge-mri benchmark --json` wrote.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from typing import Any
 
 USUAL = "nickparvar_Testing.json"
 PATIENTS = "tcga-lgg,_patients_not_trained_on.json"
-ELSEWHERE = "other_hospitals.json"
+ELSEWHERE = "sources.json"
 ROWS = (
     ("edge_net@160/ort-int8", "edge-mri, INT8"),
     ("edge_net@160/openvino-nncf", "OpenVINO, its own INT8"),
@@ -57,15 +57,16 @@ def figures_table(folder: Path) -> str:
                 share(read["type"]["accuracy"], read["type"]["ci95"]),
             ]
         )
-    other = json.loads((folder / ELSEWHERE).read_text(encoding="utf-8"))
+    other = json.loads((folder / ELSEWHERE).read_text(encoding="utf-8"))["all"]
+    tumors, free = other["tumors"], other["free"]
     columns.append(
         [
-            f"{other['n']:,}",
-            share(*(other["answered"] or (None, None))),
-            area(*other["auroc"]),
-            share(*other["sensitivity"]),
-            share(*other["specificity"]),
-            share(*(other["type"] or (None, None))),
+            f"{tumors['n'] + free['n']:,}",
+            "every image",
+            area(other["auroc"], other["auroc_ci95"]),
+            share(tumors["share"], tumors["ci95"]),
+            share(free["share"], free["ci95"]),
+            "not measured",
         ]
     )
     names = ("images", "answered", "tumour or none, AUROC", "sensitivity for tumour",

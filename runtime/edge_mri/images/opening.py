@@ -42,12 +42,13 @@ def read_file(path: _Given, limits: Limits | None = None) -> bytes:
     allowed = limits or Limits.from_environment()
     if isinstance(path, str) and is_url(path):
         path = Url(path)
-    if isinstance(path, Url):
-        data = _fetched(path, allowed)
-        return _joined(path, data, allowed) if path.name.lower().endswith(_HALVES) else data
-    name = os.fspath(path)  # once: each call of the system would ask a Path again
-    data = _read(name, allowed)
-    return _joined(Path(name), data, allowed) if name.lower().endswith(_HALVES) else data
+    # A name once: each call of the system would ask a Path again.
+    place = path if isinstance(path, Url) else os.fspath(path)
+    data = _read(place, allowed)
+    name = place.name if isinstance(place, Url) else place
+    if not name.lower().endswith(_HALVES):
+        return data
+    return _joined(place if isinstance(place, Url) else Path(place), data, allowed)
 
 
 def first_bytes(path: Place, count: int) -> bytes:

@@ -103,12 +103,10 @@ class Trainer:
         """Load images and starting weights, or the state after an epoch."""
         config = self.config
         self.began = time.perf_counter()
+        sides = {"training": self.train_samples, "validation": self.val_samples}
         self.train, self.val = (
             Slices.load(samples, self.spec, f"{side} images", self.progress, self.space)
-            for side, samples in (
-                ("training", self.train_samples),
-                ("validation", self.val_samples),
-            )
+            for side, samples in sides.items()
         )
         sets = [one.root for one in self.train_samples]
         self.order = Order(self.train.labels, sets, config, self.space)
