@@ -1,5 +1,6 @@
 """What several test packages share: the real images, phantoms, and models that need no training."""
 
+import logging
 import multiprocessing
 import os
 import re
@@ -167,6 +168,13 @@ class S3:
         for key, data in contents.items():
             self.client.put_object(Bucket=bucket, Key=key, Body=data)
 
+    def clear(self) -> None:
+        """Take all buckets away."""
+        for one in self.client.list_buckets()["Buckets"]:
+            for key in self.contents(one["Name"]):
+                self.client.delete_object(Bucket=one["Name"], Key=key)
+            self.client.delete_bucket(Bucket=one["Name"])
+
     def contents(self, bucket: str, prefix: str = "") -> dict[str, bytes]:
         """Return all objects."""
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
@@ -183,6 +191,7 @@ def s3_server() -> Iterator[S3]:
     pytest.importorskip("s3fs", reason="needs the extra [cloud]")
     pytest.importorskip("flask_cors", reason="needs moto's server")
     server = pytest.importorskip("moto.server", reason="needs moto's server")
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
     running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     running.start()
     host, port = running.get_host_and_port()
@@ -192,7 +201,8 @@ def s3_server() -> Iterator[S3]:
 
 @pytest.fixture
 def s3(s3_server: S3, monkeypatch: pytest.MonkeyPatch) -> S3:
-    """The same, known to this process by its environment."""
+    """The same, empty, and known to this process by its environment."""
+    s3_server.clear()
     for name, value in s3_server.variables.items():
         monkeypatch.setenv(name, value)
     return s3_server
