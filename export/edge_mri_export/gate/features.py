@@ -6,12 +6,12 @@ made of them is `novelty` and `foreign`.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import helper
+from onnx import TensorProto, helper
 
 from edge_mri_export.errors import GraphError
 from edge_mri_export.graph.editing import Graph, only
@@ -68,38 +68,43 @@ def add_means(graph: Graph, name: str) -> str:
 
     A map with an odd number of cells is taken whole.
     """
-    return _add_means(graph, name, 1)[1]
+    return _add_means(graph, _add_halves(graph, name, graph.as_float(name), 1))
 
 
-def add_statistics(graph: Graph, name: str, step: int) -> str:
-    """Add means and standard deviations of the same halves; return the `(N, 2 D)` value.
+def add_statistics(graph: Graph, maps: Mapping[str, int], name: str) -> None:
+    """Add means and standard deviations of the same halves, as the value `name (N, D)`.
+
+    A quantised map counts in its own steps: scale and zero point make no difference to what is
+    fitted to them, and cost a copy for each node that takes the map.
 
     Args:
         graph: The network.
-        name: The map.
-        step: Of the rows and columns that are looked at: neighbouring cells of a fine map say much
-            the same, and all of them take several times as long.
+        maps: Names, and every which row is looked at: neighbouring rows of a fine map say much the
+            same, and all of them take several times as long. Where a step does not divide the
+            rows, a smaller one is taken.
+        name: Of the value.
     """
-    halves, means = _add_means(graph, name, step)
-    own = f"{halves}_"
+    averages, mean_squares = [], []
+    for one, step in maps.items():
+        cells = _add_steps(graph, one, math.gcd(step, graph.shapes()[one][2]))
+        squares = f"{cells}_squares"
+        graph.add([helper.make_node("Mul", [cells, cells], [squares])], {})
+        averages.append(_add_means(graph, cells))
+        mean_squares.append(_add_means(graph, squares))
+    own = ("means", "mean_squares", "squared_means", "difference", "variance", "deviations")
+    means, spread, squared, difference, variance, deviations = (f"{_OWN}{one}" for one in own)
     graph.add(
         [
-            helper.make_node("Mul", [halves, halves], [f"{own}squares"]),
-            helper.make_node(
-                "ReduceMean", [f"{own}squares", _CELLS], [f"{own}mean_squares"], keepdims=0
-            ),
-            helper.make_node("Flatten", [f"{own}mean_squares"], [f"{own}flat_squares"]),
-            helper.make_node("Mul", [means, means], [f"{own}squared_means"]),
-            helper.make_node(
-                "Sub", [f"{own}flat_squares", f"{own}squared_means"], [f"{own}difference"]
-            ),
-            helper.make_node("Relu", [f"{own}difference"], [f"{own}variance"]),
-            helper.make_node("Sqrt", [f"{own}variance"], [f"{own}deviations"]),
-            helper.make_node("Concat", [means, f"{own}deviations"], [f"{own}statistics"], axis=1),
+            helper.make_node("Concat", averages, [means], axis=1),
+            helper.make_node("Concat", mean_squares, [spread], axis=1),
+            helper.make_node("Mul", [means, means], [squared]),
+            helper.make_node("Sub", [spread, squared], [difference]),
+            helper.make_node("Relu", [difference], [variance]),
+            helper.make_node("Sqrt", [variance], [deviations]),
+            helper.make_node("Concat", [means, deviations], [name], axis=1),
         ],
         {},
     )
-    return f"{own}statistics"
 
 
 def values_of(
@@ -116,34 +121,46 @@ def values_of(
     return [in_batches(session, [name], PIXELS, pixels, count)[0] for pixels in groups]
 
 
-def _add_means(graph: Graph, name: str, step: int) -> tuple[str, str]:
-    """Add a map's halves `(N, C, 2, cells)`, of every step-th row and column, and their means."""
-    _, _, height, width = graph.shapes()[name]
-    rows, columns = -(-height // step), -(-width // step)
-    own = f"{_OWN}{name}_{step}_"
-    whole, halves, means = graph.as_float(name), f"{own}halves", f"{own}means"
-    if means in graph.makers:
-        return halves, means
+def _add_steps(graph: Graph, name: str, step: int) -> str:
+    """Add the cells of a map's halves, of every step-th row, in steps of a quantised map."""
+    own = f"{_OWN}{name}_{step}_steps"
+    maker = graph.makers[name]
+    is_quantised = maker.op_type == "DequantizeLinear"
+    values = maker.input[0] if is_quantised else graph.as_float(name)
     if step > 1:
-        ends = ("starts", "ends", "axes", "steps")
-        values = ([0, 0], [height, width], [2, 3], [step, step])
-        thin = [whole, *(f"{own}{one}" for one in ends)]
-        constants = {
-            f"{own}{one}": np.array(value, np.int64)
-            for one, value in zip(ends, values, strict=True)
-        }
-        graph.add([helper.make_node("Slice", thin, [f"{own}thin"])], constants)
-        whole = f"{own}thin"
-    split = np.array([0, 0, 1 if rows * columns % 2 else 2, -1], np.int64)
-    constants = {f"{own}split": split}
-    if graph.constant(_CELLS) is None:
-        constants[_CELLS] = np.array([3], np.int64)
-    graph.add(
-        [
-            helper.make_node("Reshape", [whole, f"{own}split"], [halves]),
-            helper.make_node("ReduceMean", [halves, _CELLS], [f"{own}average"], keepdims=0),
-            helper.make_node("Flatten", [f"{own}average"], [means]),
-        ],
-        constants,
-    )
-    return halves, means
+        width = graph.shapes()[name][3]
+        ends = {f"{own}_start": 0, f"{own}_end": width, f"{own}_axis": 3}
+        graph.add(
+            [  # rows end to end, of which the first of each `step` is copied whole
+                helper.make_node("Reshape", [values, f"{own}_shape"], [f"{own}_rows"]),
+                helper.make_node("Slice", [f"{own}_rows", *ends], [f"{own}_kept"]),
+            ],
+            {f"{own}_shape": np.array([0, 0, -1, step * width], np.int64)}
+            | {end: np.array([at], np.int64) for end, at in ends.items()},
+        )
+        values = f"{own}_kept"
+    halves = _add_halves(graph, name, values, step)
+    if not is_quantised:
+        return halves
+    graph.add([helper.make_node("Cast", [halves], [own], to=TensorProto.FLOAT)], {})
+    return own
+
+
+def _add_halves(graph: Graph, name: str, values: str, step: int) -> str:
+    """Add the cells of a map's halves `(N, 2 C, cells)`, of every step-th row's values."""
+    _, channels, height, width = graph.shapes()[name]
+    parts = channels * (1 if height // step * width % 2 else 2)
+    halves, split = f"{_OWN}{values}_halves", f"{_OWN}{values}_split"
+    if halves not in graph.makers:
+        shape = {split: np.array([0, parts, -1], np.int64)}
+        graph.add([helper.make_node("Reshape", [values, split], [halves])], shape)
+    return halves
+
+
+def _add_means(graph: Graph, cells: str) -> str:
+    """Add the means `(N, D)` of `(N, D, cells)`; return the value."""
+    means = f"{cells}_means"
+    if means not in graph.makers:
+        axis = {} if graph.constant(_CELLS) is not None else {_CELLS: np.array([2], np.int64)}
+        graph.add([helper.make_node("ReduceMean", [cells, _CELLS], [means], keepdims=0)], axis)
+    return means

@@ -19,8 +19,8 @@ from edge_mri_export.graph.editing import Graph, copied
 
 FOREIGN = "foreign"
 
-_STEPS = {4: 2, 8: 1}
-"""Which maps are looked at, by the input's side over theirs, and every which cell of them."""
+_STEPS = {4: 4, 8: 1}
+"""Which maps are looked at, by the input's side over theirs, and every which row of them."""
 FEATURES = "foreign_features"
 _C = 30.0  # inverse strength of the ridge, images counting 1 together
 
@@ -82,10 +82,17 @@ def add_foreign(
     )
     graph.add(
         [
-            helper.make_node("MatMul", [FEATURES, "foreign_slope"], ["foreign_weighed"]),
-            helper.make_node("Add", ["foreign_weighed", "foreign_offset"], [FOREIGN]),
+            helper.make_node("Mul", [FEATURES, "foreign_slope"], ["foreign_weighed"]),
+            helper.make_node(
+                "ReduceSum", ["foreign_weighed", "foreign_axis"], ["foreign_sum"], keepdims=0
+            ),
+            helper.make_node("Add", ["foreign_sum", "foreign_offset"], [FOREIGN]),
         ],
-        {"foreign_slope": head.slope, "foreign_offset": np.array(head.offset, np.float32)},
+        {
+            "foreign_slope": head.slope,
+            "foreign_axis": np.array([1], np.int64),
+            "foreign_offset": np.array(head.offset, np.float32),
+        },
     )
     graph.add_output(FOREIGN, ["N"])
     return extended
@@ -94,5 +101,4 @@ def add_foreign(
 def add_features(graph: Graph) -> None:
     """Add `FEATURES (N, D)`: means and spreads of the maps at a quarter and at an eighth."""
     maps = {feature_map(graph, reduction): step for reduction, step in _STEPS.items()}
-    parts = [add_statistics(graph, name, step) for name, step in maps.items()]
-    graph.add([helper.make_node("Concat", parts, [FEATURES], axis=1)], {})
+    add_statistics(graph, maps, FEATURES)
