@@ -1,5 +1,6 @@
 """What is in deploy/ fits the command that it starts."""
 
+import importlib
 import re
 import shutil
 import subprocess
@@ -12,26 +13,35 @@ ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"
 
 
-@pytest.mark.parametrize("name", ["Containerfile", "compose.yaml", "edge-mri-node.service"])
-def test_the_options_are_those_of_the_command(name):
+@pytest.mark.parametrize(
+    ("name", "command", "option"),
+    [
+        ("Containerfile", "node", "--spool"),
+        ("compose.yaml", "node", "--spool"),
+        ("edge-mri-node.service", "node", "--spool"),
+        ("edge-mri-serve.service", "serve", "--token-file"),
+    ],
+)
+def test_the_options_are_those_of_the_command(name, command, option):
     pytest.importorskip("pynetdicom", reason="needs the extra [node]")
-    from edge_mri.commands.node import command
-
-    known = {option for parameter in command.params for option in parameter.opts}
+    pytest.importorskip("starlette", reason="needs the extra [serve]")
+    module = importlib.import_module(f"edge_mri.commands.{command}")
+    known = {option for parameter in module.command.params for option in parameter.opts}
     text = (DEPLOY / name).read_text()
     text = "\n".join(line for line in text.splitlines() if "HEALTHCHECK" not in line)
-    started = re.findall(r"(?:node|edge-mri node)\b(.*(?:\n +- --.*)*)", text)
+    started = re.findall(rf"\b{command}\b(.*(?:\n +- --.*)*)", text)
     asked = set(re.findall(r"--[a-z][a-z-]+", "\n".join(started)))
-    assert "--spool" in asked
+    assert option in asked
     assert asked <= known
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
-def test_systemd_takes_the_unit(tmp_path):
-    unit = (DEPLOY / "edge-mri-node.service").read_text()
+@pytest.mark.parametrize("name", ["edge-mri-node.service", "edge-mri-serve.service"])
+def test_systemd_takes_the_unit(name, tmp_path):
+    unit = (DEPLOY / name).read_text()
     there = unit.replace("/opt/edge-mri/bin/edge-mri", sys.executable)
     assert there != unit
-    path = tmp_path / "edge-mri-node.service"
+    path = tmp_path / name
     path.write_text(there)
     ended = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", path], capture_output=True, text=True, check=False

@@ -32,6 +32,7 @@ def place(laid, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("reader")
     laid(folder, ["mine/yes/Y{}.png"], KINDS[0])
     laid(folder, ["mine/no/N{}.png"], ABSENT)
+    laid(folder, ["new/{}.png"], KINDS[0], ABSENT)
     stages = ["NonDemented", "mild", "ModerateDemented"]
     laid(folder, [f"stages/{one}/{{}}.png" for one in stages], KINDS[1])
     laid(folder, ["stages/demented/{}.png"], KINDS[2])

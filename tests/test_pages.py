@@ -49,8 +49,8 @@ def test_every_command_has_a_test_or_a_reason(page, document):
 def test_the_readme_leads_from_a_folder_to_a_measured_model(page, tmp_path):
     ended = page("README.md").run(tmp_path, quick=SHORT)
     assert "PASS" in ended[0].stdout
-    assert "model_int8.onnx" in ended[1].stdout
-    assert ended[2].stdout.count("\n") == 1 + 72
+    assert "group-clean" in ended[2].stdout
+    assert ended[3].stdout.count("\n") == 1 + 72
     assert (tmp_path / "answers.csv").read_text().count("\n") == 1 + 72
     assert len(list((tmp_path / "maps").iterdir())) > 60
 

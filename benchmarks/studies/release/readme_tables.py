@@ -19,11 +19,11 @@ USUAL = "nickparvar_Testing.json"
 PATIENTS = "tcga-lgg,_patients_not_trained_on.json"
 ELSEWHERE = "sources.json"
 ROWS = (
-    ("edge_net@160/ort-int8", "edge-mri, INT8"),
-    ("edge_net@160/openvino-nncf", "OpenVINO, its own INT8"),
-    ("timm@224/timm", "timm's MobileNetV3 small, ONNX FP32"),
-    ("mobilenet_v2@160/pytorch-best", "PyTorch at its fastest, MobileNetV2"),
-    ("mobilenet_v2@224/pytorch", "PyTorch as usual, MobileNetV2"),
+    ("edge_net@160/ort-int8", "edge-mri, INT8, 160 px"),
+    ("edge_net@160/openvino-nncf", "OpenVINO, its own INT8, 160 px"),
+    ("timm@224/timm", "timm's MobileNetV3 small, ONNX FP32, 224 px"),
+    ("mobilenet_v2@160/pytorch-best", "PyTorch at its fastest, MobileNetV2, 160 px"),
+    ("mobilenet_v2@224/pytorch", "PyTorch as usual, MobileNetV2, 224 px"),
 )
 REFERENCE = "mobilenet_v2@224/pytorch"
 
@@ -71,7 +71,7 @@ def figures_table(folder: Path) -> str:
     )
     names = ("images", "answered", "tumour or none, AUROC", "sensitivity for tumour",
              "specificity", "right type")  # fmt: skip
-    lines = ["| | usual test set | new patients | other hospitals |", "|---|---|---|---|"]
+    lines = ["| | usual test set | new patients | unseen sources |", "|---|---|---|---|"]
     lines += [
         f"| {name} | {' | '.join(column[row] for column in columns)} |"
         for row, name in enumerate(names)
@@ -88,7 +88,7 @@ def speed_table(record: dict[str, Any]) -> str:
         if one["stage"] == "end_to_end" and one["against"] == REFERENCE
     }
     lines = [
-        "| | ms | times the last row | start, s | memory | model | installed |",
+        "| | ms | times as fast | first answer, s | memory | model | installed |",
         "|---|---|---|---|---|---|---|",
     ]
     for key, name in ROWS:

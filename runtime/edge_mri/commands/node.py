@@ -115,7 +115,7 @@ def command(
     each image and a summary of the volume are appended to a file of JSON lines, in which UIDs are
     hashed and nothing of the patient is told. A --destination gets a structured report and a
     secondary capture series with heatmaps, in the patient's study, and what it does not take is
-    tried again.
+    tried again. An object of more bytes than EDGE_MRI_MAX_BYTES says, 256 MiB, is refused.
 
     Kill it at any moment: no image that it took is lost, and none is judged twice. SIGTERM and
     SIGINT stop it in order.

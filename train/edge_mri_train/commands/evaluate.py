@@ -1,5 +1,6 @@
 """`edge-mri evaluate`: a model's figures on labelled images."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,12 @@ from edge_mri.remote.url import Place
 from edge_mri.storage.atomic import require_writable, write_json
 from edge_mri.terminal.printable import show
 from edge_mri.terminal.progress import TerminalProgress
-from edge_mri_train.commands.options import arch_option, data_option, layout_options
+from edge_mri_train.commands.options import (
+    SPELLINGS,
+    arch_option,
+    data_option,
+    layout_options,
+)
 from edge_mri_train.data.label_source import read_label_file
 from edge_mri_train.data.layout import Layout
 from edge_mri_train.data.name_pattern import NamePattern
@@ -24,7 +30,7 @@ from edge_mri_train.settings.config import FOLDERS
 @click.command("evaluate")
 @click.argument("model", required=False, type=PATH)
 @data_option(PLACE, required=True)
-@layout_options
+@partial(layout_options, labelled=SPELLINGS)
 @path_option(
     "--against",
     metavar="MANIFEST",

@@ -31,14 +31,25 @@ def arch_option(what: str, name: str = "--arch") -> Decorator:
     )
 
 
-def layout_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a click command the options `--labels`, `--map`, `--pattern` and `--index`."""
-    labels = click.option(
-        "--labels",
-        metavar="FILE.toml|folders",
-        help="Which labels there are: a file that names them, or folders: the class folders' own "
-        "names.  [default: four types in three planes, or those of the model or manifest]",
-    )
+LABELS = (
+    "FILE.toml|folders",
+    "Which labels there are: a file that names them, or folders: the class folders' own names.  "
+    "[default: four types in three planes, or those of the manifest]",
+)
+SPELLINGS = ("FILE.toml", "Further spellings of the labels, which are the model's.")
+
+
+def layout_options(
+    command: Callable[..., Any], labelled: tuple[str, str] = LABELS
+) -> Callable[..., Any]:
+    """Give a click command the options `--labels`, `--map`, `--pattern` and `--index`.
+
+    Args:
+        command: The command.
+        labelled: What `--labels` takes, and its help.
+    """
+    metavar, told = labelled
+    labels = click.option("--labels", metavar=metavar, help=told)
     pattern = click.option(
         "--pattern",
         metavar="REGEX",
