@@ -22,7 +22,7 @@ BOX_FRACTION = 0.5
 """A box holds what lies around the peak, connected, and reaches this fraction of its height.
 
 Half: where a map says what share of each cell is covered, the lesion ends there, between the
-centres of cells (docs/decisions/0053).
+centres of cells (docs/decisions/0028).
 """
 
 

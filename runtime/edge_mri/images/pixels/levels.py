@@ -3,9 +3,8 @@
 Told by the histogram alone. What is within 8 of the commonest value is background; of the rest, the
 effective number of grey levels (the exponential of their entropy) is set against the range that
 they span. A mask that was resized, or saved as a JPEG, has many levels, but nearly all of its
-pixels on a few of them. Measured: docs/decisions/0057.
-
-Most images are told from all that by some of their rows (docs/decisions/0069).
+pixels on a few of them. Most images are told from all that by some of their rows.
+Measured: docs/decisions/0057.
 """
 
 from typing import Any
