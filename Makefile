@@ -13,7 +13,7 @@ FLOOR ?= auto
 BASELINE ?=
 OUT ?= build/benchmark
 
-.PHONY: test check docs figures dist wheel-test oldest-click portability bench bench-quick bench-report
+.PHONY: test check docs figures model dist wheel-test oldest-click portability bench bench-quick bench-report
 
 test:  ## everything the tests cover: a process a core, each one thread; says what was skipped
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -rs --numprocesses auto --dist loadfile
@@ -33,6 +33,9 @@ figures:  ## what the pages show of the model that ships: tables, card, pictures
 	$(PYTHON) benchmarks/studies/release/readme_tables.py
 	$(PYTHON) benchmarks/studies/release/draw_picture.py
 	$(PYTHON) benchmarks/studies/release/draw_how_it_works.py
+
+model:  ## the packaged model and its figures, from DATA: hours; what was stopped goes on
+	$(PYTHON) benchmarks/studies/release/make_model.py $(DATA) --out build/model
 
 dist:  ## sdist and wheel in build/dist, checked as an index would; `pip install -e '.[dist]'` first
 	.ci/dist

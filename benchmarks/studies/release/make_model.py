@@ -1,11 +1,12 @@
-r"""Makes the model that ships, from image sets to its card: hours on two cores.
+r"""Makes the packaged model, from image sets to its card: hours on two cores.
 
-    python benchmarks/studies/release/make_model.py DATA --out build/model
+    python benchmarks/studies/release/make_model.py DATA --out build/model [--without SET]…
 
 DATA holds the folders that `sets.toml` beside this file names, and `foreign/`, images that are no
 brain MR. Each step is one command, printed before it runs; a step whose result is there is passed
 over, and a training that was stopped goes on. What is made stays below OUT; putting it into the
-package is the last line that is printed.
+package is the last line that is printed. `--without` makes a model that learns nothing from some
+sets, and measures what it says of them: what the recipe is worth on sources not trained on.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -34,25 +36,32 @@ class Making:
         data: Where the sets lie.
         out: What is made.
         options: Further options of the training.
+        without: Sets that are measured alone.
     """
 
-    def __init__(self, data: Path, out: Path, options: Sequence[str] = ()) -> None:
-        self.data, self.out, self.options = data.resolve(), out, options
+    def __init__(
+        self, data: Path, out: Path, options: Sequence[str] = (), without: Sequence[str] = ()
+    ) -> None:
+        self.data, self.out, self.options, self.without = data.resolve(), out, options, without
         self.figures = out / "figures"
         self.figures.mkdir(parents=True, exist_ok=True)
 
     def everything(self) -> None:
         """Run all steps that are left."""
-        sets, manifest, run = self.out / "sets.toml", self.out / "split.csv", self.out / "run"
-        sets.write_text(self._anchored((HERE / "sets.toml").read_text(encoding="utf-8")))
+        manifest, run = self.out / "split.csv", self.out / "run"
+        sets, learned = self._write_sets()
         faults = ROOT / "docs/label-faults.csv"
         keep = ("--keep-test", "--as-published", "--fractions", "0.85,0.15")
-        self._make(manifest, *TOOL, "split", sets, *keep, "--leave-out", faults, "--out", manifest)
+        split = (*TOOL, "split", learned, *keep, "--leave-out", faults, "--out", manifest)
+        self._make(manifest, *split)
         self._train(manifest, run)
         model = self.out / "edge_mri_int8.onnx"
         export = ("--quantize", "--foreign", self.data / "foreign", "--licence", LICENCE)
         self._make(model, *TOOL, "export", run / "checkpoint.pt", *export, "--output", model)
-        self._measure(model, sets, manifest)
+        self._measure_sources(model, sets, manifest)
+        if self.without:
+            return
+        self._measure(model, manifest)
         card = self.out / "model-card.md"
         made = (HERE / "model_card.py", model, "--figures", self.figures, "--out", card)
         self._make(card, *made)
@@ -66,7 +75,28 @@ class Making:
             what = ("--recipe", "edge_net", "--split", manifest, *self.options)
             self._run(*TOOL, "train", *what, "--out", run)
 
-    def _measure(self, model: Path, sets: Path, manifest: Path) -> None:
+    def _write_sets(self) -> tuple[Path, Path]:
+        """Write all sets, and those that are learned from."""
+        text = (HERE / "sets.toml").read_text(encoding="utf-8")
+        text = re.sub(r'^(folder|index) = "', rf'\1 = "{self.data.as_posix()}/', text, flags=re.M)
+        first, *tables = re.split(r"^(?=\[\[set\]\])", text, flags=re.M)
+        names = [Path(tomllib.loads(one)["set"][0]["folder"]).name for one in tables]
+        if unknown := set(self.without) - set(names):
+            raise SystemExit(f"no such set: {', '.join(sorted(unknown))}; there are {names}")
+        written = []
+        for name, without in (("sets.toml", ()), ("learned.toml", self.without)):
+            kept = [one for set_, one in zip(names, tables, strict=True) if set_ not in without]
+            written.append(self.out / name)
+            written[-1].write_text("".join([first, *kept]), encoding="utf-8")
+        return written[0], written[1]
+
+    def _measure_sources(self, model: Path, sets: Path, manifest: Path) -> None:
+        name = "_".join(("sources_without", *self.without)) if self.without else "sources"
+        out = self.figures / f"{name}.json"
+        script = STUDIES / "accuracy/measure_sources.py"
+        self._make(out, script, model, sets, "--manifest", manifest, "--json", out)
+
+    def _measure(self, model: Path, manifest: Path) -> None:
         figures, data = self.figures, self.data
         for name in TESTS:
             out = figures / f"{name}_Testing.json"
@@ -74,18 +104,15 @@ class Making:
             self._make(out, *TOOL, "evaluate", model, *what)
         accuracy, lesions = STUDIES / "accuracy", STUDIES / "lesions"
         known = ("--manifest", manifest)
-        for script, what in {
-            accuracy / "measure_sources.py": (model, sets, *known),
+        scripts: dict[Path, tuple[object, ...]] = {
             accuracy / "measure_rejection.py": (model, *known, "--foreign", data / "foreign"),
             accuracy / "list_failures.py": (model, "--data", data / "nickparvar/Testing"),
             lesions / "measure_heatmaps.py": (model, "--data", data / "cheng", *known),
             lesions / "measure_pasting.py": (model, *known),
-        }.items():
+        }
+        for script, asked in scripts.items():
             out = figures / f"{script.stem.partition('_')[2]}.json"
-            self._make(out, script, *what, "--json", out)
-
-    def _anchored(self, text: str) -> str:
-        return re.sub(r'^(folder|index) = "', rf'\1 = "{self.data.as_posix()}/', text, flags=re.M)
+            self._make(out, script, *asked, "--json", out)
 
     def _make(self, result: Path, *command: object) -> None:
         if not result.exists():
@@ -104,8 +131,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--out", type=Path, default=Path("build/model"))
     parser.add_argument("--train", default="", help="further options of `edge-mri train`")
+    parser.add_argument("--without", action="append", default=[], metavar="SET")
     told = parser.parse_args(arguments)
-    Making(told.data, told.out, shlex.split(told.train)).everything()
+    Making(told.data, told.out, shlex.split(told.train), told.without).everything()
 
 
 if __name__ == "__main__":
