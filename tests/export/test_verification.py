@@ -15,7 +15,6 @@ from edge_mri.model.contract import METADATA_KEY, Contract
 from edge_mri.model.rejection import Rejection
 from edge_mri.phantoms.phantom import PhantomConfig, write_phantoms
 from edge_mri.terminal.progress import NoProgress
-from edge_mri_export.graph.graph import set_metadata
 from edge_mri_export.graph.stored_contract import store_contract
 from edge_mri_export.graph.weights import weights_sha256
 from edge_mri_export.report import lines
@@ -229,7 +228,7 @@ def test_a_graph_that_does_not_hold_what_it_should_is_told(small, tmp_path, edit
 
 def test_a_file_without_a_contract_fails(small, tmp_path):
     model = onnx.load(small.fp32)
-    set_metadata(model, {})
+    del model.metadata_props[:]
     onnx.save(model, tmp_path / "m.onnx")
     result = run(tmp_path / "m.onnx")
     assert result.exit_code == 1

@@ -9,7 +9,7 @@ Quantising the body is `edge_mri_export.int8.quantization`, outputs read off a f
 import copy
 import inspect
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import onnx
@@ -132,12 +132,6 @@ def method(network: nn.Module, name: str) -> Callable[..., Any] | None:
     """Return a network's method; None where it has none, or a layer of that name."""
     found = getattr(network, name, None)
     return found if inspect.ismethod(found) else None
-
-
-def set_metadata(model: onnx.ModelProto, metadata: Mapping[str, str]) -> None:
-    """Replace a model's `metadata_props`."""
-    del model.metadata_props[:]
-    helper.set_model_props(model, dict(metadata))
 
 
 class _Several(nn.Module):
