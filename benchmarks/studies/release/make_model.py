@@ -1,4 +1,4 @@
-r"""Makes the model that ships, from image sets to its card: hours on two cores.
+r"""Makes the packaged model, from image sets to its card: hours on two cores.
 
     python benchmarks/studies/release/make_model.py DATA --out build/model
 
