@@ -66,7 +66,7 @@ def _told(found: Checked, classifier: Classifier) -> list[str]:
         f"features    {' '.join(cpu['features']) or 'none that INT8 gains from'}",
         f"provider    {found.provider}",
         f"versions    {', '.join(f'{name} {text}' for name, text in found.versions.items())}",
-        f"speed       {speed} a 512 x 512 JPEG, one thread",
+        f"speed       {speed} per 512 x 512 JPEG, one thread",
         f"answers     {found.n} golden images, largest difference {found.largest_difference:.4f}, "
         f"allowed {found.tolerance:g}",
         "PASS" if found.passed else f"FAIL: {found.reason}",
