@@ -1,7 +1,7 @@
 # The same targets here and in CI. `pip install -e '.[dev]'` first.
 PYTHON ?= python
 
-# What is measured; the model that ships unless said otherwise.
+# What is measured; the packaged model unless said otherwise.
 MODELS ?=
 CHECKPOINTS ?=
 DATA ?=
@@ -27,7 +27,7 @@ check:  ## lint, format, types, import contracts
 docs:  ## the site, in build/site; a broken link fails. `pip install -e '.[docs]'` first
 	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict --quiet
 
-figures:  ## what the pages show of the model that ships: tables, card, pictures
+figures:  ## what the pages show of the packaged model: tables, card, pictures
 	$(PYTHON) benchmarks/studies/release/model_card.py runtime/edge_mri/models/edge_mri_int8.onnx \
 	    --figures docs/figures --out docs/model-card.md
 	$(PYTHON) benchmarks/studies/release/readme_tables.py
@@ -46,14 +46,14 @@ wheel-test:  ## the built wheel alone, without torch: newest and oldest dependen
 oldest-click:  ## every command is imported with the oldest click that is allowed
 	PYTHON=$(PYTHON) .ci/oldest-click
 
-portability:  ## the shipped model's answers on other CPUs, emulated; skips where it cannot
+portability:  ## the packaged model's answers on other CPUs, emulated; skips where it cannot
 	.ci/portability
 
 bench:  ## the pytest-benchmark suites: networks x backends
 	$(PYTHON) -m pytest benchmarks $(foreach file,$(MODELS),--model $(file)) \
 	    $(foreach file,$(CHECKPOINTS),--checkpoint $(file)) $(foreach dir,$(DATA),--data $(dir))
 
-bench-quick:  ## a minute: the model that ships against eager PyTorch, with a floor; writes OUT/
+bench-quick:  ## a minute: the packaged model against eager PyTorch, with a floor; writes OUT/
 	$(BENCHMARK) --effort quick --backend pytorch --backend ort-int8 --backend openvino-int8 \
 	    --json $(OUT)/benchmark.json --markdown $(OUT)/benchmark.md --html $(OUT)/benchmark.html \
 	    $(if $(BASELINE),--compare $(BASELINE)) --floor $(FLOOR)

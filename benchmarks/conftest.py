@@ -1,6 +1,6 @@
 """What the pytest-benchmark suites share: networks, images, opened backends.
 
-    pytest benchmarks                                            # the model that ships, phantoms
+    pytest benchmarks                                            # the packaged model, phantoms
     pytest benchmarks --model model.onnx --model model_int8.onnx --checkpoint checkpoint.pt
 
 Each row is network x backend. `edge-mri benchmark` measures the same with interleaved rounds and

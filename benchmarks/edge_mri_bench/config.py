@@ -85,7 +85,7 @@ class BenchmarkConfig:
     """What a benchmark is told.
 
     Attributes:
-        models: ONNX files; none and no checkpoint: the model that ships.
+        models: ONNX files; none and no checkpoint: the packaged model.
         checkpoints: Their PyTorch originals.
         named: Functions that may run to make the originals' networks.
         data: Folders of images, with class folders where they have labels; none: phantoms.

@@ -93,7 +93,7 @@ class Classifier:
         """Open a model.
 
         Args:
-            path: An ONNX file written by `edge-mri export`; None for the model that ships.
+            path: An ONNX file written by `edge-mri export`; None for the packaged model.
             device: `auto`, `cpu` or `cuda`.
             providers: Other execution providers of onnxruntime in place of a device, such as
                 `openvino`, the first preferred.

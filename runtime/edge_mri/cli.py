@@ -35,20 +35,36 @@ class Row:
 
 
 COMMANDS = {
-    "infer": Row("edge_mri.commands.infer", "Classify images."),
-    "info": Row("edge_mri.commands.info", "Show what a model says about itself."),
-    "check": Row("edge_mri.commands.check", "Prove that the installation answers as it should."),
+    "infer": Row("edge_mri.commands.infer", "Classify images, folders, volumes and URLs."),
+    "info": Row(
+        "edge_mri.commands.info", "Show a model's labels, thresholds, licence and training."
+    ),
+    "check": Row(
+        "edge_mri.commands.check", "Test the installation: compare answers with stored ones."
+    ),
     "serve": Row("edge_mri.commands.serve", "Classify over HTTP and in a browser.", "serve"),
-    "node": Row("edge_mri.commands.node", "Judge what a scanner sends, by DICOM.", "node"),
-    "sign": Row("edge_mri.commands.sign", "Sign a model for devices that ask for it.", "sign"),
-    "phantom": Row("edge_mri.commands.phantom", "Draw labelled head phantoms to try things on."),
+    "node": Row(
+        "edge_mri.commands.node",
+        "Receive DICOM from a scanner, classify it, send results back.",
+        "node",
+    ),
+    "sign": Row("edge_mri.commands.sign", "Sign a model for devices that require it.", "sign"),
+    "phantom": Row("edge_mri.commands.phantom", "Draw labelled head phantoms to test with."),
     "audit": Row("edge_mri_train.commands.audit", "Find leaks and faults in image sets.", "data"),
-    "split": Row("edge_mri_train.commands.split", "Divide image sets without leaks.", "data"),
+    "split": Row("edge_mri_train.commands.split", "Split image sets without leaks.", "data"),
     "train": Row("edge_mri_train.commands.train", "Train a classifier.", "train"),
-    "evaluate": Row("edge_mri_train.commands.evaluate", "Measure a model.", "data"),
-    "export": Row("edge_mri_export.commands.export", "Write a checkpoint as ONNX.", "export"),
-    "benchmark": Row("edge_mri_bench.commands.benchmark", "Measure a model's speed here.", "bench"),
-    "verify": Row("edge_mri_export.commands.verify", "Check a model file again.", "export"),
+    "evaluate": Row("edge_mri_train.commands.evaluate", "Evaluate a model.", "data"),
+    "export": Row("edge_mri_export.commands.export", "Export a checkpoint as ONNX.", "export"),
+    "benchmark": Row(
+        "edge_mri_bench.commands.benchmark",
+        "Measure a model's speed here against PyTorch and other tools.",
+        "bench",
+    ),
+    "verify": Row(
+        "edge_mri_export.commands.verify",
+        "Check a model file: hash, signature, graph and answers.",
+        "export",
+    ),
 }
 
 # The modules that each extra of pyproject.toml brings, its own first.

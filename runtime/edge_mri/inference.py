@@ -46,7 +46,7 @@ class InferConfig:
 
     Attributes:
         paths: Files, folders, patterns, URLs, or `-` for a list of paths on stdin.
-        model: An ONNX file; None for the one that ships.
+        model: An ONNX file; None for the packaged model.
         reject: Whether images are rejected as the contract says.
         require_signature: The public key that the model must be signed for, see `Classifier.load`.
         trust_pixels: Whether what a file's header says of modality and body part does not count.

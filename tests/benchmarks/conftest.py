@@ -42,7 +42,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The record of a run on phantoms: the model that ships, and PyTorch."""
+    """The record of a run on phantoms: the packaged model, and PyTorch."""
     file = tmp_path_factory.mktemp("benchmark") / "record.json"
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(EFFORTS, "quick", TINY)

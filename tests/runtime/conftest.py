@@ -1,4 +1,4 @@
-"""The command line, in this process and as a process of its own, and the model that ships."""
+"""The command line, in this process and as a process of its own, and the packaged model."""
 
 import json
 import os
@@ -142,13 +142,13 @@ def process(environment: dict[str, str]) -> Callable[..., Ended]:
 
 @pytest.fixture(scope="session")
 def classifier() -> Classifier:
-    """The model that ships."""
+    """The packaged model."""
     return Classifier.load(device="cpu")
 
 
 @pytest.fixture(scope="session")
 def model(classifier: Classifier) -> bytes:
-    """The bytes of the model that ships."""
+    """The bytes of the packaged model."""
     return classifier.path.read_bytes()
 
 

@@ -274,7 +274,7 @@ def test_a_model_that_changed_on_the_way_to_a_worker_is_refused(tmp_path, model)
 
 @pytest.fixture
 def in_threes(monkeypatch):
-    """A graph that takes three images a call, whatever the shipped one takes."""
+    """A graph that takes three images a call, whatever the packaged one takes."""
     start = onnxruntime.InferenceSession
 
     class Threes:

@@ -63,7 +63,7 @@ def group(
     """Put ONNX files and checkpoints together by architecture and input size, in their order.
 
     Args:
-        models: ONNX files; none and no checkpoint: the model that ships.
+        models: ONNX files; none and no checkpoint: the packaged model.
         checkpoints: PyTorch checkpoints; need the extra `train`.
         named: Functions that may run to make their networks.
 

@@ -1,4 +1,4 @@
-"""`edge-mri benchmark`: a model against PyTorch and its rivals, on this machine."""
+"""`edge-mri benchmark`: a model against PyTorch and other tools, on this machine."""
 
 import signal
 from collections.abc import Iterator
@@ -43,21 +43,20 @@ def floor_of(value: str) -> float | str:
     "--checkpoint",
     "checkpoints",
     multiple=True,
-    help="The PyTorch original of a model; may be given several times. Needs the extra [train].",
+    help="PyTorch original of a model; may be given several times. Needs the extra [train].",
 )
 @click.option(
     "--arch",
     "named",
     multiple=True,
     metavar="MODULE:FUNCTION",
-    help="The function that makes a checkpoint's network, where it is one of your own; its code "
-    "runs.",
+    help="Function that builds a checkpoint's network, if it is your own; its code is executed.",
 )
 @path_option(
     "--data",
     multiple=True,
     metavar="DIR",
-    help="Images, in class folders where they have labels; may be given several times.  "
+    help="Images, in class folders if they have labels; may be given several times.  "
     "[default: phantoms, speed alone]",
 )
 @click.option(
@@ -68,14 +67,14 @@ def floor_of(value: str) -> float | str:
     "backends",
     multiple=True,
     type=click.Choice(list(KINDS)),
-    help="One of them; may be given several times.  [default: all]",
+    help="Backend to measure; may be given several times.  [default: all]",
 )
 @click.option(
     "--effort",
     type=click.Choice(list(EFFORTS)),
     default="normal",
     show_default=True,
-    help="How much is measured.",
+    help="How much to measure.",
 )
 @click.option(
     "--threads",
@@ -83,21 +82,22 @@ def floor_of(value: str) -> float | str:
     default=1,
     metavar="N",
     show_default=True,
-    help="Threads of one call.",
+    help="Threads per call.",
 )
 @seed_option("Seed of the order of the calls.")
-@path_option("--json", "json_file", help="The record.")
+@path_option("--json", "json_file", help="Write the record as JSON.")
 @path_option(
     "--markdown",
     "markdown_file",
-    help="Tables; a file with the marks <!-- benchmark: start --> and end keeps the rest.",
+    help="Write tables; in a file with the marks <!-- benchmark: start --> and end, only what is "
+    "between them changes.",
 )
-@path_option("--html", "html_file", help="One page with plots.")
-@path_option("--plots", metavar="DIR", help="The plots as SVG files.")
+@path_option("--html", "html_file", help="Write one page with plots.")
+@path_option("--plots", metavar="DIR", help="Write the plots as SVG files.")
 @path_option(
     "--compare",
     "baseline_file",
-    help="An earlier record; absolute times are compared only on the same machine.",
+    help="Compare with an earlier record; absolute times are compared only on the same machine.",
 )
 @path_option(
     "--from-record",
@@ -109,7 +109,7 @@ def floor_of(value: str) -> float | str:
     type=floor_of,
     metavar="X|auto",
     help="Exit with 1 when INT8 is surely less than X times as fast end to end as eager "
-    f"MobileNetV2; auto: what the kind of CPU can keep, {VNNI.floor:g} with VNNI, {AVX2.floor:g} "
+    f"MobileNetV2; auto: the limit for this kind of CPU, {VNNI.floor:g} with VNNI, {AVX2.floor:g} "
     f"with AVX2 alone, {ARM.floor:g} on ARM and others.",
 )
 def command(
@@ -124,12 +124,13 @@ def command(
     floor: float | str | None,
     **options: Any,
 ) -> None:
-    """Measure MODEL against PyTorch and its rivals; without MODEL, the model that ships.
+    """Measure MODEL against PyTorch and other tools; without MODEL, the packaged model.
 
     An FP32 file, an INT8 file and a checkpoint of the same network belong together. What cannot be
     measured here is left out, with the reason. Markdown goes to stdout unless --markdown is given.
 
-    Exit code: 0; 1 below the floor; 2 on wrong use; 130 when interrupted, with a partial record.
+    Exit code: 0; 1 below the floor; 2 for a usage error; 130 when interrupted, with a partial
+    record.
     """
     progress = TerminalProgress()
     plot_file = plots and plots / "benchmark.svg"

@@ -1,6 +1,6 @@
 """The kinds of CPU that INT8 arithmetic tells apart, and the floor that each can keep.
 
-The floor is how many times as fast as eager MobileNetV2 at 224 px, both on one thread, the shipped
+The floor is how many times as fast as eager MobileNetV2 at 224 px, both on one thread, the packaged
 INT8 model must be end to end. It is well below what was measured on that kind, since builds run
 beside other people's work: `edge_net` reached 11.7 (11.2 to 12.9) with VNNI, and 6.9 to 9.3
 without, in four runs on a busy machine. On other kinds nothing was measured, and the floor is a

@@ -1,4 +1,4 @@
-r"""From the model that ships to another question, beside starts from nothing and from ImageNet.
+r"""From the packaged model to another question, beside starts from nothing and from ImageNet.
 
 Three questions to f44, which no model that shipped was trained on: is there a tumour (`yes-no`, T1
 and T2, since no tumour-free image has contrast), which kind (`kind`, nine, normal is one), which
@@ -175,7 +175,7 @@ def answered(
 
 
 def as_shipped(test: dict[str, list[dict[str, str]]], data: Path) -> dict[str, Any]:
-    """Let the model that ships answer yes or no, at its own point, gate and doubt aside."""
+    """Let the packaged model answer yes or no, at its own point, gate and doubt aside."""
     rows = [(name, row) for name in sorted(test) for row in test[name]]
     model = Classifier.load()
     contract = model.contract

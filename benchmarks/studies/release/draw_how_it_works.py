@@ -2,7 +2,7 @@
 
     python benchmarks/studies/release/draw_how_it_works.py --out docs/pictures
 
-The images in them are phantoms; maps and novelty are what the model that ships says of them.
+The images in them are phantoms; maps and novelty are what the packaged model says of them.
 """
 
 import argparse
@@ -192,7 +192,7 @@ def draw_guard() -> Drawing:
 def draw_gate(images: list[Image], classifier: Classifier) -> Drawing:
     """Draw novelty of phantoms and of what is no head, and the interval that is too close."""
     rejection = classifier.contract.rejection
-    assert rejection is not None, "the model that ships rejects"
+    assert rejection is not None, "the packaged model rejects"
     rng = np.random.default_rng(0)
     noise = [rng.integers(0, 256, (160, 160)).astype(np.uint8) for _ in range(12)]
     groups = (

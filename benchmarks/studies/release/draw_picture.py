@@ -2,7 +2,7 @@
 
     python benchmarks/studies/release/draw_picture.py --out docs/pictures/answers.png
 
-Four phantoms in a row: two with a lesion that the model that ships finds, one without, and one that
+Four phantoms in a row: two with a lesion that the packaged model finds, one without, and one that
 it rejects; of each kind the first that it answers so.
 """
 

@@ -94,7 +94,7 @@ def _flip(
 
 
 def _write_newest(path: Path) -> None:
-    """Write the model that ships as a file of the newest schema, which states its hash."""
+    """Write the packaged model as a file of the newest schema, which states its hash."""
     model = onnx.load(SHIPPED_MODEL)
     stored = {one.key: one.value for one in model.metadata_props}
     contract = Contract.from_metadata(stored)

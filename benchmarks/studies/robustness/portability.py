@@ -160,7 +160,7 @@ def main(
     show: tuple[Path, ...],
     cache: Path | None,
 ) -> None:
-    """Compare the answers of MODELS, or of the model that ships, on several CPUs."""
+    """Compare the answers of MODELS, or of the packaged model, on several CPUs."""
     judged = [one.resolve() for one in models or (SHIPPED_MODEL,)]
     shown = [one.resolve() for one in show]
     with tempfile.TemporaryDirectory(prefix="edge-mri-") as name:

@@ -97,7 +97,7 @@ def _started(image: Path, cache: Path, **more: str) -> list[object]:
 
 
 def poison(folder: Path) -> bytes:
-    """Return what the cache would hold of the shipped model, with other weights in it."""
+    """Return what the cache would hold of the packaged model, with other weights in it."""
     model = onnx.load(SHIPPED_MODEL)
     for tensor in model.graph.initializer:
         values = onnx.numpy_helper.to_array(tensor)

@@ -54,7 +54,7 @@ def until(end: float, files: Iterable[Path]) -> Iterator[Path]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--model", type=Path, help="default: the one that ships")
+    parser.add_argument("--model", type=Path, help="default: the packaged model")
     parser.add_argument("--images", type=int, default=1_000_000)
     parser.add_argument("--seconds", type=float, default=math.inf)
     parser.add_argument("--size-px", type=int, default=512, help="side of the phantoms")

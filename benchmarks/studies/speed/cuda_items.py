@@ -119,7 +119,7 @@ class Check:
 
 
 def provider(check: Check) -> Figures:
-    """Which provider really ran the layers of the model that ships, by onnxruntime's profile."""
+    """Which provider really ran the layers of the packaged model, by onnxruntime's profile."""
     wanted = CUDA if check.device == "cuda" else CPU
     classifier = check.open("int8", check.device)
     options = onnxruntime.SessionOptions()

@@ -12,7 +12,7 @@ from edge_mri.terminal.printable import show
 from edge_mri.terminal.progress import TerminalProgress
 from edge_mri_export.adopting import adopt
 from edge_mri_export.adoption.class_names import read_class_names
-from edge_mri_export.adoption.input_spec import PRESETS, InputSpec
+from edge_mri_export.adoption.input_spec import InputSpec
 from edge_mri_export.errors import ParityError
 from edge_mri_export.exported import Exported
 from edge_mri_export.exporting import ExportConfig, export
@@ -30,20 +30,20 @@ from edge_mri_train.settings.runs import CHECKPOINT, checkpoint_file, newest_run
 @path_option(
     "--onnx",
     "onnx_file",
-    help="Instead of CHECKPOINT: a classifier made elsewhere, with a float input; needs --labels, "
-    "--preprocess and --calibration.",
+    help="Instead of CHECKPOINT: an ONNX classifier made elsewhere, with a float input; needs "
+    "--labels, --preprocess and --calibration.",
 )
 @click.option(
     "--labels",
     metavar="NAMES",
-    help="Its classes in the order of its outputs: names with commas between, or a .txt or .toml "
+    help="Classes of --onnx in the order of its outputs: comma-separated names, or a .txt or .toml "
     "file.",
 )
 @click.option(
     "--preprocess",
     metavar="PRESET|FILE",
-    help=f"What it takes of a grey image: {', '.join(PRESETS)}, with more behind commas as in "
-    "imagenet,size=224, or a .toml file.",
+    help="Input normalisation of --onnx: unit (0 to 1), imagenet, halves (-1 to 1), raw (0 to 255) "
+    "or caffe; more settings after commas, as in imagenet,size=224; or a .toml file.",
 )
 @click.option(
     "--quantize",
@@ -57,18 +57,18 @@ from edge_mri_train.settings.runs import CHECKPOINT, checkpoint_file, newest_run
 @click.option(
     "--target",
     type=click.Choice(list(TARGETS)),
-    help="CPUs the INT8 file is for; avx512-vnni is finer, and on x86 without VNNI wrong in other "
-    "runtimes than edge-mri's.  [default: portable]",
+    help="CPUs the INT8 file is for. avx512-vnni uses full 8-bit weights: more accurate, but other "
+    "runtimes than edge-mri's overflow on x86 CPUs without VNNI.  [default: portable]",
 )
 @path_option(
     "--calibration",
     metavar="DIR",
-    help="Class folders to calibrate and compare with, no test images.  [default: the run's own]",
+    help="Class folders to calibrate and compare with, not test images.  [default: the run's own]",
 )
 @click.option(
     "--calibration-method",
     type=click.Choice((AUTO, *METHODS)),
-    help="How ranges are chosen; auto tries all and keeps the best.  [default: auto]",
+    help="How quantisation ranges are chosen; auto tries all and keeps the best.  [default: auto]",
 )
 @click.option(
     "--calibration-samples",
@@ -80,26 +80,28 @@ from edge_mri_train.settings.runs import CHECKPOINT, checkpoint_file, newest_run
     "--exclude",
     multiple=True,
     metavar="NODE",
-    help="Leave a graph node in float; may be given several times.",
+    help="Keep a graph node in float; may be given several times.",
 )
 @click.option(
     "--max-drop",
     type=float,
     metavar="PERCENT",
-    help="Refuse a quantised file that changes more answers, or costs a class more sensitivity.  "
+    help="Refuse a quantised file if a larger share of its answers changes, or a class loses more "
+    "sensitivity.  "
     f"[default: {MAX_DROP}]",
 )
 @path_option(
     "--json",
     "json_file",
-    help="The whole report, flipped images and all that was tried; of a refused file too.",
+    help="Write the whole report as JSON, with the changed images and all that was tried; also for "
+    "a refused file.",
 )
 @path_option(
     "--foreign",
     metavar="DIR",
     multiple=True,
-    help="Images that are no brain MR, such as CT and photographs: the file learns to tell them "
-    "from brains. May be given several times.",
+    help="Folder of images that are no brain MR, such as CT and photographs; the exported model "
+    "learns to reject them. May be given several times.",
 )
 @click.option(
     "--outputs",
@@ -116,7 +118,8 @@ from edge_mri_train.settings.runs import CHECKPOINT, checkpoint_file, newest_run
 @path_option(
     "-o",
     "--output",
-    help="The FP32 file.  [default: model.onnx beside the checkpoint; NAME_edge.onnx by NAME.onnx]",
+    help="The FP32 file.  [default: model.onnx beside the checkpoint, NAME_edge.onnx beside "
+    "NAME.onnx]",
 )
 def command(
     checkpoint: Path | None,
@@ -137,12 +140,12 @@ def command(
     licence: str,
     output: Path | None,
 ) -> None:
-    """Write CHECKPOINT, a file or the folder of a run, as ONNX; without it the newest run's.
+    """Export CHECKPOINT, a file or the folder of a run, as ONNX; without it the newest run's.
 
-    With --onnx: a classifier made elsewhere. Each file carries its contract and is compared with
-    PyTorch, or with that classifier, on real images before it gets its name.
+    With --onnx: a classifier made elsewhere. Each file carries its contract. Before it is put in
+    place it is compared on real images with PyTorch, or with that classifier.
 
-    Exit code: 0; 1 when a file would not give PyTorch's answers; 2 on wrong use.
+    Exit code: 0; 1 when a file would not give PyTorch's answers; 2 for a usage error.
     """
     quantization = QuantizationConfig(
         quantize, target, calibration_method, calibration_samples, exclude

@@ -1,4 +1,4 @@
-"""`edge-mri verify`: check a model file again."""
+"""`edge-mri verify`: check a model file: hash, signature, graph, answers."""
 
 import json
 from pathlib import Path
@@ -29,7 +29,8 @@ _WORDS = {True: "ok", False: "FAILED"}
     "--max-drop",
     type=float,
     metavar="PERCENT",
-    help=f"What the comparison allows a quantised file.  [default: {MAX_DROP}]",
+    help="Largest share of changed answers, or loss of a class's sensitivity, allowed for a "
+    f"quantised file.  [default: {MAX_DROP}]",
 )
 @signature_option()
 @click.option("--json", "as_json", is_flag=True, help="Print everything that was measured as JSON.")
@@ -44,9 +45,9 @@ def command(
     require_signature: Path | None,
     as_json: bool,
 ) -> None:
-    """Check MODEL: its contract, whether it was edited, whose it is, its graph, its answers.
+    """Check MODEL: contract, hash (edited or not), signature (who signed it), graph and answers.
 
-    Exit code: 0; 1 when a check fails; 2 on wrong use.
+    Exit code: 0; 1 when a check fails; 2 for a usage error.
     """
     config = VerifyConfig(model, checkpoint, data, max_drop, require_signature, named)
     found = verify(config, TerminalProgress())

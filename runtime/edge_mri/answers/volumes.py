@@ -100,7 +100,7 @@ class VolumeSummaries:
     Args:
         most: How many volumes are gathered; those that begin later are left out. None for all,
             about a kilobyte each.
-        rule: When a volume has a type; None for the default, that of the model that ships.
+        rule: When a volume has a type; None for the default, that of the packaged model.
         labels: Of the model; None for the default space. Without an absent type no volume has one.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""`edge-mri check`: prove that the installation answers as it should."""
+"""`edge-mri check`: test whether the installation answers as it should."""
 
 import json
 from pathlib import Path
@@ -20,23 +20,26 @@ FAILED = 1
 @click.argument("model", required=False, type=MODEL)
 @device_option()
 @signature_option()
-@click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.option(
     "--write",
     is_flag=True,
-    help="Write golden values beside MODEL, which must be named; compare with none.",
+    help="Write the golden values of MODEL, which must be given, instead of comparing.",
 )
 @native_stderr_silenced()
 def command(
     model: Path | None, device: str, require_signature: Path | None, as_json: bool, write: bool
 ) -> None:
-    """Ask MODEL golden images and compare with golden values; without MODEL, the one that ships.
+    """Test the installation with MODEL; without MODEL, with the packaged model.
 
-    Exit code: 0 when it passes; 1 when it fails; 2 when it cannot be tried.
+    The test classifies the images stored beside MODEL and compares the probabilities with those
+    stored there (golden values).
+
+    Exit code: 0 when it passes; 1 when it fails; 2 when the test cannot run.
     """
     if write and model is None:
         raise OptionError(
-            "--write needs MODEL: the golden values of the one that ships come with it; "
+            "--write needs MODEL: the golden values of the packaged model come with it; "
             "name the file beside which new ones are to lie"
         )
     classifier = Classifier.load(model, device=device, require_signature=require_signature)
@@ -63,7 +66,7 @@ def _told(found: Checked, classifier: Classifier) -> list[str]:
         f"features    {' '.join(cpu['features']) or 'none that INT8 gains from'}",
         f"provider    {found.provider}",
         f"versions    {', '.join(f'{name} {text}' for name, text in found.versions.items())}",
-        f"speed       {speed} a 512 x 512 JPEG, one thread",
+        f"speed       {speed} per 512 x 512 JPEG, one thread",
         f"answers     {found.n} golden images, largest difference {found.largest_difference:.4f}, "
         f"allowed {found.tolerance:g}",
         "PASS" if found.passed else f"FAIL: {found.reason}",

@@ -19,7 +19,7 @@ _LONG = 88  # characters; what is longer gets lines of its own
 @signature_option()
 @click.option("--json", "as_json", is_flag=True, help="Print the contract as JSON.")
 def command(model: Path | None, require_signature: Path | None, as_json: bool) -> None:
-    """Show what MODEL says about itself; without MODEL, the one that ships."""
+    """Show labels, thresholds, licence and training of MODEL; without it, of the packaged model."""
     classifier = Classifier.load(model, device="cpu", require_signature=require_signature)
     contract = classifier.contract
     if as_json:

@@ -24,24 +24,44 @@ _receive, _write, _send, _answer, _work = (
     type=PATH,
     required=True,
     metavar="DIR",
-    help="Where images lie until they are judged, and answers until they are sent.",
+    help="Folder that keeps images until they are classified, and results until they are sent.",
 )
-@_receive("--host", default=NodeConfig.host, metavar="ADDRESS", show_default=True)
 @_receive(
-    "--port", type=click.IntRange(0, 65535), default=NodeConfig.port, metavar="N", show_default=True
+    "--host",
+    default=NodeConfig.host,
+    metavar="ADDRESS",
+    show_default=True,
+    help="Address to listen on.",
 )
-@_receive("--ae-title", default=NodeConfig.ae_title, metavar="TITLE", show_default=True)
+@_receive(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=NodeConfig.port,
+    metavar="N",
+    show_default=True,
+    help="Port to listen on; 0: any free one.",
+)
+@_receive(
+    "--ae-title",
+    default=NodeConfig.ae_title,
+    metavar="TITLE",
+    show_default=True,
+    help="Its application entity title.",
+)
 @_receive(
     "--allow",
     multiple=True,
     metavar="TITLE[@ADDRESS]",
-    help="Who may send, such as SCANNER@192.0.2.7; may be repeated; * is any title.  "
-    "[default: anybody on this machine, if --host is its own]",
+    help="Who may send, such as SCANNER@192.0.2.7; may be repeated; * for any title.  "
+    "[default: anybody on this machine, if --host is local]",
 )
-@_receive("--tls-cert", type=PATH, metavar="FILE", help="Speak TLS, with this certificate.")
-@_receive("--tls-key", type=PATH, metavar="FILE", help="Its private key.")
+@_receive("--tls-cert", type=PATH, metavar="FILE", help="Use TLS, with this certificate.")
+@_receive("--tls-key", type=PATH, metavar="FILE", help="Private key of --tls-cert.")
 @_receive(
-    "--tls-ca", type=PATH, metavar="FILE", help="Peers must have a certificate that this signs."
+    "--tls-ca",
+    type=PATH,
+    metavar="FILE",
+    help="Accept only peers with a certificate signed by this authority.",
 )
 @_receive(
     "--settle",
@@ -50,7 +70,7 @@ _receive, _write, _send, _answer, _work = (
     default=NodeConfig.settle_s,
     metavar="SECONDS",
     show_default=True,
-    help="From the end of a series' association to its judgement.",
+    help="Seconds to wait after a series' association ended before classifying it.",
 )
 @_receive(
     "--quiet",
@@ -59,7 +79,8 @@ _receive, _write, _send, _answer, _work = (
     default=NodeConfig.quiet_s,
     metavar="SECONDS",
     show_default=True,
-    help="Without an image, after which a series is judged though its association is open.",
+    help="Classify a series after so many seconds without a new image, even if its association is "
+    "still open.",
 )
 @_receive(
     "--max-spool-bytes",
@@ -67,39 +88,50 @@ _receive, _write, _send, _answer, _work = (
     default=NodeConfig.max_spool_bytes,
     metavar="N",
     show_default=True,
-    help="Refuse images beyond that; their sender may send them again.",
+    help="Refuse images when the spool holds N bytes; the sender may send them again.",
 )
 @_write(
     "-o",
     "--output",
     type=PATH,
     metavar="FILE",
-    help="JSON lines.  [default: results.jsonl in the spool]",
+    help="File of JSON lines to append to.  [default: results.jsonl in the spool]",
 )
 @_send(
     "--destination",
     metavar="TITLE@HOST:PORT",
-    help="Send a report of each series there, and its heatmaps.",
+    help="Send a report per series there, with heatmaps.",
 )
-@_send("--destination-tls", is_flag=True, help="By TLS, with --tls-cert.")
+@_send("--destination-tls", is_flag=True, help="Send by TLS, with --tls-cert.")
 @_send(
     "--heatmaps",
     type=click.IntRange(0, 1000),
     default=NodeConfig.heatmaps,
     metavar="N",
     show_default=True,
-    help="Of the most suspicious slices of a series.",
+    help="Most heatmaps per series, of the slices with the highest P(tumour).",
 )
-@_answer("--model", type=MODEL, metavar="MODEL", help="An ONNX file.  [default: the shipped one]")
+@_answer(
+    "--model", type=MODEL, metavar="MODEL", help="An ONNX file.  [default: the packaged model]"
+)
 @signature_option(_answer)
-@_answer("--trust-pixels", is_flag=True, help="Judge an image by its pixels alone.")
-@_work("--threads", type=click.IntRange(1), metavar="N", help="That decode and infer.")
-@_work("--low-power", is_flag=True, help="One thread, no spinning, no memory held in reserve.")
+@_answer(
+    "--trust-pixels",
+    is_flag=True,
+    help="Ignore DICOM headers that name another modality or body part, as in infer.",
+)
+@_work(
+    "--threads",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Threads that decode and infer.  [default: the cores available to this process]",
+)
+@_work("--low-power", is_flag=True, help="Use one thread, no busy waiting, keep no spare memory.")
 @_work(
     "--echo",
     "asks",
     is_flag=True,
-    help="Start nothing; ask the node that runs with these options whether it answers.",
+    help="Start nothing: send a C-ECHO to the node that runs with these options, and exit.",
 )
 def command(
     asks: bool,
@@ -108,20 +140,20 @@ def command(
     tls_ca: Path | None,
     **options: Any,
 ) -> None:
-    """Receive MR series by DICOM, judge them, and send back what was found.
+    """Receive DICOM from a scanner, classify each series, send the results back.
 
-    For C-ECHO and C-STORE. An image is on the disk before its sender is told that it is taken. When
-    the association that brought a series ends, or the series is quiet, it is judged: a record of
-    each image and a summary of the volume are appended to a file of JSON lines, in which UIDs are
-    hashed and nothing of the patient is told. A --destination gets a structured report and a
-    secondary capture series with heatmaps, in the patient's study, and what it does not take is
-    tried again. An object of more bytes than EDGE_MRI_MAX_BYTES says, 256 MiB, is refused.
+    Supports C-ECHO and C-STORE. An image is stored on disk before the sender gets its
+    acknowledgement. A series is classified when its association has ended, or when no image has
+    come for --quiet seconds. A record per image and a summary per volume are appended to a file of
+    JSON lines, with hashed UIDs and without patient data. --destination gets a structured report
+    and a secondary capture series with heatmaps, in the patient's study; what it does not accept is
+    sent again later. An object larger than EDGE_MRI_MAX_BYTES (default 256 MiB) is refused.
 
-    Kill it at any moment: no image that it took is lost, and none is judged twice. SIGTERM and
+    Kill it at any moment: no acknowledged image is lost, and none is classified twice. SIGTERM and
     SIGINT stop it in order.
 
-    Exit code: 0 when stopped by a signal; 1 where --echo gets no answer; 2 when it cannot begin or
-    go on.
+    Exit code: 0 when stopped by a signal; 1 when --echo gets no answer; 2 when it cannot start or
+    continue.
     """
     if (tls_cert is None) != (tls_key is None) or (tls_ca is not None and tls_cert is None):
         raise OptionError("TLS needs both --tls-cert and --tls-key; --tls-ca goes with them")

@@ -64,7 +64,7 @@ class _ModelFile(_Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         path = super().convert(value, param, ctx)
         name = param.opts[0] if isinstance(param, click.Option) else "MODEL"
-        leave_out = f"leave {name} out for the one that ships"
+        leave_out = f"leave {name} out for the packaged model"
         try:
             mode = path.stat().st_mode
         except OSError as error:
@@ -88,11 +88,12 @@ OUTPUT = _Output(path_type=Path)
 MODEL = _ModelFile(path_type=Path)
 
 _LIMITS = {
-    "max_pixels": "Refuse an image or a volume of more pixels.",
-    "max_bytes": "Refuse a file of more bytes.",
-    "max_frames": "Leave off a file of more images: pages, frames, slices.",
-    "max_decoded_bytes": "Leave off a file whose images take more bytes, 1 a pixel.",
-    "max_seconds": "Leave off a file that takes longer to decode.",
+    "max_pixels": "Refuse an image or a volume with more pixels.",
+    "max_bytes": "Refuse a file with more bytes.",
+    "max_frames": "Stop reading a file after N images (pages, frames, slices). These keep their "
+    "records, and an `error` record follows.",
+    "max_decoded_bytes": "As --max-frames, after N bytes of images, 1 byte per pixel.",
+    "max_seconds": "As --max-frames, after N seconds of CPU time for decoding.",
 }
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -110,7 +111,7 @@ def device_option(declare: Callable[..., Decorator] = click.option) -> Decorator
         type=click.Choice(DEVICES),
         default="auto",
         show_default=True,
-        help="auto: CUDA where it works.",
+        help="auto: CUDA if it works, else the CPU.",
     )
 
 
@@ -120,7 +121,8 @@ def signature_option(declare: Callable[..., Decorator] = click.option) -> Decora
         OPTION,
         type=PATH,
         metavar="KEY.pub",
-        help=f"Refuse a model that is not signed with this key's private half.  [env: {VARIABLE}]",
+        help="Run only models signed with the private key that belongs to KEY.pub.  "
+        f"[env: {VARIABLE}]",
     )
 
 
@@ -145,5 +147,5 @@ def limit_options(declare: Callable[..., Decorator] = click.option) -> Decorator
 
 
 def seed_option(help: str) -> Decorator:
-    """Declare `--seed`; `help` says what hangs on it."""
+    """Declare `--seed`; `help` says what depends on it."""
     return click.option("--seed", type=int, default=0, metavar="N", show_default=True, help=help)

@@ -27,7 +27,7 @@ from edge_mri.terminal.progress import TerminalProgress
     default=512,
     metavar="N",
     show_default=True,
-    help="Side in pixels.",
+    help="Side of an image in pixels.",
 )
 @click.option(
     "--format",
@@ -35,7 +35,7 @@ from edge_mri.terminal.progress import TerminalProgress
     type=click.Choice(FORMATS),
     default="jpg",
     show_default=True,
-    help="Format of the files; dcm: each image a series of DICOM files, with the extra [dicom].",
+    help="Format of the files; dcm: a series of DICOM files per image, with the extra [dicom].",
 )
 @click.option(
     "--slices",
@@ -43,14 +43,14 @@ from edge_mri.terminal.progress import TerminalProgress
     default=PhantomConfig.slices,
     metavar="N",
     show_default=True,
-    help="Files of a series, with --format dcm.",
+    help="Files per series, with --format dcm.",
 )
 @seed_option("The same seed draws the same images.")
 def command(folder: Path, count: int, size_px: int, format_: str, slices: int, seed: int) -> None:
     """Draw labelled head phantoms (four types x three planes) into DIR.
 
-    They are drawings for trying the toolkit, not patients: no model may be judged by them, and the
-    one that ships never saw a drawing, so that its answers on them mean nothing.
+    They are drawings for trying the toolkit, not patients. Do not evaluate models on them: the
+    packaged model never saw a drawing, and its answers on them mean nothing.
     """
     config = PhantomConfig(count=count, size_px=size_px, seed=seed, format=format_, slices=slices)
     progress = TerminalProgress()
@@ -59,6 +59,6 @@ def command(folder: Path, count: int, size_px: int, format_: str, slices: int, s
     with progress.bar("phantoms", total) as step:
         write_phantoms(folder, config, on_image=lambda _: step())
     progress.say(
-        f"{phantoms} phantoms in {folder}: drawings, not patients. The model that ships never saw "
+        f"{phantoms} phantoms in {folder}: drawings, not patients. The packaged model never saw "
         "a drawing: its answers on them mean nothing."
     )

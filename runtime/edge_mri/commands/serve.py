@@ -16,57 +16,69 @@ from edge_mri.serve.config import PORT, ServeConfig
 from edge_mri.serve.service import serve
 
 _answer, _listen, _work, _limit = (
-    grouped(heading) for heading in ("Answers", "Who may ask", "How it runs", "Limits")
+    grouped(heading) for heading in ("Answers", "Access", "How it runs", "Limits")
 )
 
 
 @click.command("serve", cls=GroupedCommand)
-@_answer("--model", type=MODEL, metavar="MODEL", help="An ONNX file.  [default: the shipped one]")
+@_answer(
+    "--model", type=MODEL, metavar="MODEL", help="An ONNX file.  [default: the packaged model]"
+)
 @_answer(
     "--no-reject",
     "reject",
     flag_value=False,
     default=True,
-    help="Answer every image, also those the model would rather not.",
+    help="Classify every image, also those that the model would reject.",
 )
 @signature_option(_answer)
-@_answer("--trust-pixels", is_flag=True, help="Judge an image by its pixels alone, as in infer.")
+@_answer(
+    "--trust-pixels",
+    is_flag=True,
+    help="Ignore DICOM headers that name another modality or body part, as in infer.",
+)
 @_listen(
     "--host",
     default=ServeConfig.host,
     show_default=True,
     metavar="ADDRESS",
-    help="Where it listens; another than this machine's own needs --token-file.",
+    help="Address to listen on; one that other machines reach needs --token-file.",
 )
 @_listen(
     "--port",
     type=click.IntRange(0, 65535),
     default=PORT,
     show_default=True,
-    help="0: any that is free.",
+    help="Port to listen on; 0: any free one.",
 )
-@_listen("--token-file", type=PATH, metavar="FILE", help="Ask each client for a token of a line.")
-@_listen("--certificate", type=PATH, metavar="FILE.pem", help="For TLS, with --private-key.")
-@_listen("--private-key", type=PATH, metavar="FILE.pem", help="Of the certificate.")
+@_listen(
+    "--token-file",
+    type=PATH,
+    metavar="FILE",
+    help="Require a bearer token; FILE holds one token per line.",
+)
+@_listen("--certificate", type=PATH, metavar="FILE.pem", help="Use TLS; needs --private-key.")
+@_listen("--private-key", type=PATH, metavar="FILE.pem", help="Key of --certificate.")
 @_listen(
     "--allow-host",
     multiple=True,
     metavar="NAME",
-    help="A name of this machine by which clients ask, beside localhost and plain addresses.",
+    help="Accept this host name in requests, besides localhost and IP addresses.",
 )
 @_listen(
     "--allow-origin",
     multiple=True,
     metavar="ORIGIN",
-    help="A foreign page that may ask, such as https://viewer.example.",
+    help="Accept requests from web pages of this origin, such as https://viewer.example.",
 )
 @device_option(_work)
-@_work("--low-power", is_flag=True, help="No spinning, no memory held in reserve.")
+@_work("--low-power", is_flag=True, help="Use two threads, no busy waiting, keep no spare memory.")
 @_work(
     "--threads",
     type=click.IntRange(1),
     metavar="N",
-    help="Threads that decode and infer, 2 at least.  [default: the cores this process has]",
+    help="Threads that decode and infer, at least 2.  [default: the cores available to this "
+    "process]",
 )
 @_work(
     "--stop-seconds",
@@ -74,7 +86,7 @@ _answer, _listen, _work, _limit = (
     default=ServeConfig.stop_seconds,
     show_default=True,
     metavar="N",
-    help="How long a signal to stop waits for the answers to what was taken.",
+    help="Seconds to finish accepted requests after a signal to stop.",
 )
 @_limit(
     "--max-files",
@@ -82,7 +94,7 @@ _answer, _listen, _work, _limit = (
     default=ServeConfig.max_files,
     show_default=True,
     metavar="N",
-    help="Refuse a request of more files.",
+    help="Refuse a request with more files.",
 )
 @_limit(
     "--max-request-bytes",
@@ -90,7 +102,7 @@ _answer, _listen, _work, _limit = (
     default=ServeConfig.max_request_bytes,
     show_default=True,
     metavar="N",
-    help="Refuse a request of more bytes.",
+    help="Refuse a request with more bytes.",
 )
 @_limit(
     "--queue-files",
@@ -98,7 +110,7 @@ _answer, _listen, _work, _limit = (
     default=ServeConfig.queue_files,
     show_default=True,
     metavar="N",
-    help="Refuse for now what comes while so many files wait.",
+    help="Answer 429 (try again later) while N files wait.",
 )
 @_limit(
     "--queue-bytes",
@@ -106,22 +118,22 @@ _answer, _listen, _work, _limit = (
     default=ServeConfig.queue_bytes,
     show_default=True,
     metavar="N",
-    help="Refuse for now what comes while so many bytes are held.",
+    help="Answer 429 (try again later) while requests hold N bytes.",
 )
 @limit_options(_limit)
 def command(**options: Any) -> None:
-    r"""Classify images over HTTP, and on a page in the browser.
+    r"""Classify images over HTTP, and on a web page.
 
-    POST /v1/predict takes image files, as a form or one as the body, and gives the records of
-    infer --format json; ?heatmap=1 adds pictures of the model's map. / is a page for people: drop
-    images, and see the records come in. /openapi.json describes it, /healthz, /readyz and
-    /metrics say how it is.
+    POST /v1/predict takes image files, as a form or one as the body, and returns the records of
+    infer --format json; ?heatmap=1 adds pictures of the model's map. / is a web page: drop images
+    there, and their records appear. /openapi.json describes the API. /healthz and /readyz report
+    the state, /metrics gives Prometheus metrics.
 
-    It listens for this machine alone unless told otherwise. No image is written to a disk, and no
-    name of one into the log on stderr. SIGINT and SIGTERM answer what was taken and end it; a
-    second one ends it at once.
+    Only this machine can connect unless --host says otherwise. No image is written to a disk, and
+    no image's name to the log on stderr. SIGINT and SIGTERM finish the accepted requests and end
+    the service; a second signal ends it at once.
 
-    Exit code: 0 when a signal stopped it; 2 where it cannot begin.
+    Exit code: 0 when a signal stopped it; 2 when it cannot start.
     """
     code = serve(ServeConfig(**options))
     if code:

@@ -27,13 +27,13 @@ _MAX_KEY_BYTES = 2**16
 @path_option(
     "--new-key",
     metavar="KEY.pem",
-    help="Make a private key, and KEY.pub beside it; sign nothing.",
+    help="Create a private key, and KEY.pub beside it; sign nothing.",
 )
 def command(model: Path | None, key: Path | None, new_key: Path | None) -> None:
-    """Sign MODEL, in its file, for devices that run signed models alone.
+    """Sign MODEL, in its file, for devices that only run signed models.
 
-    They ask for it by --require-signature KEY.pub or EDGE_MRI_REQUIRE_SIGNATURE. The signature
-    covers graph, weights and contract. Golden values beside MODEL stay those of the signed file.
+    Such devices set --require-signature KEY.pub or EDGE_MRI_REQUIRE_SIGNATURE. The signature
+    covers graph, weights and contract. Golden values beside MODEL stay valid.
     """
     if new_key is not None:
         if model is not None or key is not None:

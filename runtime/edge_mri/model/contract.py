@@ -20,7 +20,7 @@ from edge_mri.storage.json_document import finite, parse, shown
 METADATA_KEY = "edge_mri.contract"
 SCHEMA_VERSION = 2
 """What is written; from this version on a file states the hash of all that is in it."""
-MAX_CHARACTERS = 2**20  # of the document; the one of the model that ships has 8,000
+MAX_CHARACTERS = 2**20  # of the document; the one of the packaged model has 8,000
 LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 1e-3, 1e3
 INTENDED_USE = "Research on brain MR slice classification. Not a diagnostic device."
 
@@ -63,7 +63,7 @@ class Contract:
             an absent type it has no meaning, and is not written.
         rejection: When the model does not answer; None where it always does.
         volumes: When the slices of a volume say together what it is; None: the rule that was
-            fitted for the model that ships. Left out of the document where it is None.
+            fitted for the packaged model. Left out of the document where it is None.
         precision: `fp32`, `fp16` or `int8`.
         quantization: How an INT8 or FP16 file was made; empty for FP32.
         parity: How far this file's answers are from PyTorch's, with the n they come from.

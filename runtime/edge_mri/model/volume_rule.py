@@ -1,6 +1,6 @@
 """When the slices of a volume say together what the volume is; what applies it is elsewhere.
 
-A contract may carry its own, fitted for its model; the default is that of the model that ships.
+A contract may carry its own, fitted for its model; the default is that of the packaged model.
 """
 
 from collections.abc import Mapping

@@ -30,7 +30,7 @@ class NodeConfig:
         quiet_s: Seconds without an image after which a series is judged though its association
             is still open.
         max_spool_bytes: How much the spool may hold before images are refused.
-        model: An ONNX file; None for the one that ships.
+        model: An ONNX file; None for the packaged model.
         require_signature: See `Classifier.load`.
         trust_pixels: See `Classifier.load`.
         threads: That decode and infer; None for the cores this process has.

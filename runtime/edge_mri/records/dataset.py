@@ -59,7 +59,7 @@ class Dataset:
             )
         if isinstance(place, Url) and place.scheme not in files.OBJECT_STORES:
             raise OptionError(
-                f"--output {place}: expected a file, a folder behind a slash, or a URL of "
+                f"--output {place}: expected a file, a folder with a trailing slash, or a URL of "
                 f"{', '.join(one + '://' for one in files.OBJECT_STORES[:-1])}"
             )
 

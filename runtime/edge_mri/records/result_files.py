@@ -78,7 +78,7 @@ class ResultFiles:
 
         Args:
             files: Its images.
-            model: Its model; None for the one that ships.
+            model: Its model; None for the packaged model.
 
         Raises:
             OutputError: A file has the suffix of an image, holds one, or is named as an input; the

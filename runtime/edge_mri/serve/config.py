@@ -17,7 +17,7 @@ class ServeConfig:
     """The options.
 
     Attributes:
-        model: An ONNX file; None for the one that ships.
+        model: An ONNX file; None for the packaged model.
         reject: Whether images are rejected as the contract says.
         require_signature: The public key that the model must be signed for.
         trust_pixels: Whether what a file's header says of modality and body part does not count.

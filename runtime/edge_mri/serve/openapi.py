@@ -47,8 +47,8 @@ def document(config: ServeConfig, labels: LabelSpace) -> dict[str, Any]:
         "description": "JPEG, PNG, TIFF, BMP, WebP, DICOM and NIfTI: as multipart/form-data, or "
         "one as the body itself. The records are those of `edge-mri infer --format json`, in the "
         "order of the files; a file that cannot be used becomes a record with status `error`. "
-        f"At most {config.max_files:,} files and {config.max_request_bytes:,} bytes a request, "
-        f"{config.max_bytes:,} bytes a file, {config.max_pixels:,} pixels an image.",
+        f"At most {config.max_files:,} files and {config.max_request_bytes:,} bytes per request, "
+        f"{config.max_bytes:,} bytes per file, {config.max_pixels:,} pixels per image.",
         "parameters": [
             *(_parameter(name, {"enum": ["0", "1"]}, told) for name, told in _FLAGS.items()),
             _parameter("name", {"type": "string"}, "The path of the records of a raw body."),

@@ -30,7 +30,7 @@ class Tokens:
         except (OSError, ValueError) as error:
             if isinstance(error, OptionError):
                 raise
-            reason = getattr(error, "strerror", None) or "expected ASCII text, a token a line"
+            reason = getattr(error, "strerror", None) or "expected ASCII text, one token per line"
             raise OptionError(f"--token-file {path}: {reason}") from error
         tokens = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
         if not tokens or min(map(len, tokens)) < SHORTEST:

@@ -65,7 +65,7 @@ def test_the_shipped_models_gate_knows_brain_mr_from_other_images(data_dir):
     session = open_session(OnnxFile.read(SHIPPED_MODEL), SessionConfig(device="cpu"))
     contract = Contract.from_metadata(session.get_modelmeta().custom_metadata_map)
     if contract.rejection is None:
-        pytest.skip("the shipped model has no rejection gate")
+        pytest.skip("the packaged model has no rejection gate")
 
     def novelty(folders: list[Path], count: int) -> np.ndarray:
         files = [sorted(folder.glob("*.*")) for folder in folders]

@@ -86,6 +86,6 @@ def test_the_version_that_wrote_the_model_is_told(command, classifier):
 def test_a_missing_model_is_one_line_with_what_to_do(command, tmp_path, name, arguments, left_out):
     path = tmp_path / name
     said = "it is a folder; name an ONNX file, or " if name == "." else ""
-    said += f"leave {left_out} out for the one that ships"
+    said += f"leave {left_out} out for the packaged model"
     ended = command(*arguments, path)
     assert ended == (2, "", f"Error: model file not found: {path}; {said}\n")

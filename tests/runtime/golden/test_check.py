@@ -19,7 +19,7 @@ from edge_mri.labels import LabelSpace
 
 @pytest.fixture
 def copied(tmp_path):
-    """A copy of the model that ships, and of its golden values."""
+    """A copy of the packaged model, and of its golden values."""
     path = tmp_path / "model.onnx"
     shutil.copy(SHIPPED_MODEL, path)
     shutil.copy(golden_path(SHIPPED_MODEL), golden_path(path))
@@ -108,7 +108,7 @@ def test_the_golden_values_that_ship_are_not_written_over(command, monkeypatch):
     assert command("check", "--write") == (
         2,
         "",
-        "Error: --write needs MODEL: the golden values of the one that ships come with it; "
+        "Error: --write needs MODEL: the golden values of the packaged model come with it; "
         "name the file beside which new ones are to lie\n",
     )
     assert golden_path(SHIPPED_MODEL).read_bytes() == before

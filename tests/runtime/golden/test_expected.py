@@ -1,4 +1,4 @@
-"""The shipped model's answers to twelve phantoms, as they were when it was exported.
+"""The packaged model's answers to twelve phantoms, as they were when it was exported.
 
 The phantoms are stored: other versions of OpenCV and NumPy draw some pixels otherwise.
 `.ci/wheel-test` runs this with the oldest and the newest onnxruntime that pyproject.toml allows.

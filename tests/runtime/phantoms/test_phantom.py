@@ -246,6 +246,6 @@ def test_the_command_says_that_answers_on_drawings_mean_nothing(command, tmp_pat
     ended = command("phantom", tmp_path, "--count", 1, "--size", 64)
     assert ended == (
         *(0, ""),
-        f"12 phantoms in {tmp_path}: drawings, not patients. The model that ships never saw a "
+        f"12 phantoms in {tmp_path}: drawings, not patients. The packaged model never saw a "
         "drawing: its answers on them mean nothing.\n",
     )

@@ -193,8 +193,8 @@ def test_a_run_that_ends_early_leaves_whole_parts(environment, command, images, 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["-o", "http://h/x"], "--output http://h/x: expected a file, a folder behind a slash, "
-            "or a URL of s3://, s3a://, gs://, gcs://, az://, abfs://, abfss://"),
+        (["-o", "http://h/x"], "--output http://h/x: expected a file, a folder with a "
+            "trailing slash, or a URL of s3://, s3a://, gs://, gcs://, az://, abfs://, abfss://"),
         (["-o", "out/", "--format", "csv"], "--format csv does not go into a dataset; expected "
             "parquet or jsonl"),
         (["-o", "out/", "--volumes", "v.csv"], "--volumes needs all records in one place: it does "

@@ -135,7 +135,7 @@ def test_a_certificate_that_is_not_there_is_one_line(command, tmp_path):
         ("", 0o600, "expected a token of 16 characters or more in each line"),
         ("short\n", 0o600, "expected a token of 16 characters or more in each line"),
         (TOKEN, 0o644, "others may read it; type: chmod 600"),
-        ("Schlüssel" * 4, 0o600, "expected ASCII text, a token a line"),
+        ("Schlüssel" * 4, 0o600, "expected ASCII text, one token per line"),
     ],
 )
 def test_a_token_file_that_protects_nothing_is_refused(tmp_path, text, mode, reason):

@@ -352,7 +352,7 @@ def test_the_calibration_error_is_that_of_what_is_said():
 
 
 def gated(classifier_path: Path, folder: Path, **values) -> Path:
-    """The model that ships, with thresholds of one's own."""
+    """The packaged model, with thresholds of one's own."""
     onnx = pytest.importorskip("onnx")
     model = onnx.load(classifier_path)
     contract = Contract.from_metadata({one.key: one.value for one in model.metadata_props})

@@ -315,10 +315,10 @@ def test_what_ships_is_trained_on_from_where_it_is(phantoms):
     assert all(one.running_mean.any() for one in norms)
 
 
-def test_networks_that_do_not_ship_are_told_what_does(images):
+def test_networks_without_packaged_weights_are_told_which_have_some(images):
     with pytest.raises(InitialWeightsError) as caught:
         load_initial_weights(build("mobilenet_v2", 12, 96), "mobilenet_v2", "shipped", images)
     assert str(caught.value) == (
-        "no weights of mobilenet_v2 ship, those of edge_net do; "
+        "the package has no weights of mobilenet_v2, only of edge_net; "
         "use --init-weights imagenet, a file, or none"
     )

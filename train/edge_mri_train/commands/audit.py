@@ -29,15 +29,15 @@ _LISTED, _SHOWN = 10, 5
 @path_option(
     "--manifest",
     metavar="MANIFEST",
-    help="Audit what `edge-mri split` wrote, instead of folders.",
+    help="Audit a manifest of `edge-mri split` instead of folders.",
 )
 @layout_options
 @id_options
-@path_option("--json", "json_file", help="Everything that was found.")
+@path_option("--json", "json_file", help="Write all findings as JSON.")
 @path_option(
     "--html",
     "html_file",
-    help="One page with the pictures of duplicates and conflicts side by side.",
+    help="Write one page with the pictures of duplicates and conflicts side by side.",
 )
 @click.option(
     "--fail-on",
@@ -66,7 +66,7 @@ def command(
     told apart without looking at the tumour. DIR may be a URL such as s3://bucket/set, with the
     extra [cloud].
 
-    Exit code: 0; 1 when --fail-on names what was found; 2 on wrong use.
+    Exit code: 0; 1 when --fail-on names what was found; 2 for a usage error.
     """
     if bool(data) == bool(manifest):
         raise OptionError("expected either folders or --manifest MANIFEST")

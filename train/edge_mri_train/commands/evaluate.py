@@ -34,15 +34,17 @@ from edge_mri_train.settings.config import FOLDERS
 @path_option(
     "--against",
     metavar="MANIFEST",
-    help="The images it was trained on.  [default: what the model remembers]",
+    help="Manifest of the training images.  [default: the fingerprints stored with the model]",
 )
 @click.option(
     "--by",
     multiple=True,
     metavar="TAG",
-    help="Figures per value of an index's column; may be given several times.",
+    help="Also report figures per value of this column of --index; may be given several times.",
 )
-@path_option("--compare", "other", metavar="MODEL", help="Another model, image by image.")
+@path_option(
+    "--compare", "other", metavar="MODEL", help="Compare with another model, image by image."
+)
 @arch_option("a checkpoint's network")
 @click.option(
     "--no-reject",
@@ -51,11 +53,11 @@ from edge_mri_train.settings.config import FOLDERS
     default=True,
     help="Count every image, also those that the model rejects.",
 )
-@path_option("--json", "json_file", help="All figures.")
+@path_option("--json", "json_file", help="Write all figures as JSON.")
 @path_option(
     "--html",
     "html_file",
-    help="One page with curves, confusion matrices and the worst errors as pictures.",
+    help="Write one page with curves, confusion matrices and the worst errors as pictures.",
 )
 @native_stderr_silenced()
 def command(
@@ -73,12 +75,13 @@ def command(
     json_file: Path | None,
     html_file: Path | None,
 ) -> None:
-    """Measure MODEL, a checkpoint or an ONNX file; without it, the model that ships.
+    """Evaluate MODEL, a checkpoint or an ONNX file; without MODEL, the packaged model.
 
-    The answers are read three times: on all images, without those that also occur in training, and
-    without the near-duplicate groups that touch training. Where folders hold training and test
-    folders, only the test images count. What the model rejects is counted as coverage and left
-    out of the figures. DIR may be a URL such as s3://bucket/set, with the extra [cloud].
+    Reports three readings: all images as given, without repeats and copies of training images
+    (duplicate-free), and without the near-duplicate groups of training images (group-clean). If
+    the folders hold training and test folders, only the test images count. Images that the model
+    rejects lower the coverage and are left out of the other figures. DIR may be a URL such as
+    s3://bucket/set, with the extra [cloud].
     """
     if labels == FOLDERS:
         raise OptionError(

@@ -15,7 +15,7 @@ def data_option(kind: "click.ParamType[Any]" = PATH, **settings: Any) -> Decorat
         type=kind,
         multiple=True,
         metavar="DIR",
-        help="A folder with class folders; may be given several times.",
+        help="Folder with class folders; may be given several times.",
         **settings,
     )
 
@@ -27,16 +27,16 @@ def arch_option(what: str, name: str = "--arch") -> Decorator:
         "named",
         multiple=True,
         metavar="MODULE:FUNCTION",
-        help=f"The function that makes {what}, where it is one of your own; its code runs.",
+        help=f"Function that builds {what}, if it is your own; its code is executed.",
     )
 
 
 LABELS = (
     "FILE.toml|folders",
-    "Which labels there are: a file that names them, or folders: the class folders' own names.  "
+    "Classes: a .toml file that names them, or `folders` for the class folders' names.  "
     "[default: four types in three planes, or those of the manifest]",
 )
-SPELLINGS = ("FILE.toml", "Further spellings of the labels, which are the model's.")
+SPELLINGS = ("FILE.toml", "Further spellings of the model's labels.")
 
 
 def layout_options(
@@ -53,21 +53,21 @@ def layout_options(
     pattern = click.option(
         "--pattern",
         metavar="REGEX",
-        help="Reads file names: some of the named groups type, plane, group and split, as in "
-        "(?P<group>p[0-9]+)_(?P<type>[a-z]+).",
+        help="Regular expression for file paths, with named groups type, plane, group or split, as "
+        "in (?P<group>p[0-9]+)_(?P<type>[a-z]+).",
     )
     maps = click.option(
         "--map",
         "maps",
         multiple=True,
         metavar="FOLDER=LABEL",
-        help="What a folder's name means; LABEL|LABEL: one of them; FOLDER=skip leaves it out; may "
-        "be given several times.",
+        help="Label of a folder's images; LABEL|LABEL if each is one of these; FOLDER=skip "
+        "leaves the folder out; may be given several times.",
     )
     index = path_option(
         "--index",
         metavar="FILE.csv",
-        help="Names the images: columns path and label, and any of plane, group, split, tags.",
+        help="List of the images: columns path and label, and any of plane, group, split, tags.",
     )
     return labels(maps(pattern(index(command))))
 
@@ -77,11 +77,11 @@ def id_options(command: Callable[..., Any]) -> Callable[..., Any]:
     file = path_option(
         "--groups",
         metavar="FILE.csv",
-        help="Patients or other groups: columns path and group.",
+        help="List of patients or other groups: columns path and group.",
     )
     pattern = click.option(
         "--group-pattern",
         metavar="REGEX",
-        help="Finds the patient in a path; its first group, or all of it.",
+        help="Regular expression for the patient in a path: its first group, or the whole match.",
     )
     return file(pattern(command))

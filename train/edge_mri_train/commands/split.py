@@ -25,40 +25,38 @@ from edge_mri_train.errors import LeaveOutError
 @click.argument("data", nargs=-1, required=True, type=PATH, metavar="DIR…|SETS.toml")
 @layout_options
 @id_options
-@path_option("--out", required=True, metavar="FILE.csv", help="The manifest.")
+@path_option("--out", required=True, metavar="FILE.csv", help="Manifest to write.")
 @click.option(
     "--fractions",
     metavar="TRAIN,VAL[,TEST]",
-    help="Shares that sum to 1.  [default: 2/3 and 1/3]",
+    help="Share of each part; the sum is 1.  [default: 2/3 and 1/3]",
 )
-@click.option(
-    "--folds", type=click.IntRange(2), metavar="N", help="Divide into so many folds instead."
-)
+@click.option("--folds", type=click.IntRange(2), metavar="N", help="Split into N folds instead.")
 @click.option(
     "--keep-test",
     is_flag=True,
-    help="Leave test folders as they are, and drop other images that duplicate one of theirs.",
+    help="Keep test folders as the test set, and drop other images that duplicate theirs.",
 )
 @click.option(
     "--as-published",
     is_flag=True,
-    help="With --keep-test: drop only what leaks to another set's test folder, and leave what a "
-    "set leaks to its own.",
+    help="With --keep-test: drop only images that duplicate another set's test images. Duplicates "
+    "of the set's own test images stay, as in published figures.",
 )
 @path_option(
     "--leave-out",
     "faults",
     metavar="FILE.csv",
-    help="Drop the files whose SHA-256 stands in its column sha256, such as docs/label-faults.csv "
-    "of the source; the rest is divided as without it. With --keep-test, test images stay.",
+    help="Drop the files whose SHA-256 is in the column sha256, such as docs/label-faults.csv of "
+    "the source. The rest is split as without it. With --keep-test, test images stay.",
 )
 @click.option(
     "--ungrouped",
     is_flag=True,
-    help="Deal every image by itself, near duplicates too: leaks, and only there to compare with "
+    help="Split image by image, ignoring groups. Leaks near duplicates; only for comparison with "
     "published random splits.",
 )
-@seed_option("Seed of the division.")
+@seed_option("Seed of the split.")
 @native_stderr_silenced()
 def command(
     data: tuple[Path, ...],
@@ -77,10 +75,10 @@ def command(
     ungrouped: bool,
     seed: int,
 ) -> None:
-    """Divide image sets by groups: near duplicates, and patients where they are known.
+    """Split image sets into training, validation and test by patient and near-duplicate group.
 
-    Sets that are laid out in different ways are told in one file SETS.toml, with a table [[set]]
-    for each: folder, and any of map, index, pattern and group_pattern.
+    Several sets with different layouts go into one SETS.toml, with a table [[set]] for each:
+    folder, and any of map, index, pattern and group_pattern.
 
     Stratified by type and plane; the same images and seed give the same manifest.
     """

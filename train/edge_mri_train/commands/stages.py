@@ -16,7 +16,7 @@ from edge_mri_train.training.configured import defaults_of
 from edge_mri_train.training.stages import Stage
 
 OF_SHIPPED = "edge_net_own"
-"""The recipe of a run that starts from the model that ships and names no other."""
+"""The recipe of a run that starts from the packaged model and names no other."""
 
 _LISTS = ("data", "distill", "distill_arch", "validate_only")
 

@@ -21,6 +21,7 @@ from edge_mri_train.networks.own_network import is_own
 from edge_mri_train.settings.config import CLASS_WEIGHTS, FROZEN, PRECISIONS, SAMPLERS
 from edge_mri_train.settings.recipe_files import recipe_names
 from edge_mri_train.settings.runs import CONFIG, RUNS, STAGES, newest_run
+from edge_mri_train.training.frozen_trunk import FEW
 from edge_mri_train.training.run import resume, show_augmentation, train
 from edge_mri_train.training.stages import resume_stages, train_stages
 
@@ -33,16 +34,16 @@ _CODE = ("arch", "distill_arch")
 @path_option(
     "--split",
     metavar="MANIFEST",
-    help="Train on what a manifest of `edge-mri split` says, instead of --data.",
+    help="Train on a manifest of `edge-mri split` instead of --data.",
 )
 @click.option(
-    "--fold", type=click.IntRange(0), metavar="N", help="Which fold of the manifest validates."
+    "--fold", type=click.IntRange(0), metavar="N", help="Fold of the manifest that validates."
 )
 @click.option(
     "--validate-only",
     multiple=True,
     metavar="SET",
-    help="A set of the manifest, by its folder's name, that validates and does not train; may be "
+    help="Use this set of the manifest only for validation; give the name of its folder. May be "
     "given several times.",
 )
 @click.option(
@@ -50,44 +51,44 @@ _CODE = ("arch", "distill_arch")
     type=click.Choice(CLASS_WEIGHTS),
     default="none",
     show_default=True,
-    help="Let each class count the same in the loss.",
+    help="balanced: each class counts the same in the loss.",
 )
 @click.option(
     "--sampler",
     type=click.Choice(SAMPLERS),
     default="shuffle",
     show_default=True,
-    help="How images are drawn; weighted: all classes equally often; sets: each image set by the "
-    "root of its size, among tumours and among images without one.",
+    help="How images are drawn. weighted: all classes equally often; sets: each set weighted by "
+    "the square root of its size, separately for tumour and tumour-free images.",
 )
 @click.option(
     "--task",
     type=click.Choice(["auto", *TASKS]),
     default="auto",
     show_default=True,
-    help="Answer type and plane, or type alone; auto: plane where a folder names one.",
+    help="Classify type and plane, or type alone; auto: the plane too if a folder names one.",
 )
 @click.option(
     "--recipe",
     "recipe_name",
     metavar="NAME",
-    help=f"What to train with: {', '.join(recipe_names())}, or a .toml file. "
-    "Options given beside it win, in each of its stages; --init-weights in those that start from "
-    "imagenet.",
+    help=f"Settings to train with: {', '.join(recipe_names())}, or a .toml file. "
+    "Options on the command line override it in every stage; --init-weights only in stages that "
+    "start from imagenet.",
 )
 @click.option(
     "--arch",
     default="mobilenet_v2",
     metavar="NAME",
     show_default=True,
-    help="Network: edge_net, artemis_cnn, a torchvision classifier by its name, NAME_lesion, "
-    "timm:NAME, or MODULE:FUNCTION, your own, whose code runs.",
+    help="Network: edge_net, artemis_cnn, a torchvision classifier by its name, NAME_lesion "
+    "(with a lesion map), timm:NAME, or MODULE:FUNCTION, your own code, which is executed.",
 )
 @click.option(
     "--init-weights",
     metavar="imagenet|shipped|FILE|none",
-    help="Weights to start from; shipped: those of the edge_net in this package, "
-    "by --recipe edge_net_own where neither --arch nor --recipe is given.  [default: none "
+    help="Weights to start from. shipped: those of the packaged model, an edge_net; without --arch "
+    "and --recipe it implies --recipe edge_net_own.  [default: none "
     "for edge_net, artemis_cnn and your own; imagenet for the others, from torchvision or timm]",
 )
 @click.option(
@@ -95,15 +96,15 @@ _CODE = ("arch", "distill_arch")
     type=click.Choice(FROZEN),
     default="auto",
     show_default=True,
-    help="Fit the last layers to the starting weights' features before everything trains (first), "
-    "or instead of it (always); auto: where the starting weights know other types, as there are "
-    "images.",
+    help="Train the last layers on the features of the starting weights: first (then everything "
+    "trains) or always (nothing else trains). auto: no, unless the starting weights have other "
+    f"types; then first, or always with fewer than {FEW} images of the rarest type.",
 )
 @click.option(
     "--epochs",
     type=click.IntRange(1),
     metavar="N",
-    help="Passes over the images.  [default: those of the network's own recipe, else 12]",
+    help="Passes over the training images.  [default: those of the network's own recipe, else 12]",
 )
 @click.option(
     "--batch-size",
@@ -111,13 +112,13 @@ _CODE = ("arch", "distill_arch")
     default=32,
     metavar="N",
     show_default=True,
-    help="Images of one step.",
+    help="Images per training step.",
 )
 @click.option(
     "--learning-rate",
     type=float,
     metavar="RATE",
-    help="At its peak.  [default: that of the network's own recipe, else 5e-4]",
+    help="Peak learning rate.  [default: that of the network's own recipe, else 5e-4]",
 )
 @click.option(
     "--image-size",
@@ -126,57 +127,61 @@ _CODE = ("arch", "distill_arch")
     help="Input side in pixels.  [default: that of the network's own recipe, else 160]",
 )
 @click.option(
-    "--augment/--no-augment", default=True, show_default=True, help="Change the training images."
+    "--augment/--no-augment", default=True, show_default=True, help="Augment the training images."
 )
 @click.option(
     "--augment-with",
     "switches",
     multiple=True,
     metavar="NAME=SHARE",
-    help="How often a change is made, 0 to 1; may be given several times. Changes: "
-    f"{', '.join(asdict(AugmentConfig()))}.",
+    help="Probability of an augmentation, 0 to 1; may be given several times. Names: "
+    f"{', '.join(asdict(AugmentConfig()))}. "
+    "heal covers a lesion with tissue, paste adds a lesion, decoy adds harmless tissue or spots. "
+    "extract blacks out skull and scalp, extract_free sets this for tumour-free slices alone. "
+    "frame crops to the head.",
 )
 @path_option(
     "--contact-sheet",
     metavar="FILE.png",
-    help="Draw what the augmentation makes of some training images, and stop.",
+    help="Draw some augmented training images, and stop.",
 )
 @path_option(
     "--distill",
     multiple=True,
     metavar="CHECKPOINT",
-    help="A teacher whose answers are learned too; may be given several times.",
+    help="Teacher checkpoint for knowledge distillation; may be given several times.",
 )
 @click.option(
     "--distill-arch",
     multiple=True,
     metavar="MODULE:FUNCTION",
-    help="The function that makes a teacher's network, where it is another than --arch.",
+    help="Function that builds a teacher's network, if it is another than --arch.",
 )
 @click.option("--compile", is_flag=True, help="Compile the training step with torch.compile.")
 @click.option(
     "--precision",
     type=click.Choice(PRECISIONS),
     default="auto",
-    help="Of the training step; auto: bfloat16 on CUDA, float32 on a CPU, where bfloat16 is faster "
-    "on processors made for it (avx512_bf16, amx) and much slower on others.  [default: auto]",
+    help="Precision of the training step; auto: bfloat16 on CUDA, float32 on a CPU. bfloat16 is "
+    "faster on CPUs with avx512_bf16 or amx, and much slower on others.  [default: auto]",
 )
 @click.option(
     "--val-fraction",
     type=float,
     default=1 / 3,
     metavar="SHARE",
-    help="Share of the images held out for validation where no folder names them.  [default: 1/3]",
+    help="Share of the images for validation, if no folder is named like a validation split.  "
+    "[default: 1/3]",
 )
-@seed_option("Seed of division, initial weights, order and augmentation.")
+@seed_option("Seed of split, initial weights, order and augmentation.")
 @device_option()
-@path_option("--out", metavar="DIR", help="The run's folder.  [default: runs/ARCH-DATE-TIME]")
+@path_option("--out", metavar="DIR", help="Folder of the run.  [default: runs/ARCH-DATE-TIME]")
 @click.option(
     "--resume",
     "go_on",
     is_flag=True,
-    help="Go on with the run in --out, or with the newest; takes no other option, but --arch and "
-    "--distill-arch again where they are functions of your own.",
+    help="Continue the run in --out (default: the newest). Give no other option, except --arch and "
+    "--distill-arch again if they are your own functions.",
 )
 @click.pass_context
 def command(
@@ -189,11 +194,11 @@ def command(
 ) -> None:
     """Train a classifier on class folders and keep its best checkpoint.
 
-    Images below a folder named like a test split are left out; those below one named like a
-    validation split validate, the others train, and --val-fraction counts for nothing. The run's
-    folder gets checkpoint, configuration, split manifest, history and curves.
+    Images in a folder named like a test split are left out. If a folder is named like a validation
+    split, its images validate, the others train, and --val-fraction is ignored. The run's folder
+    gets checkpoint, configuration, split manifest, history and curves.
 
-    Exit code: 0; 2 on wrong use; 130 when interrupted, with what --resume goes on from.
+    Exit code: 0; 2 for a usage error; 130 when interrupted: --resume continues.
     """
     progress = TerminalProgress()
     if go_on:

@@ -43,7 +43,7 @@ class EvaluationConfig:
     """What an evaluation is told.
 
     Attributes:
-        model: A checkpoint or an ONNX file; None for the model that ships.
+        model: A checkpoint or an ONNX file; None for the packaged model.
         data: The sets' folders.
         layout: What names mean beside those of the model's labels, or an index.
         against: Manifest of the images the model was trained on; None: what the model remembers.

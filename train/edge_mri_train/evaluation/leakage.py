@@ -2,7 +2,7 @@
 
 Known from a manifest whose images are at hand, or from the hashes that the model remembers of its
 training images: in the checkpoint, in a file beside the ONNX file, or in the package for the model
-that ships.
+in it.
 """
 
 from collections.abc import Sequence

@@ -70,7 +70,7 @@ class Predictor:
 
 
 def open_predictor(path: Path | None, named: Collection[str] = ()) -> Predictor:
-    """Open a checkpoint (.pt, .pth; needs torch), an ONNX file, or None: the model that ships.
+    """Open a checkpoint (.pt, .pth; needs torch), an ONNX file, or None: the packaged model.
 
     A run's folder stands for its best checkpoint.
 

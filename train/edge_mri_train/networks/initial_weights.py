@@ -36,7 +36,7 @@ IMAGENET = "imagenet"
 """What `--init-weights` calls the weights that torchvision or timm has for a network."""
 
 SHIPPED = "shipped"
-"""What `--init-weights` calls the weights of the model that ships."""
+"""What `--init-weights` calls the weights of the packaged model."""
 
 TRUNK = "trunk.body."
 """Where a network with a lesion map has the classifier it was made from."""
@@ -133,7 +133,7 @@ def _state(source: str, name: str, size: int) -> dict[str, torch.Tensor]:
     if source == SHIPPED:
         if name not in _shipped():
             raise InitialWeightsError(
-                f"no weights of {name} ship, those of {', '.join(_shipped())} do; "
+                f"the package has no weights of {name}, only of {', '.join(_shipped())}; "
                 "use --init-weights imagenet, a file, or none"
             )
         return _file_state(_WEIGHTS / f"{name}.pt")
