@@ -62,6 +62,9 @@ class Making:
         if self.without:
             return
         self._measure(model, manifest)
+        others = self.figures / "other_lesions.json"
+        asked = (self._anchored(HERE / "other_lesions.toml"), "--by", "kind", "--json", others)
+        self._make(others, STUDIES / "accuracy/measure_sources.py", model, *asked)
         card = self.out / "model-card.md"
         made = (HERE / "model_card.py", model, "--figures", self.figures, "--out", card)
         self._make(card, *made)
@@ -77,18 +80,22 @@ class Making:
 
     def _write_sets(self) -> tuple[Path, Path]:
         """Write all sets, and those that are learned from."""
-        text = (HERE / "sets.toml").read_text(encoding="utf-8")
-        text = re.sub(r'^(folder|index) = "', rf'\1 = "{self.data.as_posix()}/', text, flags=re.M)
+        text = self._anchored(HERE / "sets.toml").read_text(encoding="utf-8")
         first, *tables = re.split(r"^(?=\[\[set\]\])", text, flags=re.M)
         names = [Path(tomllib.loads(one)["set"][0]["folder"]).name for one in tables]
         if unknown := set(self.without) - set(names):
             raise SystemExit(f"no such set: {', '.join(sorted(unknown))}; there are {names}")
-        written = []
-        for name, without in (("sets.toml", ()), ("learned.toml", self.without)):
-            kept = [one for set_, one in zip(names, tables, strict=True) if set_ not in without]
-            written.append(self.out / name)
-            written[-1].write_text("".join([first, *kept]), encoding="utf-8")
-        return written[0], written[1]
+        kept = [one for name, one in zip(names, tables, strict=True) if name not in self.without]
+        learned = self.out / "learned.toml"
+        learned.write_text("".join([first, *kept]), encoding="utf-8")
+        return self.out / "sets.toml", learned
+
+    def _anchored(self, file: Path) -> Path:
+        """Write a file of sets as they lie in the data folder."""
+        text = file.read_text(encoding="utf-8")
+        text = re.sub(r'^(folder|index) = "', rf'\1 = "{self.data.as_posix()}/', text, flags=re.M)
+        (self.out / file.name).write_text(text, encoding="utf-8")
+        return self.out / file.name
 
     def _measure_sources(self, model: Path, sets: Path, manifest: Path) -> None:
         name = "_".join(("sources_without", *self.without)) if self.without else "sources"

@@ -6,7 +6,8 @@ r"""Writes `docs/model-card.md` from a model's contract and the figures that wer
 The folder holds what `edge-mri evaluate --json` wrote, one file an image set, named as the set is
 to be called; `heatmaps.json` of `measure_heatmaps.py`, `rejection.json` of
 `measure_rejection.py`, `pasting.json` of `measure_pasting.py` and `failures.json` of
-`list_failures.py`. What is not there is said to be missing. Texts are those of
+`list_failures.py`, `sources.json` of `measure_sources.py`, `sources_without_SETS.json` of twins that
+learned nothing from some sets, and `other_lesions.json`, by kind, of `other_lesions.toml`. What is not there is said to be missing. Texts are those of
 `model_card.md.jinja` beside this file.
 """
 
@@ -28,7 +29,8 @@ READINGS = {
     "duplicate_free": "duplicate-free",
     "group_clean": "group-clean",
 }
-_OTHERS = ("failures", "heatmaps", "pasting", "rejection", "sources")
+_OTHERS = ("failures", "heatmaps", "other_lesions", "pasting", "rejection", "sources")
+_UNSEEN = "sources_without_"
 
 
 def percent(share: float | None, interval: list[float] | None = None) -> str:
@@ -45,6 +47,8 @@ def read_figures(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the evaluations by the set's name, and what else was measured by its own."""
     found = {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
     others = {name: found.pop(name, None) for name in _OTHERS}
+    unseen = [name for name in found if name.startswith(_UNSEEN)]
+    others["unseen"] = {name.removeprefix(_UNSEEN): found.pop(name) for name in unseen}
     return found, others
 
 
