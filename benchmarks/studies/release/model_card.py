@@ -6,9 +6,9 @@ r"""Writes `docs/model-card.md` from a model's contract and the figures that wer
 The folder holds what `edge-mri evaluate --json` wrote, one file an image set, named as the set is
 to be called; `heatmaps.json` of `measure_heatmaps.py`, `rejection.json` of
 `measure_rejection.py`, `pasting.json` of `measure_pasting.py` and `failures.json` of
-`list_failures.py`, `sources.json` of `measure_sources.py`, `sources_without_SETS.json` of twins that
-learned nothing from some sets, and `other_lesions.json`, by kind, of `other_lesions.toml`. What is not there is said to be missing. Texts are those of
-`model_card.md.jinja` beside this file.
+`list_failures.py`; and of `measure_sources.py` `sources.json`, `sources_without_SETS.json` of twins
+that learned nothing from some sets, and `other_lesions.json`, by kind, of `other_lesions.toml`.
+What is not there is said to be missing. Texts are those of `model_card.md.jinja` beside this file.
 """
 
 import argparse
