@@ -16,6 +16,7 @@ from stat import S_ISREG
 from types import TracebackType
 
 from edge_mri.errors import OutputError
+from edge_mri.storage.claim import require_own
 
 
 class RecordFile(TextIOBase):
@@ -95,8 +96,15 @@ class RecordFile(TextIOBase):
             if _state(self.path) != self._before:
                 raise self._changed()
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | _BINARY, 0o666)
+            handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | _BINARY, 0o666)
             self._regular = self.path.is_file()
+            if self._regular:
+                try:
+                    require_own(handle, self.path)
+                except OutputError:
+                    os.close(handle)
+                    raise
+            self._handle = handle
             if self._regular:
                 os.ftruncate(self._handle, self._good_bytes)
                 os.lseek(self._handle, self._good_bytes, os.SEEK_SET)

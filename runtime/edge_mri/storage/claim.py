@@ -23,6 +23,7 @@ except ImportError:  # Windows
 
 _LONGEST_NAME_BYTES = 200  # file systems hold 255
 _LONGEST_TEXT_BYTES = 1000
+_REFUSED = "another run writes to it; wait until that one has ended, or name another file"
 _TAKEN = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
 
 
@@ -70,16 +71,28 @@ def _locked(lock: Path, path: Path) -> int | None:
             return None
         if _is_taken(handle):
             os.close(handle)
-            raise OutputError(
-                path,
-                "another run writes to it; wait until that one has ended, or name another file",
-            )
+            raise OutputError(path, _REFUSED)
         if os.fstat(handle).st_nlink:
             with suppress(OSError):  # a full disk: the lock is enough
                 os.ftruncate(handle, 0)
                 os.pwrite(handle, _process(os.getpid()), 0)
             return handle
         os.close(handle)  # the run that had it has just ended and taken it away
+
+
+def require_own(handle: int, path: Path) -> None:
+    """Lock an open file until it is closed: another run may know it by another name, a hard link.
+
+    Raises:
+        OutputError: Another run has it.
+    """
+    if fcntl is None:
+        return
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in _TAKEN:
+            raise OutputError(path, _REFUSED) from error
 
 
 def _is_taken(handle: int) -> bool:

@@ -362,6 +362,21 @@ def test_a_second_run_does_not_write_to_the_same_file(
 
 
 @posix
+def test_nor_under_another_name_of_it(command, waiting, picture, tmp_path):
+    output, other = tmp_path / "out.jsonl", tmp_path / "hard.jsonl"
+    run = waiting("-o", output)
+    wait_for_records(output, 5)
+    other.hardlink_to(output)
+    ended = command("infer", picture, "-o", other)
+    assert ended == (2, "", f"Error: cannot write {other}: {BUSY}\n")
+    tell(run, picture, 3)
+    _, errors = run.communicate(timeout=60)
+    assert (run.returncode, errors[:9]) == (0, "8 images ")
+    assert output.read_bytes().count(b"\n") == 8
+    assert command("infer", picture, "-o", other).code == 0
+
+
+@posix
 @pytest.mark.parametrize(
     ("option", "name"), [("-o", "a.json"), ("--volumes", "v.json"), ("--report", "r.html")]
 )
@@ -429,6 +444,7 @@ def test_a_claim_that_names_no_process_of_this_machine_is_none(command, picture,
 
 
 @posix
+@pytest.mark.usefixtures("no_locks")
 def test_without_a_claim_the_first_run_notices_the_second(command, waiting, picture, tmp_path):
     """As on two machines without locks between them: no record is lost without a word."""
     output = tmp_path / "out.jsonl"
