@@ -16,7 +16,7 @@ OUT ?= build/benchmark
 .PHONY: test check docs figures model dist wheel-test oldest-click portability bench bench-quick bench-report
 
 test:  ## everything the tests cover: a process a core, each one thread; says what was skipped
-	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -rs --numprocesses auto --dist loadfile
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -rs --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 check:  ## lint, format, types, import contracts
 	$(PYTHON) -m ruff check .

@@ -20,6 +20,20 @@ from edge_mri.model.content_hash import with_hash
 from edge_mri.model.contract import Contract
 from edge_mri.phantoms.phantom import PhantomConfig, write_phantoms
 
+HERE = Path(__file__).parent
+LONGEST = [HERE / "train", HERE / "export"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, so that no process ends long after the others."""
+
+    def place(item: pytest.Item) -> int:
+        if item.path.parent == HERE:
+            return 0
+        return next((at for at, one in enumerate(LONGEST, 1) if one in item.path.parents), 9)
+
+    items.sort(key=place)
+
 
 class Page:
     """A document, and its fenced blocks run as a reader would type them, in one folder.
