@@ -18,7 +18,9 @@ def keep_pydicom_quiet(*others: str) -> None:
         others: Packages that do the same.
     """
     for name in ("pydicom", *others):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+        logger = logging.getLogger(name)
+        if logger.level != logging.CRITICAL:  # to set it takes as long as to read a header
+            logger.setLevel(logging.CRITICAL)
         warnings.filterwarnings("ignore", module=name)
 
 

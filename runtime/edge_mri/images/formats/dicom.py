@@ -38,6 +38,7 @@ from edge_mri.images.formats.deflated import inflated
 from edge_mri.images.formats.dicom_elements import FrameElements, parsed, value
 from edge_mri.images.formats.dicom_place import pixel_sides, plane, position
 from edge_mri.images.formats.dicom_says import why_foreign
+from edge_mri.images.formats.dicom_window import has_lost_levels, through_window
 from edge_mri.images.formats.headers import codestream_size
 from edge_mri.images.formats.picture import decode_picture
 from edge_mri.images.pixels.deep import value_range, without_lone_pixels
@@ -51,9 +52,6 @@ PLUGINS = ("pydicom", "pylibjpeg", "pyjpegls")
 """Decoders that fuzzing could not bring down; GDCM aborts the process (docs/decisions/0021)."""
 
 _OF_JPEG = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1)
-
-FEWEST_LEVELS = 64
-"""A window that shows fewer levels, of an image that has more, is not followed."""
 
 
 def dicom_frames(data: bytes, limits: Limits) -> Iterator[Frame]:
@@ -105,7 +103,9 @@ class _DicomImage:
         self._limits = limits
         self._sides = (int(header.Columns), int(header.Rows))
         limits.check_pixels(*self._sides)
-        self._kind = str(header.get("PhotometricInterpretation", "MONOCHROME2"))
+        kind = value(header, "PhotometricInterpretation")
+        self._kind = "MONOCHROME2" if kind is None else str(kind)
+        self._pixels = value(header, "PixelData")
         if "TransferSyntaxUID" not in header.file_meta:  # found while reading, not told
             little, implicit = header.original_encoding[1], header.original_encoding[0]
             bare = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
@@ -129,7 +129,7 @@ class _DicomImage:
         )
         shift = int(value(header, "HighBit") or 0) + 1 - stored
         is_plain = not self._is_encapsulated or self._syntax == RLELossless
-        if not is_plain or not 0 < shift <= allocated - stored or "PixelData" not in header:
+        if not is_plain or not 0 < shift <= allocated - stored or self._pixels is None:
             return stored, 0
         header.BitsStored, header.HighBit = allocated, allocated - 1
         return stored, shift
@@ -141,22 +141,22 @@ class _DicomImage:
             ImageDecodeError: How many bytes there are, and how many there should be.
         """
         header = self.header
-        if self._is_encapsulated or "PixelData" not in header:
+        if self._is_encapsulated or self._pixels is None:
             return
         bits = int(value(header, "BitsAllocated") or 0) * int(value(header, "SamplesPerPixel") or 1)
         if self._kind == "YBR_FULL_422":
             bits = bits * 2 // 3
         expected = (self._sides[0] * self._sides[1] * bits * max(self.count, 1) + 7) // 8
-        if len(header.PixelData) < expected:
+        if len(self._pixels) < expected:
             raise ImageDecodeError(
-                f"its pixels are cut off: {len(header.PixelData):,} of {expected:,} bytes"
+                f"its pixels are cut off: {len(self._pixels):,} of {expected:,} bytes"
             )
 
     def stored_frames(self) -> Iterator[NDArray[Any]]:
         """Decode frame by frame to `(H, W)` or, in colour, `(H, W, 3)`, before any window."""
         plain = self._plain_type()
         if plain is not None:
-            stored = np.frombuffer(self.header.PixelData, plain)
+            stored = np.frombuffer(self._pixels, plain)
             shape = (self._sides[1], self._sides[0])
             for number in range(self.count):
                 frame = stored[number * shape[0] * shape[1] :][: shape[0] * shape[1]]
@@ -196,7 +196,7 @@ class _DicomImage:
             and 0 < self._stored_bits <= allocated
             and signed in (0, 1)
             and min(self.count, *self._sides) > 0
-            and "PixelData" in header
+            and self._pixels is not None
         )
         return f"<{'ui'[signed]}{allocated // 8}" if is_plain else None
 
@@ -209,7 +209,7 @@ class _DicomImage:
 
     def _codestreams(self) -> Iterator[bytes]:
         """Give the compressed frames; one that claims another size than the header is a trap."""
-        for stream in generate_frames(self.header.PixelData, number_of_frames=self.count):
+        for stream in generate_frames(self._pixels, number_of_frames=self.count):
             claimed = codestream_size(stream)
             if claimed not in (None, self._sides):
                 raise ImageDecodeError(
@@ -250,11 +250,13 @@ class _DicomImage:
         whole = without_lone_pixels(pixels)
         if center is not None and width is not None and 1 <= float(width) < np.inf:
             shape = str(self._element(index, "FrameVOILUT", "VOILUTFunction") or "LINEAR")
-            values = whole.astype(np.float32)
-            values *= np.float32(slope)
-            values += np.float32(intercept)
-            grey = _through_window(values, float(center), float(width), shape)
-            if not _has_lost_levels(grey, whole):
+            values = whole
+            if (slope, intercept) != (1, 0) or whole.dtype.kind == "f" or whole.itemsize > 4:
+                values = whole.astype(np.float32)
+                values *= np.float32(slope)
+                values += np.float32(intercept)
+            grey = through_window(values, float(center), float(width), shape)
+            if not has_lost_levels(grey, whole):
                 return grey
         grey = apply_window(whole, *value_range(whole))
         return 255 - grey if slope < 0 else grey
@@ -272,23 +274,6 @@ class _DicomImage:
 
     def _element(self, index: int, group: str, keyword: str) -> Any:
         return self.elements.find(index, group, keyword)
-
-
-def _has_lost_levels(grey: Grey, values: NDArray[Any]) -> bool:
-    """Say whether a window shows too few of an image's values to tell anything by."""
-    levels = int(np.count_nonzero(cv2.calcHist([grey], [0], None, [256], [0, 256])))
-    return levels < FEWEST_LEVELS and levels < len(np.unique(values))
-
-
-def _through_window(values: NDArray[np.float32], center: float, width: float, shape: str) -> Grey:
-    """Apply a window as DICOM PS3.3 C.11.2.1.2 says."""
-    if shape == "SIGMOID":
-        exponent = np.clip(-4 * (values - center) / width, -80, 80)
-        grey: Grey = np.rint(255 / (1 + np.exp(exponent))).astype(np.uint8)
-        return grey
-    if shape == "LINEAR_EXACT":
-        return apply_window(values, center - width / 2, center + width / 2)
-    return apply_window(values, center - 0.5 - (width - 1) / 2, center - 0.5 + (width - 1) / 2)
 
 
 def _first(value: Any, default: Any) -> Any:

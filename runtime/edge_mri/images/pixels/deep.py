@@ -164,9 +164,10 @@ def _values_and_counts(sample: Pixels) -> tuple[Pixels, NDArray[np.intp]]:
     """Return what `np.unique` does; of few bits faster."""
     if sample.dtype.kind not in "iu" or sample.dtype.itemsize > 2 or not sample.size:
         return np.unique(sample, return_counts=True)
-    lowest = int(sample.min())
+    lowest = int(sample.min()) if sample.dtype.kind == "i" else 0
     above = sample.reshape(-1).astype(np.intp)
-    above -= lowest
+    if lowest:
+        above -= lowest
     counts = np.bincount(above)
     values = np.flatnonzero(counts)
     return (values + lowest).astype(sample.dtype), counts[values]

@@ -30,7 +30,7 @@ from pydicom.uid import (  # noqa: E402
     RLELossless,
 )
 
-from edge_mri.images.formats import dicom  # noqa: E402
+from edge_mri.images.formats import dicom, dicom_elements  # noqa: E402
 
 FILES = Path(pydicom.__file__).parent / "data/test_files"
 WHY_NOT = "not a DICOM image that can be decoded, or damaged"
@@ -698,3 +698,46 @@ def test_a_bare_data_set_is_read(implicit, first):
         data, Dataset(header), implicit_vr=implicit, little_endian=True, enforce_file_format=False
     )
     np.testing.assert_array_equal(only(data.getvalue()), only(written(ramp())))
+
+
+TEXTS = {"DS": "RescaleSlope", "IS": "NumberOfFrames", "CS": "Modality", "UI": "SOPClassUID"}
+
+
+@given(
+    kind=st.sampled_from([*TEXTS, "US"]),
+    data=st.one_of(
+        st.text("0123456789+-.eE_ \\\\\0A", max_size=14).map(str.encode), st.binary(max_size=6)
+    ),
+)
+def test_plain_values_are_those_that_pydicom_reads(kind, data):
+    """To read them without pydicom is faster, and must not be another reading."""
+    keyword = TEXTS.get(kind, "Rows")
+    data += b" " * (len(data) % 2)
+    tag = pydicom.tag.Tag(keyword)
+    element = struct.pack("<HH", tag.group, tag.element) + kind.encode()
+    file = element + struct.pack("<H", len(data)) + data
+    ours, theirs = (
+        outcome(lambda header=header, read=read: read(header))
+        for header, read in (
+            (parsed(file), lambda header: dicom_elements.value(header, keyword)),
+            (parsed(file), lambda header: header[tag].value),
+        )
+    )
+    assert ours == theirs
+
+
+def parsed(data: bytes) -> Dataset:
+    return pydicom.dcmread(BytesIO(data), force=True)
+
+
+def outcome(read) -> object:
+    """What comes out, so that numbers compare as numbers; or that nothing does."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            value = read()
+        except Exception:
+            return "refused"
+    if isinstance(value, pydicom.multival.MultiValue):
+        return list(value)
+    return value
