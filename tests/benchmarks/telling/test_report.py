@@ -54,6 +54,7 @@ def test_markdown_tells_every_row_goal_and_what_is_left_out(record):
     for reason in record["left_out"]:
         assert f"- {reason}" in text
     assert "| end to end, ms | min | median | p95 | p99 | spread |" in text
+    assert "**Compare accuracies only between rows of one network:**" in text
     tables = re.findall(r"(?:^\|.*\|\n?)+", text, re.MULTILINE)
     assert len(tables) >= 4
     for table in tables:
