@@ -23,8 +23,7 @@ _GOALS = (
 )
 _BACKENDS = (
     "From the path of an image to its answer, one image after another. *Spread* is the "
-    "interquartile range in percent of the median. **Compare accuracies only between rows of one "
-    "network:** another network may have been trained on near duplicates of these images."
+    f"interquartile range in percent of the median. **{wording.ACCURACIES}**"
 )
 _STEPS = (
     "Batches and folders, too, are in milliseconds per image. Each worker has a core of its own."
