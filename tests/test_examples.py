@@ -12,8 +12,12 @@ import cv2
 import numpy as np
 import pytest
 
+from edge_mri.answers.decision import Answers, decide
+from edge_mri.answers.prediction import softmax
 from edge_mri.classifier import SHIPPED_MODEL
 from edge_mri.images.preprocess import PreprocessSpec, preprocess
+from edge_mri.labels import LabelSpace
+from edge_mri.model.rejection import Rejection
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -77,6 +81,49 @@ def test_the_preprocessing_in_cpp_gives_the_same_pixels(tmp_path):
         theirs = np.frombuffer(out, np.uint8).reshape(1, 160, 160).astype(int)
         ours = preprocess(image, PreprocessSpec(160)).astype(int)
         assert np.abs(theirs - ours).max() <= 1
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
+@pytest.mark.parametrize("max_foreign", [None, 0.5])
+def test_the_page_for_the_browser_decides_and_rejects_by_the_contract(max_foreign, tmp_path):
+    rng = np.random.default_rng(0)
+    space = LabelSpace.for_task("type-plane")
+    rejection = Rejection(2.0, (0.3, 0.7), kept=0.9, n=100, max_foreign=max_foreign)
+    logits, novelty, foreign = (
+        rng.normal(0, 2, (100, 12)),
+        rng.uniform(1, 3, 100),
+        rng.normal(size=100),
+    )
+    answers = Answers(
+        softmax(logits.astype(np.float32), 0.8),
+        novelty=novelty.astype(np.float32),
+        foreign=None if max_foreign is None else foreign.astype(np.float32),
+    )
+    said = decide(answers, space, 0.6, rejection)
+    reasons = np.select(
+        [said.foreign, said.unfamiliar, said.undecided],
+        ["foreign", "unfamiliar", "undecided"],
+        "none",
+    )
+    expected = [[space.types[t], r] for t, r in zip(said.types, reasons, strict=True)]
+    contract = {
+        "labels": space.to_dict(), "temperature": 0.8, "tumor_threshold": 0.6,
+        "rejection": rejection.to_dict(),
+    }  # fmt: skip
+    rows = [
+        [one.tolist(), float(new), None if answers.foreign is None else float(far)]
+        for one, new, far in zip(logits, novelty, foreign, strict=True)
+    ]
+    shutil.copy(EXAMPLES / "browser" / "classify.js", tmp_path / "classify.mjs")
+    (tmp_path / "ask.mjs").write_text(
+        f"""import {{ decide }} from "./classify.mjs";
+        const contract = {json.dumps(contract)};
+        const records = {json.dumps(rows)}.map((row) => decide(...row, contract));
+        console.log(JSON.stringify(records.map((one) => [one.type, one.rejected ?? "none"])));"""
+    )
+    told = subprocess.run(["node", tmp_path / "ask.mjs"], capture_output=True, check=True).stdout
+    assert json.loads(told) == expected
+    assert {"none", "undecided", "foreign"} <= {reason for _, reason in expected}
 
 
 def test_the_page_for_the_browser_answers_as_the_command_line(tmp_path):

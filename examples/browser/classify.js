@@ -60,7 +60,7 @@ export function preprocess({ pixels, width, height }, size) {
     const halved = (side) => Math.max(Math.floor(side / shrink), 1);
     image = resize(image, halved(width), halved(height), area);
   }
-  const fitted = (side) => Math.max(Math.round((side * size) / longer), 1);
+  const fitted = (side) => Math.max(halfToEven((side * size) / longer), 1);
   image = resize(image, fitted(width), fitted(height), linear);
   const canvas = new Uint8Array(size * size);
   const left = Math.floor((size - image.width) / 2);
@@ -70,6 +70,11 @@ export function preprocess({ pixels, width, height }, size) {
     canvas.set(row, (top + y) * size + left);
   }
   return canvas;
+}
+
+function halfToEven(value) {
+  const up = Math.round(value);
+  return up - value === 0.5 && up % 2 === 1 ? up - 1 : up;
 }
 
 // For each output pixel of one axis: which input pixels, with which weights.
@@ -113,8 +118,9 @@ function resize({ pixels, width, height }, toWidth, toHeight, taps) {
   return { pixels: out, width: toWidth, height: toHeight };
 }
 
-// From logits to a record: temperature, softmax, sums over planes and types, operating point, rejection.
-export function decide(logits, novelty, contract) {
+// From outputs to a record: temperature, softmax, sums over planes and types, operating point, rejection.
+// `novelty` and `foreign` are numbers, or null where the model has no such output.
+export function decide(logits, novelty, foreign, contract) {
   const { types, planes } = contract.labels;
   const absent = "absent" in contract.labels ? contract.labels.absent : "no_tumor";
   const highest = Math.max(...logits);
@@ -134,9 +140,11 @@ export function decide(logits, novelty, contract) {
   if (present !== null) type = present >= contract.tumor_threshold ? best(byType, others) : absent;
   let rejected = null;
   if (contract.rejection) {
-    const [low, high] = contract.rejection.undecided;
+    const { undecided: [low, high], max_novelty, max_foreign = null, above } = contract.rejection;
+    const novel = above ?? (max_foreign === null ? "foreign" : "unfamiliar");
     if (present !== null && low < high && present >= low && present <= high) rejected = "undecided";
-    if (novelty !== null && novelty > contract.rejection.max_novelty) rejected = "foreign";
+    if (novelty !== null && novelty > max_novelty) rejected = novel;
+    if (foreign !== null && max_foreign !== null && foreign > max_foreign) rejected = "foreign";
   }
   const plane = planes.length ? best(byPlane, planes) : null;
   return { status: rejected ? "rejected" : "ok", rejected, type, plane, present, byType, byPlane };
@@ -147,7 +155,8 @@ export async function classify(ort, session, contract, blob) {
   const { size } = contract.preprocess;
   const input = preprocess(await decode(blob), size);
   const name = session.inputNames[0];
-  const wanted = session.outputNames.filter((one) => one === "logits" || one === "novelty");
+  const wanted = session.outputNames.filter((one) => ["logits", "novelty", "foreign"].includes(one));
   const out = await session.run({ [name]: new ort.Tensor("uint8", input, [1, 1, size, size]) }, wanted);
-  return decide(out.logits.data, out.novelty ? out.novelty.data[0] : null, contract);
+  const number = (one) => (out[one] ? out[one].data[0] : null);
+  return decide(out.logits.data, number("novelty"), number("foreign"), contract);
 }

@@ -17,6 +17,26 @@ from edge_mri_bench.telling.tables import comparison_tables, growth_tables, tabl
 START = "<!-- benchmark: start -->"
 END = "<!-- benchmark: end -->"
 
+_GOALS = (
+    "*Within noise*: the 95 % interval contains the limit. *At the shortest*: the shortest time of "
+    "each side."
+)
+_BACKENDS = (
+    "From the path of an image to its answer, one image after another. *Spread* is the "
+    f"interquartile range in percent of the median. **{wording.ACCURACIES}**"
+)
+_STEPS = (
+    "Batches and folders, too, are in milliseconds per image. Each worker has a core of its own."
+)
+_RESOURCES = (
+    "*Session*: opening the model in a running process. *Cold start*: a new process until its "
+    "first line of output. *Peak memory*: of that process. *Installed*: the packages on disk."
+)
+_BOUND = (
+    "For each backend, the step that takes most of the time. For inference also the share of the "
+    "core's peak that it reaches, where that is known."
+)
+
 
 def write_markdown(text: str, path: Path) -> None:
     """Write Markdown; a file with the two marks keeps what is outside them."""
@@ -37,12 +57,12 @@ def markdown(record: Record, compared: dict[str, Any] | None = None) -> str:
     """Return a record, and a comparison where there is one, as Markdown."""
     blocks = [_head(record)]
     for network, goals in record["goals"].items():
-        blocks.append(f"### Goals: {network}\n\n{_goals(goals)}")
+        blocks.append(f"### Goals: {network}\n\n{_GOALS}\n\n{_goals(goals)}")
     if any(row["stages"] for row in record["rows"]):
         blocks += [
-            f"### Backends\n\n{_backends(record)}",
-            f"### Steps, median milliseconds of one image\n\n{_steps(record)}",
-            f"### Starts, memory, disk\n\n{_resources(record)}",
+            f"### Backends\n\n{_BACKENDS}\n\n{_backends(record)}",
+            f"### Steps, median milliseconds of one image\n\n{_STEPS}\n\n{_steps(record)}",
+            f"### Starts, memory, disk\n\n{_RESOURCES}\n\n{_resources(record)}",
             f"### What bounds them\n\n{_bounds(record)}",
         ]
     blocks += [
@@ -110,7 +130,7 @@ def _backends(record: Record) -> str:
             ]
         )
     heads = ["end to end, ms", "min", "median", "p95", "p99", "spread"]
-    heads += ["times its own eager PyTorch", f"times {REFERENCE}"]
+    heads += ["times as fast as its own eager PyTorch", f"times as fast as {REFERENCE}"]
     heads += ["type accuracy %", "same type as PyTorch %"]
     return table(heads, rows)
 
@@ -160,7 +180,7 @@ def _bounds(record: Record) -> str:
         for row in record["rows"]
         if row["bound"]
     ]
-    return f"{wording.limits_line(record)}\n\n" + "\n".join(lines)
+    return f"{_BOUND} {wording.limits_line(record)}\n\n" + "\n".join(lines)
 
 
 def _left_out(record: Record) -> str:

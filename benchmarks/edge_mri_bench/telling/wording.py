@@ -15,6 +15,11 @@ STAGES = {
     END_TO_END: "end to end",
 }
 
+ACCURACIES = (
+    "Compare accuracies only within one network: another network may have been trained on near "
+    "duplicates of these images."
+)
+
 
 def size(value: int | None) -> str:
     """Return bytes as MB or GB; a dash for None."""

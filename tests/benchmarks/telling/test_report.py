@@ -54,6 +54,7 @@ def test_markdown_tells_every_row_goal_and_what_is_left_out(record):
     for reason in record["left_out"]:
         assert f"- {reason}" in text
     assert "| end to end, ms | min | median | p95 | p99 | spread |" in text
+    assert "**Compare accuracies only within one network:" in text
     tables = re.findall(r"(?:^\|.*\|\n?)+", text, re.MULTILINE)
     assert len(tables) >= 4
     for table in tables:
@@ -88,7 +89,13 @@ def test_the_page_stands_alone(scored, tmp_path):
     assert not re.findall(r"<[^>]*(?:src|href)=\"(?!data:|#)[^>]*>", text)
     assert not re.findall(r"url\((?!#|data:)", text)
     assert text.count("<svg") == 5  # accuracy, steps, folders, memory, networks
-    for part in ("Goals: ", "Accuracy against latency", "Where the time goes", "All backends"):
+    for part in (
+        "Goals: ",
+        "Accuracy against latency",
+        "Compare accuracies only within",
+        "Where the time goes",
+        "All backends",
+    ):
         assert part in text
 
 
