@@ -57,7 +57,8 @@ class Making:
         self._train(manifest, run)
         model = self.out / "edge_mri_int8.onnx"
         export = ("--quantize", "--foreign", self.data / "foreign", "--licence", LICENCE)
-        self._make(model, *TOOL, "export", run / "checkpoint.pt", *export, "--output", model)
+        exported = (run / "checkpoint.pt", *export, "--output", self.out / "edge_mri.onnx")
+        self._make(model, *TOOL, "export", *exported)
         self._measure_sources(model, sets, manifest)
         if self.without:
             return
