@@ -224,8 +224,8 @@ def test_a_stream_that_is_stopped_waits_neither_for_answers_nor_for_frames(worke
     next(stream)
     threading.Timer(0.2, is_stopped.set).start()
     started = time.monotonic()
-    for _ in stream:
-        assert not is_stopped.is_set()
+    behind = sum(is_stopped.is_set() for _ in stream)
+    assert behind <= 1  # one may be on its way while it is stopped
     assert time.monotonic() - started < 2
     had = len(begun)
     time.sleep(0.2)
