@@ -22,7 +22,7 @@ class Tokens:
                 long enough.
         """
         try:
-            if os.name == "posix" and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            if os.name == "posix" and _is_open(path):
                 raise OptionError(
                     f"--token-file {path}: others may read it; type: chmod 600 '{path}'"
                 )
@@ -46,6 +46,18 @@ class Tokens:
         shown = _hash(token.strip())
         known = [hmac.compare_digest(shown, one) for one in self._hashes]
         return scheme.lower() == b"bearer" and any(known)
+
+
+def _is_open(path: Path) -> bool:
+    """Say whether others than the file's owner may read it.
+
+    systemd lets a service read its credentials by an ACL, which shows as rights of the group; only
+    that service can enter their folder.
+    """
+    everybody = stat.S_IRWXG | stat.S_IRWXO
+    if str(path.parent) == os.environ.get("CREDENTIALS_DIRECTORY"):
+        everybody = stat.S_IRWXO
+    return bool(path.stat().st_mode & everybody)
 
 
 def _hash(token: bytes) -> bytes:

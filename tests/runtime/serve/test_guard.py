@@ -1,5 +1,6 @@
 """Who may ask, what is refused, and what nobody may find afterwards: a name, a file, a token."""
 
+import os
 import re
 import shutil
 import socket
@@ -143,6 +144,21 @@ def test_a_token_file_that_protects_nothing_is_refused(tmp_path, text, mode, rea
     path.write_text(text, encoding="utf-8")
     path.chmod(mode)
     with pytest.raises(OptionError, match=re.escape(reason)):
+        Tokens(path)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="rights of POSIX systems")
+def test_a_credential_of_systemd_is_read_and_the_same_file_elsewhere_is_not(tmp_path, monkeypatch):
+    """Its service may read it by an ACL, which shows as rights of the group."""
+    path = tmp_path / "tokens"
+    path.write_text(TOKEN)
+    path.chmod(0o440)
+    with pytest.raises(OptionError, match="others may read it"):
+        Tokens(path)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    assert Tokens(path).include(f"Bearer {TOKEN}".encode())
+    path.chmod(0o444)
+    with pytest.raises(OptionError, match="others may read it"):
         Tokens(path)
 
 
