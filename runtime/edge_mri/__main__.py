@@ -1,10 +1,21 @@
 """`edge-mri`, which is `python -m edge_mri`: the command line, or why it cannot be imported."""
 
+import _signal  # type: ignore[import-not-found]
+
+# Ctrl-C ends the process by the signal until it is known what to do with it, not by a traceback;
+# to import `signal` itself takes milliseconds.
+try:
+    if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+except ValueError:  # imported in another thread, where it cannot be set
+    pass
+
 import sys
 
 from edge_mri.process.interrupts import Interrupts
 
 _WRONG_USE = 2
+_INTERRUPTED = 130
 
 
 def main() -> None:
@@ -21,7 +32,10 @@ def main() -> None:
             if sys.stderr is not None:
                 sys.stderr.write(f"Error: {cause}\n")
             raise SystemExit(_WRONG_USE) from error
-        command_line()
+        try:
+            command_line()
+        except KeyboardInterrupt:  # it came when the command had ended
+            raise SystemExit(_INTERRUPTED) from None
 
 
 if __name__ == "__main__":

@@ -47,6 +47,33 @@ cli.main(["info"])
 """
 
 
+# A signal that comes when the command has ended, before its handler is taken away.
+LATE = """
+import signal, sys
+from edge_mri.process.interrupts import Interrupts
+leave, left = Interrupts.__exit__, []
+def late(self, *told):
+    left.append(self)
+    if len(left) == 1:
+        signal.raise_signal(signal.SIGINT)
+    return leave(self, *told)
+Interrupts.__exit__ = late
+from edge_mri.__main__ import main
+sys.argv = ["edge-mri", "info"]
+main()
+"""
+
+
+def test_before_anything_has_begun_an_interrupt_is_no_traceback(process):
+    code = "import signal; import edge_mri.__main__; signal.raise_signal(signal.SIGINT)"
+    assert process("-c", code) == (-signal.SIGINT, "", "")
+
+
+def test_an_interrupt_behind_the_end_of_a_command_is_no_traceback(process):
+    code, out, error = process("-c", LATE)
+    assert (code, bool(out), error) == (130, True, "")
+
+
 @pytest.mark.parametrize("package", ["click", "onnxruntime", "cv2", "edge_mri.commands.info"])
 def test_an_interrupt_while_a_command_is_imported_ends_it_by_the_signal(process, package):
     code = INTERRUPTED_IMPORT.replace("sys.argv[1]:", f"{package!r}:", 1)
