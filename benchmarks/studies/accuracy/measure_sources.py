@@ -33,19 +33,21 @@ _BATCH = 256
 Part = tuple[str, str]
 
 
-def chosen(sets: Path, only: Sequence[str], manifest: Path | None) -> list[Sample]:
-    """Return the images of some sets, of those in a manifest only what validates."""
+def chosen(
+    sets: Path, only: Sequence[str], manifest: Path | None
+) -> tuple[list[Sample], NDArray[np.bool_]]:
+    """Return images of some sets, of those in a manifest what validates; which are of no such."""
     progress = TerminalProgress()
     read = ImageSets.of([sets], None, (), None, None, progress)
     samples = [one for one in read.samples(progress) if not only or one.root.name in only]
-    if manifest is None:
-        return samples
-    rows = read_manifest(manifest)
+    rows = [] if manifest is None else read_manifest(manifest)
     held = {row.sample.root.resolve() for row in rows}
     validating = {row.sample.file.resolve() for row in rows if row.sample.split == "val"}
-    return [
-        one for one in samples if one.root.resolve() not in held or one.file.resolve() in validating
+    unseen = [one.root.resolve() not in held for one in samples]
+    kept = [
+        new or one.file.resolve() in validating for one, new in zip(samples, unseen, strict=True)
     ]
+    return [one for one, keep in zip(samples, kept, strict=True) if keep], np.array(unseen)[kept]
 
 
 def tumor_probabilities(model: Predictor, samples: Sequence[Sample]) -> NDArray[np.float32]:
@@ -66,10 +68,12 @@ def measured(
     space: LabelSpace,
     threshold: float,
     by: str,
+    unseen: NDArray[np.bool_],
 ) -> dict[str, Any]:
     """Return sensitivity and areas of each part with tumours, specificity of each without.
 
-    `all` has the images of all parts together, where the largest decide.
+    `all` has the images of all parts together, where the largest decide; `unseen` those of sets
+    that nothing was learned from.
     """
     present = [space.is_present(one.label) for one in samples]
     parts: dict[bool, dict[Part, list[int]]] = {True: {}, False: {}}
@@ -84,17 +88,26 @@ def measured(
     known = np.array([one is not None for one in present])
     return {
         "threshold": threshold,
-        "all": {
-            "auroc": auroc(truth[known], probabilities[known]),
-            "auroc_ci95": auroc_interval(truth[known], probabilities[known]),
-            "tumors": _share(("all", ""), probabilities[truth] >= threshold),
-            "free": _share(("all", ""), probabilities[known & ~truth] < threshold),
-        },
+        "all": _together("all", probabilities[known], truth[known], threshold),
+        "unseen": _together(
+            "unseen", probabilities[known & unseen], truth[known & unseen], threshold
+        ),
         "tumors": [
             {**_share(part, values >= threshold), "auroc": _area(values, list(against.values()))}
             for part, values in sorted(tumors.items())
         ],
         "free": [_share(part, values < threshold) for part, values in sorted(free.items())],
+    }
+
+
+def _together(
+    name: str, probabilities: NDArray[np.float32], truth: NDArray[np.bool_], threshold: float
+) -> dict[str, Any]:
+    return {
+        "auroc": auroc(truth, probabilities),
+        "auroc_ci95": auroc_interval(truth, probabilities),
+        "tumors": _share((name, ""), probabilities[truth] >= threshold),
+        "free": _share((name, ""), probabilities[~truth] < threshold),
     }
 
 
@@ -139,9 +152,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", type=Path)
     told = parser.parse_args(arguments)
     model = open_predictor(told.model)
-    samples = chosen(told.sets, told.only, told.manifest)
+    samples, unseen = chosen(told.sets, told.only, told.manifest)
     probabilities = tumor_probabilities(model, samples)
-    figures = measured(probabilities, samples, model.labels, model.tumor_threshold, told.by)
+    figures = measured(probabilities, samples, model.labels, model.tumor_threshold, told.by, unseen)
     click.echo("\n".join(lines(figures)))
     if told.json is not None:
         told.json.write_text(json.dumps(figures, indent=1) + "\n")

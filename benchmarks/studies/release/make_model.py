@@ -10,6 +10,7 @@ sets, and measures what it says of them: what the recipe is worth on sources not
 """
 
 import argparse
+import csv
 import re
 import shlex
 import subprocess
@@ -27,6 +28,8 @@ TOOL = ("-m", "edge_mri")
 PACKAGED = "runtime/edge_mri/models"
 LICENCE = "CC-BY-NC-SA-4.0"
 TESTS = ("nickparvar", "artemis")
+PATIENTS = "tcga-lgg"
+AXIAL = ("--map", "tumor=glioma_axial", "--map", "no_tumor=no_tumor_axial")
 
 
 class Making:
@@ -110,6 +113,10 @@ class Making:
             out = figures / f"{name}_Testing.json"
             what = ("--data", data / name / "Testing", "--json", out)
             self._make(out, *TOOL, "evaluate", model, *what)
+        out = figures / f"{PATIENTS},_patients_not_trained_on.json"
+        index = ("--index", self._validating(manifest), "--by", "contrast")
+        what = ("--data", data / PATIENTS, *index, *AXIAL, "--json", out)
+        self._make(out, *TOOL, "evaluate", model, *what)
         accuracy, lesions = STUDIES / "accuracy", STUDIES / "lesions"
         known = ("--manifest", manifest)
         scripts: dict[Path, tuple[object, ...]] = {
@@ -121,6 +128,22 @@ class Making:
         for script, asked in scripts.items():
             out = figures / f"{script.stem.partition('_')[2]}.json"
             self._make(out, script, *asked, "--json", out)
+
+    def _validating(self, manifest: Path) -> Path:
+        """Write the index of the patients that validate."""
+        with manifest.open(encoding="utf-8", newline="") as file:
+            rows = [row for row in csv.DictReader(file) if row["split"] == "val"]
+        paths = {row["path"] for row in rows if Path(row["set"]).name == PATIENTS}
+        out = self.out / f"{PATIENTS}.csv"
+        with (
+            (self.data / PATIENTS / "index.csv").open(encoding="utf-8", newline="") as file,
+            out.open("w", encoding="utf-8", newline="") as written,
+        ):
+            index = csv.DictReader(file)
+            writer = csv.DictWriter(written, index.fieldnames or ())
+            writer.writeheader()
+            writer.writerows(row for row in index if row["path"] in paths)
+        return out
 
     def _make(self, result: Path, *command: object) -> None:
         if not result.exists():

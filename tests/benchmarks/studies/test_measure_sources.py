@@ -41,7 +41,8 @@ def test_a_large_source_does_not_decide_for_all(script):
     p = np.concatenate(
         [[0.9] * 20, [0.5] * 5, [0.9] * 5, [0.1] * 500, [0.7] * 10, [0.2] * 3, [0.9] * 10]
     ).astype(np.float32)
-    figures = script.measured(p, told, LabelSpace(), 0.6, "contrast")
+    figures = script.measured(p, told, LabelSpace(), 0.6, "contrast", np.arange(len(told)) < 30)
+    assert (figures["unseen"]["tumors"]["n"], figures["all"]["tumors"]["n"]) == (30, 35)
     found = {(one["set"], one["part"]): one for one in figures["tumors"]}
     assert found["a", "t1"]["auroc"] == 1
     assert found["a", "t2"]["auroc"] == pytest.approx((1 + 0.5) / 2)  # half above b's, none below
@@ -72,4 +73,6 @@ def test_only_what_a_manifest_gives_to_validation_counts_of_the_sets_in_it(
     files = len(list(phantoms.glob("*/*.png")))
     assert n["other"] == files
     assert 0 < n["held"] < files
+    unseen = figures["unseen"]
+    assert unseen["tumors"]["n"] + unseen["free"]["n"] == files
     assert "operating point" in capsys.readouterr().out
