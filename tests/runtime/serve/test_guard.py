@@ -307,6 +307,25 @@ def test_a_header_that_never_ends_is_not_waited_for_however_it_drips(dial):
     assert time.monotonic() - started < 15
 
 
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "begin",
+    [HEAD + b"X: ", HEAD[:5], CHUNKED + b"1\r\na\r\n0\r\nX: ", CHUNKED + b"1;x="],
+    ids=["header", "path", "trailer", "extension"],
+)
+def test_headers_without_an_end_are_not_kept(dial, begin):
+    sent, greedy = 0, dial()
+    with suppress(ConnectionError):
+        greedy.sendall(begin)
+        while sent < 2**24:
+            sent += greedy.send(b"x" * 2**15)
+    assert sent < 2**24
+    with suppress(ConnectionError):
+        assert greedy.recv(2**10).startswith(b"HTTP/1.1 400 ")
+
+
 def test_a_body_that_comes_too_slowly_is_408(hurried, dial):
     slow = dial()
     slow.sendall(HEAD + b"Content-Length: 1000000\r\n\r\n" + bytes(10))
