@@ -81,10 +81,10 @@ class Volume:
     def told(self) -> str:
         """Return what its slices say, for people."""
         slices = f"{self.slices} slices"
-        if not self.answered:
-            return f"{slices}, no answer"
         if self.planes:
             slices += f" ({', '.join(self.planes)})"
+        if not self.answered:
+            return f"{slices}, no answer"
         counts = f"{self.tumor_slices} of {self.answered} answered slices say tumour"
         if self.neighbours_tumor_probability is None:
             return f"{slices}, no type: {counts}, too few neighbours have an answer"

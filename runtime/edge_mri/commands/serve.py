@@ -55,7 +55,7 @@ _answer, _listen, _work, _limit = (
     "--token-file",
     type=PATH,
     metavar="FILE",
-    help="Require a bearer token; FILE holds one token per line.",
+    help="Require a bearer token; FILE holds one token per line, and is read at the start.",
 )
 @_listen("--certificate", type=PATH, metavar="FILE.pem", help="Use TLS; needs --private-key.")
 @_listen("--private-key", type=PATH, metavar="FILE.pem", help="Key of --certificate.")

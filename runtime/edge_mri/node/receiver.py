@@ -76,6 +76,7 @@ class Receiver:
             entity.add_supported_context(kind, readable())
         handlers = [
             (evt.EVT_REQUESTED, self._greet),
+            (evt.EVT_REJECTED, self._tell_of_rejection),
             (evt.EVT_PDU_RECV, self._weigh),
             (evt.EVT_C_STORE, self._store),
             (evt.EVT_CONN_CLOSE, self._end),
@@ -118,6 +119,14 @@ class Receiver:
             self._say(f"rejected an association from {address}: not one of --allow")
             event.assoc.acse.send_reject(_REJECTED, _BY_USER, _UNKNOWN_CALLER)
             event.assoc.kill()
+
+    def _tell_of_rejection(self, event: Any) -> None:
+        """Tell why pynetdicom has rejected one that may speak."""
+        requestor = event.assoc.requestor
+        reason = f"more than {MOST_PEERS} at a time"
+        if str(requestor.primitive.called_ae_title).strip() != self._config.ae_title.strip():
+            reason = f"it calls another AE title than {self._config.ae_title.strip()}"
+        self._say(f"rejected an association from {requestor.address}: {reason}")
 
     def _may_speak(self, title: str, address: str) -> bool:
         here = plain_address(address).is_loopback

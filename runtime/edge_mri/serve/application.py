@@ -82,6 +82,7 @@ class Service:
         starlette = Starlette(
             routes=routes, middleware=inner, exception_handlers={HTTPException: refused}
         )
+        starlette.router.redirect_slashes = False  # to where the Host says, and no answer
         guarded = Guard(starlette, self._config.allow_host, self._config.allow_origin)
         return Logbook(guarded, self._metrics, frozenset(route.path for route in routes))
 

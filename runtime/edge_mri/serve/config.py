@@ -1,6 +1,7 @@
 """What a service is asked for: `edge-mri serve`'s options under their own names."""
 
 import ipaddress
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from edge_mri.images.pixels.limits import VARIABLES
 from edge_mri.process.workers import available_threads
 
 PORT = 8350
+
+_NAME = re.compile(r"[\w.-]+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +79,12 @@ class ServeConfig:
             )
         if (self.certificate is None) != (self.private_key is None):
             raise OptionError("--certificate and --private-key go together")
+        for name in self.allow_host:
+            if not _NAME.fullmatch(name):
+                raise OptionError(
+                    f"--allow-host {name}: expected a name alone, without https:// and port, such "
+                    "as mri-box.hospital.example"
+                )
         for origin in self.allow_origin:
             scheme, _, rest = origin.partition("://")
             if scheme not in ("http", "https") or not rest or "/" in rest or "*" in rest:

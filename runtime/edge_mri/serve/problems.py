@@ -11,6 +11,11 @@ from edge_mri.storage.json_text import json_text
 
 MEDIA_TYPE = "application/problem+json"
 
+_ROUTING = {  # Starlette repeats the title
+    404: "nothing is here: /openapi.json says what is where",
+    405: "another method is expected here: see the header Allow, or /openapi.json",
+}
+
 
 def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
     """Return a refusal; `detail` says what was expected and what to do, and names no file."""
@@ -21,4 +26,5 @@ def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) 
 def refused(request: Request, error: Exception) -> Response:
     """Return what an `HTTPException` says, as Starlette's handlers do."""
     assert isinstance(error, HTTPException)
-    return problem(error.status_code, error.detail, error.headers)
+    detail = _ROUTING.get(error.status_code, error.detail)
+    return problem(error.status_code, detail, error.headers)

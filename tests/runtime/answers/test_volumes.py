@@ -183,7 +183,7 @@ def test_a_volume_without_an_answer_has_its_paths():
     assert (silent.slices, silent.rejected, silent.errors, silent.answered) == (3, 2, 1, 0)
     assert (silent.type, silent.peak_tumor_probability, silent.neighbours) == (None,) * 3
     assert (silent.path, silent.peak_path, silent.peak_frame) == ("a.nii", "a.nii", 1)
-    assert silent.told() == "3 slices, no answer"
+    assert silent.told() == "3 slices (axial), no answer"
 
 
 def test_files_of_one_image_are_no_volumes():

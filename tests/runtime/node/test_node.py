@@ -6,6 +6,7 @@ import random
 import socket
 import threading
 import time
+from contextlib import ExitStack
 
 import pytest
 
@@ -205,7 +206,14 @@ def test_who_is_not_allowed_is_rejected(lab, node, tmp_path):
     for title, called in (("OTHER", "EDGE_MRI"), ("NOBODY", "EDGE_MRI"), ("SCANNER", "ELSE")):
         with node.association(title, called) as link:
             assert link.is_rejected, title
-    assert "rejected an association from 127.0.0.1: not one of --allow" in node.told()
+    rejected = "rejected an association from 127.0.0.1"
+    assert node.told().count(f"{rejected}: not one of --allow") == 2
+    assert f"{rejected}: it calls another AE title than EDGE_MRI\n" in node.told()
+    with ExitStack() as links:
+        for _ in range(10):
+            assert links.enter_context(node.association("SCANNER")).is_established
+        assert links.enter_context(node.association("SCANNER")).is_rejected
+    assert f"{rejected}: more than 10 at a time\n" in node.told()
 
 
 @pytest.mark.parametrize("host", ["localhost", "::1"])

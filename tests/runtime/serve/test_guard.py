@@ -166,6 +166,9 @@ def test_a_credential_of_systemd_is_read_and_the_same_file_elsewhere_is_not(tmp_
     ("options", "reason"),
     [
         ({"allow_origin": ("*",)}, "expected an origin"),
+        ({"allow_host": ("box.example", "https://box.example")}, "--allow-host https.*: .* alone"),
+        ({"allow_host": ("box.example:8350",)}, "without https:// and port"),
+        ({"allow_host": ("*",)}, "expected a name"),
         ({"certificate": "a.pem"}, "--certificate and --private-key go together"),
         ({"max_request_bytes": 2**31}, "--queue-bytes 1073741824 holds no request"),
     ],
@@ -246,6 +249,22 @@ def test_a_body_that_is_no_file_is_400(service, body, kind, status):
     answer = service.ask("POST", "/v1/predict", body, {"Content-Type": kind})
     assert answer.status == status
     assert answer.json["status"] == status
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("POST", "/v1/predict/", 404),
+        ("GET", "/healthz/", 404),
+        ("POST", "/predict", 404),
+        ("GET", "/v1/predict", 405),
+        ("DELETE", "/", 405),
+    ],
+)
+def test_what_is_not_here_is_refused_with_where_to_look(service, picture, method, path, status):
+    answer = service.ask(method, path, picture if method == "POST" else None)
+    assert (answer.status, answer.headers["content-type"]) == (status, "application/problem+json")
+    assert "/openapi.json" in answer.json["detail"]
 
 
 @pytest.mark.parametrize("query", ["?heatmap=yes", "?heatmaps=1", "?pictures=", "?x="])

@@ -51,9 +51,14 @@ def _position(elements: FrameElements, index: int, *, is_single: bool) -> SliceP
 
 
 def _normal(elements: FrameElements, index: int) -> NDArray[np.float64] | None:
+    """Return the normal of a frame; None where the header tells none, or its directions span none.
+
+    Some exports have zeros in place of what they took out: all slices would lie at one place.
+    """
     directions = elements.find(index, "PlaneOrientation", "ImageOrientationPatient")
     if directions is None or len(directions) != 6:
         return None
     cosines = np.asarray([float(one) for one in directions])
     (a, b, c), (d, e, f) = cosines[:3], cosines[3:]
-    return np.array([b * f - c * e, c * d - a * f, a * e - b * d])
+    normal = np.array([b * f - c * e, c * d - a * f, a * e - b * d])
+    return normal if np.linalg.norm(normal) > 0 else None

@@ -451,6 +451,15 @@ AXIAL = [1, 0, 0, 0, 1, 0]
         ({"ImagePositionPatient": [0, 0, 7], "InstanceNumber": 3}, ("number", 3)),
         ({"ImageOrientationPatient": AXIAL, "ImagePositionPatient": [0, 0]}, None),
         ({"ImageOrientationPatient": [0] * 5, "ImagePositionPatient": [0, 0, 1]}, None),
+        (
+            {
+                "ImageOrientationPatient": [0] * 6,
+                "ImagePositionPatient": [0] * 3,
+                "InstanceNumber": 4,
+            },
+            ("number", 4),
+        ),
+        ({"ImageOrientationPatient": [1, 0, 0] * 2, "InstanceNumber": 5}, ("number", 5)),
         ({}, None),
     ],
 )
