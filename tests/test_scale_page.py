@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("ray", reason="needs the extra [ray]")
 pytest.importorskip("s3fs", reason="needs the extra [cloud]")
-ds = pytest.importorskip("pyarrow.dataset", reason="needs the extra [cloud]")
+pytest.importorskip("pyarrow.dataset", reason="needs the extra [cloud]")
 
 PAGE = (Path(__file__).parents[1] / "docs" / "scale.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
@@ -28,6 +28,22 @@ def folder(phantoms, s3, tmp_path) -> Path:
         (tmp_path / "scans" / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "scans" / path).write_bytes(data)
     return tmp_path
+
+
+def read_as_it_says(folder: Path) -> list[dict[str, object]]:
+    (code,) = (text for kind, text in BLOCKS if kind == "python")
+    named: dict[str, list[dict[str, object]]] = {}
+    exec(code.replace('"answers/"', repr(f"{folder}/answers/")), named)
+    return named["records"]
+
+
+def test_parts_without_a_box_and_with_one_are_read_as_it_says(tmp_path):
+    (tmp_path / "answers").mkdir()
+    rows = [{"path": "a.png", "box": None}, {"path": "b.png", "box": [1, 2, 3, 4]}]
+    for number, row in enumerate(rows):
+        (tmp_path / "answers" / f"part-{number}.jsonl").write_text(json.dumps(row) + "\n")
+    (tmp_path / "answers" / "_edge_mri.json").write_text("{}")
+    assert sorted(read_as_it_says(tmp_path), key=str) == rows
 
 
 def test_its_commands_do_what_it_says(folder, s3):
@@ -51,10 +67,7 @@ def test_its_commands_do_what_it_says(folder, s3):
     assert len((folder / "answers.jsonl").read_text().splitlines()) == 48
     here, there = s3.contents("answers", "2024/"), s3.contents("answers", "ray/")
     assert [Path(one).name for one in here] == [Path(one).name for one in there]
-    (code,) = (text for kind, text in BLOCKS if kind == "python")
-    named: dict[str, object] = {}
-    exec(code.replace('"answers/"', repr(f"{folder}/answers/")), named)
-    read = {row["path"]: row["status"] for row in named["records"]}
+    read = {row["path"]: row["status"] for row in read_as_it_says(folder)}
     lines = (folder / "answers.jsonl").read_text().splitlines()
     statuses = {one["path"]: one["status"] for one in map(json.loads, lines)}
     assert {

@@ -17,6 +17,7 @@ from edge_mri.errors import (
     ImageSizeError,
     RemoteError,
 )
+from edge_mri.images.formats.headers import FIRST_BYTES, format_of
 from edge_mri.images.formats.nifti_pair import HEADERS, VALUES, is_pair_header, one_file, partners
 from edge_mri.images.pixels.limits import Limits
 from edge_mri.process.workers import available_threads
@@ -75,10 +76,15 @@ def _joined(path: Place, data: bytes, allowed: Limits) -> bytes:
     if not is_values and not is_pair_header(data):
         return data
     other = next((one for one in others if is_file(one)), None)
+    names = " or ".join(one.name for one in others)
     if other is None and is_values:
+        if data and format_of(data[:FIRST_BYTES]) is None:
+            raise ImageReadError(
+                f"it is no image in a known format, and there is no {names} beside it that would "
+                "tell of a volume in two files"
+            )
         return data
     if other is None:
-        names = " or ".join(one.name for one in others)
         raise ImageReadError(f"its values are in a second file, and there is no {names} beside it")
     second = _read(other, allowed)
     header, values = (second, data) if is_values else (data, second)

@@ -30,6 +30,7 @@ from edge_mri.storage.json_text import json_text
 ABOUT = "_edge_mri.json"
 
 _PART = "part-"
+_OF_FILES = (".json", ".jsonl", ".csv", ".parquet")
 _MOST_ABOUT = 100_000  # characters
 _MOST_PART_BYTES = 2**40
 
@@ -61,6 +62,11 @@ class Dataset:
             raise OptionError(
                 f"--output {place}: expected a file, a folder with a trailing slash, or a URL of "
                 f"{', '.join(one + '://' for one in files.OBJECT_STORES[:-1])}"
+            )
+        if isinstance(place, Url) and place.address.endswith(_OF_FILES):
+            raise OptionError(
+                f"--output {place}: a URL names a dataset, a folder of parts, and this looks like "
+                "a file; end it with a slash for a folder of that name, or name a local file"
             )
 
     @contextmanager
@@ -159,7 +165,9 @@ class Dataset:
         suffix = f".{self.format}"
         found: Iterable[Place]
         if isinstance(self.place, Url):
-            found = listing.below(self.place) if listing.kind(self.place / "") else ()
+            own = self.place.address.rstrip("/")  # below may lie other datasets
+            below = listing.below(self.place) if listing.kind(self.place / "") else ()
+            found = (one for one in below if one.parent.address.rstrip("/") == own)
         else:
             found = self.place.iterdir() if self.place.is_dir() else ()
         return {

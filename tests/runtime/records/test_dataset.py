@@ -195,6 +195,9 @@ def test_a_run_that_ends_early_leaves_whole_parts(environment, command, images, 
     [
         (["-o", "http://h/x"], "--output http://h/x: expected a file, a folder with a "
             "trailing slash, or a URL of s3://, s3a://, gs://, gcs://, az://, abfs://, abfss://"),
+        (["-o", "s3://b/x.jsonl"], "--output s3://b/x.jsonl: a URL names a dataset, a folder of "
+            "parts, and this looks like a file; end it with a slash for a folder of that name, or "
+            "name a local file"),
         (["-o", "out/", "--format", "csv"], "--format csv does not go into a dataset; expected "
             "parquet or jsonl"),
         (["-o", "out/", "--volumes", "v.csv"], "--volumes needs all records in one place: it does "
@@ -231,3 +234,18 @@ def test_in_object_storage(command, s3, images, tmp_path):
     assert texts(rows(tmp_path)) == texts(local(command, images))
     ended = command("infer", images, "-o", "s3://none-such/x")
     assert ended.err == "Error: cannot write s3://none-such/x: there is no such bucket\n"
+
+
+@pytest.mark.parametrize("place", ["s3://records", "s3://records/", "s3://records/run"])
+def test_a_dataset_below_another_in_object_storage_is_none_of_its_parts(command, s3, images, place):
+    s3.store("records", {})
+    assert command("infer", images, "-o", "s3://records/run/1/", *OPTIONS).code == 1
+    below = set(s3.contents("records"))
+    ended = command("infer", images, "-o", place, *OPTIONS)
+    assert ended.code == 1, ended.err
+    own = set(s3.contents("records")) - below
+    assert len(own) == len(below)
+    gone = sorted(own)[-1]
+    s3.client.delete_object(Bucket="records", Key=gone)
+    assert command("infer", images, "-o", place, "--resume", *OPTIONS).code in (0, 1)
+    assert set(s3.contents("records")) == own | below

@@ -87,7 +87,7 @@ def test_a_half_alone_says_what_it_lacks(tmp_path):
     (tmp_path / "head.img").rename(tmp_path / "other.img")
     with pytest.raises(ImageReadError, match=r"there is no head\.img or head\.img\.gz beside it"):
         told(path)
-    with pytest.raises(ImageDecodeError, match="not an image in a known format"):
+    with pytest.raises(ImageReadError, match=r"there is no other\.hdr or other\.hdr\.gz beside it"):
         told(tmp_path / "other.img")
 
 
