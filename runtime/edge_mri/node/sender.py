@@ -47,6 +47,7 @@ class Sender:
         self._config, self._to = config, config.target
         self._tls = config.tls.of_client() if config.tls and config.destination_tls else None
         self._journal, self._spool, self._say = journal, spool, say
+        self._reason = ""
         self._wake, self._ends = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
 
@@ -76,8 +77,10 @@ class Sender:
                     wait = FIRST_WAIT_S
                     continue
             except Exception as error:  # whatever it is, what waits is there for the next try
-                self._say(f"sending failed ({type(error).__name__})")
-            self._say(f"{self._to.title} did not take what waits; again in {wait:.0f} s")
+                self._reason = type(error).__name__
+            self._say(
+                f"{self._to.title} did not take what waits: {self._reason}; again in {wait:.0f} s"
+            )
             self._ends.wait(wait)
             wait = min(2 * wait, LONGEST_WAIT_S)
 
@@ -94,13 +97,17 @@ class Sender:
         tls = None if self._tls is None else (self._tls, to.host)
         association = entity.associate(to.host, to.port, ae_title=to.title, tls_args=tls)
         if not association.is_established:
+            self._reason = self._why_not(association)
             return False
+        self._reason = "it ended the association"
         taken = 0
         try:
             for one in waiting:
                 if self._ends.is_set() or not association.is_established:
                     break
                 status = self._status(association, one)
+                if status is not None and status not in _TAKEN:
+                    self._reason = f"it answers with status {status:04X}"
                 if status is None or status in _NO_ROOM:
                     break
                 taken += self._is_done(one, status)
@@ -121,6 +128,15 @@ class Sender:
             return _NO_SUCH_KIND if association.is_established else None
         status = answer.get("Status")
         return None if status is None else int(status)
+
+    def _why_not(self, association: Any) -> str:
+        """Say what an administrator may look at where there is no association."""
+        if association.is_rejected:
+            own, called = self._config.ae_title, self._to.title
+            return f"it rejects the association (it must know {own}, and be called {called})"
+        if association.acceptor.primitive is None:
+            return "it does not answer (address, port, TLS)"
+        return "it takes neither reports nor secondary captures"
 
     def _is_done(self, one: Outgoing, status: int) -> bool:
         """Say whether an object need not be sent again, and forget it then."""

@@ -306,6 +306,29 @@ def test_results_go_into_a_file(node, process, tmp_path, output):
     assert ended.err.count("\n") == 1
 
 
+def test_why_a_destination_takes_nothing_is_told(lab, node, tmp_path):
+    from pynetdicom import AE
+    from pynetdicom.sop_class import Verification
+
+    port = lab.free_port()
+    node.start("--destination", f"ARCHIVE@127.0.0.1:{port}", "--heatmaps", 0)
+    node.send(lab.write_series(tmp_path / "sent", slices=1))
+    begin, end = "ARCHIVE did not take what waits: it ", "; again in "
+    lab.wait_for(lambda: f"{begin}does not answer (address, port, TLS){end}" in node.told())
+    strict = AE(ae_title="ARCHIVE")
+    strict.add_supported_context(Verification)
+    for called, reason in (
+        (["OTHER"], "rejects the association (it must know EDGE_MRI, and be called ARCHIVE)"),
+        ([], "takes neither reports nor secondary captures"),
+    ):
+        strict.require_calling_aet = called
+        server = strict.start_server(("127.0.0.1", port), block=False)
+        try:
+            lab.wait_for(lambda: begin + reason + end in node.told())  # noqa: B023
+        finally:
+            server.shutdown()
+
+
 def test_a_destination_without_room_gets_all_later_and_what_it_refuses_is_given_up(
     lab, node, tmp_path
 ):
@@ -332,6 +355,7 @@ def test_a_destination_without_room_gets_all_later_and_what_it_refuses_is_given_
         lab.wait_for(lambda: told.count(SecondaryCaptureImageStorage) == 1)
         assert told[:3] == [ComprehensiveSRStorage] * 3
         lab.wait_for(lambda: len(list((node.spool / "outgoing").iterdir())) == 1)
+        assert "did not take what waits: it answers with status A700; again in 2 s" in node.told()
     finally:
         server.shutdown()
 
