@@ -20,7 +20,7 @@ from edge_mri import __version__
 from edge_mri.errors import OptionError
 from edge_mri.images import ImageFiles
 from edge_mri.images.preprocess import PreprocessSpec
-from edge_mri.labels import LabelSpace
+from edge_mri.labels import LabelSpace, Vocabulary
 from edge_mri.model.contract import Contract
 from edge_mri.storage.atomic import require_writable
 from edge_mri.terminal.progress import NoProgress, Progress
@@ -82,7 +82,7 @@ def export_onnx(
         calibration=Path(images),
         foreign=tuple(map(Path, foreign)),
     )
-    return adopt(config, _space(labels), _spec(preprocess), progress or NoProgress())
+    return adopt(config, _vocabulary(labels), _spec(preprocess), progress or NoProgress())
 
 
 def export_module(
@@ -118,6 +118,7 @@ def export_module(
         raise OptionError("preprocess: a module takes images of any size; say which with size")
     name = type(module).__name__
     example = torch.zeros(2, channels, spec.size, spec.size)
+    vocabulary, source = _vocabulary(labels), {"module": name}
     was_training = module.training
     try:
         proto = _exported(module.eval(), example, name)
@@ -137,11 +138,11 @@ def export_module(
         calibration=Path(images),
         foreign=tuple(map(Path, foreign)),
     )
-    return _adopted(original, config, _space(labels), progress or NoProgress(), {"module": name})
+    return _adopted(original, config, vocabulary, progress or NoProgress(), source)
 
 
 def adopt(
-    config: ExportConfig, space: LabelSpace, spec: InputSpec, progress: Progress
+    config: ExportConfig, vocabulary: Vocabulary, spec: InputSpec, progress: Progress
 ) -> list[Exported]:
     """Adopt the ONNX file that a configuration names as its checkpoint; see `export_onnx`."""
     path = config.checkpoint
@@ -150,13 +151,13 @@ def adopt(
         raise OptionError(f"the output would replace the original, {path}; choose another with -o")
     foreign = Foreign.read(path, spec)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return _adopted(foreign, config, space, progress, {"file": path.name, "sha256": digest})
+    return _adopted(foreign, config, vocabulary, progress, {"file": path.name, "sha256": digest})
 
 
 def _adopted(
     foreign: Foreign,
     config: ExportConfig,
-    space: LabelSpace,
+    vocabulary: Vocabulary,
     progress: Progress,
     source: dict[str, str],
 ) -> list[Exported]:
@@ -166,8 +167,8 @@ def _adopted(
         raise CalibrationError(
             "no images to compare with the original on; say which with --calibration DIR"
         )
-    spec = PreprocessSpec(foreign.size)
-    samples = class_samples(config.calibration, space)
+    spec, space = PreprocessSpec(foreign.size), vocabulary.space
+    samples = class_samples(config.calibration, vocabulary)
     images = load_folder(config.calibration, samples, spec, progress, config.quantization.samples)
     if images.check.labels:
         require_every_class(images.check.labels, space)
@@ -253,10 +254,12 @@ def _exported(module: nn.Module, example: torch.Tensor, name: str) -> onnx.Model
     return program.model_proto
 
 
-def _space(labels: Labels) -> LabelSpace:
+def _vocabulary(labels: Labels) -> Vocabulary:
     if isinstance(labels, LabelSpace):
-        return labels
-    return read_class_names(str(labels)) if isinstance(labels, str | Path) else class_space(labels)
+        return Vocabulary(labels)
+    if isinstance(labels, str | Path):
+        return read_class_names(str(labels))
+    return Vocabulary(class_space(labels))
 
 
 def _spec(preprocess: InputSpec | str) -> InputSpec:

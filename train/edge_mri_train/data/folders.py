@@ -122,6 +122,8 @@ def list_folders(roots: Sequence[Place], layout: Layout | None = None) -> Listin
             if not file.name.lower().endswith(SUFFIXES):
                 passed_over.unlisted(file)
                 continue
+            if passed_over.is_mask(file):
+                continue
             label = folders.label_of(file)
             if label is None:
                 unknown[file.parent] += 1
