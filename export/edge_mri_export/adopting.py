@@ -5,7 +5,6 @@ INT8 by the same guarded search. It is held against the original on the user's o
 """
 
 import hashlib
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,7 +31,13 @@ from edge_mri_export.adoption.input_spec import InputSpec
 from edge_mri_export.errors import AdoptionError, CalibrationError
 from edge_mri_export.exported import Exported
 from edge_mri_export.exporting import ExportConfig, Original, write_files
-from edge_mri_export.graph.graph import LOGITS, NORMALISED, OPSET
+from edge_mri_export.graph.graph import (
+    LOGITS,
+    NORMALISED,
+    OPSET,
+    exporter_reason,
+    exporter_silenced,
+)
 from edge_mri_export.graph.work import macs
 from edge_mri_export.guard.answers import Answers, memory_session
 from edge_mri_export.guard.calibration import load_folder, require_every_class
@@ -237,8 +242,7 @@ def _require_close(
 
 def _exported(module: nn.Module, example: torch.Tensor, name: str) -> onnx.ModelProto:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the exporter's own deprecations
+        with exporter_silenced():
             program = torch.onnx.export(
                 module,
                 (example,),
@@ -248,7 +252,7 @@ def _exported(module: nn.Module, example: torch.Tensor, name: str) -> onnx.Model
                 verbose=False,
             )
     except (torch.onnx.OnnxExporterError, RuntimeError) as error:
-        raise AdoptionError(name, f"PyTorch cannot export it: {first_line(error)}") from error
+        raise AdoptionError(name, f"PyTorch cannot export it: {exporter_reason(error)}") from error
     if program is None:
         raise AdoptionError(name, "PyTorch's exporter returned nothing")
     return program.model_proto

@@ -7,7 +7,7 @@ import base64
 import io
 import warnings
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import cv2
 import jinja2
@@ -60,7 +60,7 @@ def plot(figure: Figure) -> Markup:
     """
     buffer = io.StringIO()
     for text in figure.findobj(Text):
-        cast(Text, text).set_parse_math(False)
+        text.set_parse_math(False)
     with matplotlib.rc_context({"svg.hashsalt": "edge-mri"}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")
         figure.savefig(buffer, format="svg", metadata={"Date": None})

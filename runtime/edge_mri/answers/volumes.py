@@ -88,7 +88,7 @@ class Volume:
         if self.planes:
             slices += f" ({', '.join(self.planes)})"
         if self.present is None:
-            return f"{slices}, {self.answered} answered, no type: none of the model's is absent"
+            return f"{slices}, {self.answered} answered, no type: no class means nothing found"
         counts = f"{self.tumor_slices} of {self.answered} answered slices say {self.present}"
         if self.neighbours_tumor_probability is None:
             return f"{slices}, no type: {counts}, too few neighbours have an answer"

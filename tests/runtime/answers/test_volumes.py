@@ -68,7 +68,7 @@ def test_volumes_are_told_in_the_words_of_the_model():
     for _ in summaries.through(stack([0.9] * 4, type_="T1")):
         pass
     (volume,) = summaries.volumes()
-    assert volume.told() == ("4 slices (axial), 4 answered, no type: none of the model's is absent")
+    assert volume.told() == ("4 slices (axial), 4 answered, no type: no class means nothing found")
 
 
 def test_false_alarms_among_hundreds_of_slices_make_no_tumour():

@@ -106,8 +106,9 @@ def read_label_file(path: Path) -> Vocabulary:
     for word, named in several.items():
         if not named or not set(named) <= set(types):
             raise wrong(f"several: {word!r} means {named!r}; expected names of types")
-        if other := meant.get(word.casefold()):
-            raise wrong(f"several: {word!r} means {other} already; choose another name")
+        if word.casefold() in meant:
+            already = meant[word.casefold()]
+            raise wrong(f"several: {word!r} means {already} already; choose another name")
         words[word] = tuple(name for name in types if name in named)
     space = LabelSpace(tuple(types), tuple(planes), absent, present)
     return Vocabulary(
