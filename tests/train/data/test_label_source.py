@@ -150,8 +150,13 @@ def test_a_pattern_reads_type_plane_patient_and_split_out_of_names(tmp_path, rec
 def test_an_image_whose_name_the_pattern_does_not_match_is_not_guessed(tmp_path, recorder):
     root = touch(tmp_path, "glioma/p1_gl.png", "glioma/scan.png")
     layout = layout_of(root, recorder, None, pattern=r"(?P<group>p\d)_(?P<type>[a-z]+)")
-    with pytest.raises(UnknownClassError):
+    with pytest.raises(UnknownClassError) as refusal:
         read_folders([root], layout)
+    assert str(refusal.value).startswith(
+        f"--pattern reads no known label in the names of files in {root}/glioma; expected a type ("
+    )
+    with pytest.raises(OptionError, match="--pattern finds no type in the name of any image"):
+        layout_of(root, recorder, pattern=r"_(?P<type>zz)")
 
 
 @pytest.mark.parametrize("pattern", ["(", "gl", "(gl)", "(?P<kind>gl)"])

@@ -84,8 +84,8 @@ class Listing:
     def refusal(self, roots: Sequence[Place], layout: Layout) -> DataError:
         """Return the error that says what is wrong with the images of these folders."""
         if self.unknown:
-            space = layout.vocabulary.space
-            return UnknownClassError(list(self.unknown), space.types, space.planes)
+            space, named = layout.vocabulary.space, layout.by_pattern
+            return UnknownClassError([*self.unknown], space.types, space.planes, by_pattern=named)
         if self.missing and layout.index:
             return IndexFileError(
                 layout.index,

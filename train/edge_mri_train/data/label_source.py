@@ -64,7 +64,8 @@ def read_layout(
     if labels != FOLDERS:
         vocabulary = Vocabulary() if labels is None else read_label_file(Path(labels))
         return Layout.from_options(maps, index, pattern, vocabulary)
-    space = _space_of(_names(roots, maps, Layout.from_options((), index, pattern)))
+    plain = Layout.from_options((), index, pattern)
+    space = _space_of(_names(roots, maps, plain), by_pattern=plain.by_pattern)
     said = "none of them says that nothing was found"
     if space.absent is not None:
         said = f"{space.absent} means that nothing was found"
@@ -146,13 +147,15 @@ def _plain_names(roots: Sequence[Place], layout: Layout) -> Iterator[str]:
             yield next((one for one in names if not says_nothing(one)), root.resolve().name)
 
 
-def _space_of(names: Iterator[str]) -> LabelSpace:
+def _space_of(names: Iterator[str], *, by_pattern: bool) -> LabelSpace:
     types = sorted({name.strip() for name in names})
 
     def wrong(reason: str) -> OptionError:
         return OptionError(f"--labels {FOLDERS}: {reason}")
 
     if not types:
+        if by_pattern:
+            raise wrong("--pattern finds no type in the name of any image; it is searched in paths")
         raise wrong("there is no image in any folder")
     if len(types) == 1:
         raise wrong(
