@@ -150,6 +150,11 @@ def adopt(
     config: ExportConfig, vocabulary: Vocabulary, spec: InputSpec, progress: Progress
 ) -> list[Exported]:
     """Adopt the ONNX file that a configuration names as its checkpoint; see `export_onnx`."""
+    if config.outputs:
+        raise OptionError(
+            f"--outputs {','.join(config.outputs)} is of a checkpoint; a model made elsewhere "
+            "keeps its own output alone, so that it has no heatmaps"
+        )
     path = config.checkpoint
     outputs = (config.output, config.int8_output, config.fp16_output)
     if path.resolve() in [one.resolve() for one in outputs]:

@@ -547,6 +547,10 @@ def test_a_class_of_signs_alone_does_not_take_folders_of_other_names(tmp_path):
             "'a' and 'A' are told apart by their case alone",
         ),
         (
+            ("--labels", "a,b", "--preprocess", "unit", "--calibration", ".", "--outputs", "cam"),
+            "--outputs cam is of a checkpoint; a model made elsewhere keeps its own output alone",
+        ),
+        (
             ("--labels", "a,,b", "--preprocess", "unit", "--calibration", "."),
             "--labels a,,b: one is empty",
         ),
