@@ -5,7 +5,6 @@ INT8 by the same guarded search. It is held against the original on the user's o
 """
 
 import hashlib
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from edge_mri import __version__
 from edge_mri.errors import OptionError
 from edge_mri.images import ImageFiles
 from edge_mri.images.preprocess import PreprocessSpec
-from edge_mri.labels import LabelSpace
+from edge_mri.labels import LabelSpace, Vocabulary
 from edge_mri.model.contract import Contract
 from edge_mri.storage.atomic import require_writable
 from edge_mri.terminal.progress import NoProgress, Progress
@@ -32,7 +31,13 @@ from edge_mri_export.adoption.input_spec import InputSpec
 from edge_mri_export.errors import AdoptionError, CalibrationError
 from edge_mri_export.exported import Exported
 from edge_mri_export.exporting import ExportConfig, Original, write_files
-from edge_mri_export.graph.graph import LOGITS, NORMALISED, OPSET
+from edge_mri_export.graph.graph import (
+    LOGITS,
+    NORMALISED,
+    OPSET,
+    exporter_reason,
+    exporter_silenced,
+)
 from edge_mri_export.graph.work import macs
 from edge_mri_export.guard.answers import Answers, memory_session
 from edge_mri_export.guard.calibration import load_folder, require_every_class
@@ -82,7 +87,7 @@ def export_onnx(
         calibration=Path(images),
         foreign=tuple(map(Path, foreign)),
     )
-    return adopt(config, _space(labels), _spec(preprocess), progress or NoProgress())
+    return adopt(config, _vocabulary(labels), _spec(preprocess), progress or NoProgress())
 
 
 def export_module(
@@ -118,6 +123,7 @@ def export_module(
         raise OptionError("preprocess: a module takes images of any size; say which with size")
     name = type(module).__name__
     example = torch.zeros(2, channels, spec.size, spec.size)
+    vocabulary, source = _vocabulary(labels), {"module": name}
     was_training = module.training
     try:
         proto = _exported(module.eval(), example, name)
@@ -137,26 +143,31 @@ def export_module(
         calibration=Path(images),
         foreign=tuple(map(Path, foreign)),
     )
-    return _adopted(original, config, _space(labels), progress or NoProgress(), {"module": name})
+    return _adopted(original, config, vocabulary, progress or NoProgress(), source)
 
 
 def adopt(
-    config: ExportConfig, space: LabelSpace, spec: InputSpec, progress: Progress
+    config: ExportConfig, vocabulary: Vocabulary, spec: InputSpec, progress: Progress
 ) -> list[Exported]:
     """Adopt the ONNX file that a configuration names as its checkpoint; see `export_onnx`."""
+    if config.outputs:
+        raise OptionError(
+            f"--outputs {','.join(config.outputs)} is of a checkpoint; a model made elsewhere "
+            "keeps its own output alone, so that it has no heatmaps"
+        )
     path = config.checkpoint
     outputs = (config.output, config.int8_output, config.fp16_output)
     if path.resolve() in [one.resolve() for one in outputs]:
         raise OptionError(f"the output would replace the original, {path}; choose another with -o")
     foreign = Foreign.read(path, spec)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return _adopted(foreign, config, space, progress, {"file": path.name, "sha256": digest})
+    return _adopted(foreign, config, vocabulary, progress, {"file": path.name, "sha256": digest})
 
 
 def _adopted(
     foreign: Foreign,
     config: ExportConfig,
-    space: LabelSpace,
+    vocabulary: Vocabulary,
     progress: Progress,
     source: dict[str, str],
 ) -> list[Exported]:
@@ -166,8 +177,8 @@ def _adopted(
         raise CalibrationError(
             "no images to compare with the original on; say which with --calibration DIR"
         )
-    spec = PreprocessSpec(foreign.size)
-    samples = class_samples(config.calibration, space)
+    spec, space = PreprocessSpec(foreign.size), vocabulary.space
+    samples = class_samples(config.calibration, vocabulary)
     images = load_folder(config.calibration, samples, spec, progress, config.quantization.samples)
     if images.check.labels:
         require_every_class(images.check.labels, space)
@@ -236,8 +247,7 @@ def _require_close(
 
 def _exported(module: nn.Module, example: torch.Tensor, name: str) -> onnx.ModelProto:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the exporter's own deprecations
+        with exporter_silenced():
             program = torch.onnx.export(
                 module,
                 (example,),
@@ -247,16 +257,18 @@ def _exported(module: nn.Module, example: torch.Tensor, name: str) -> onnx.Model
                 verbose=False,
             )
     except (torch.onnx.OnnxExporterError, RuntimeError) as error:
-        raise AdoptionError(name, f"PyTorch cannot export it: {first_line(error)}") from error
+        raise AdoptionError(name, f"PyTorch cannot export it: {exporter_reason(error)}") from error
     if program is None:
         raise AdoptionError(name, "PyTorch's exporter returned nothing")
     return program.model_proto
 
 
-def _space(labels: Labels) -> LabelSpace:
+def _vocabulary(labels: Labels) -> Vocabulary:
     if isinstance(labels, LabelSpace):
-        return labels
-    return read_class_names(str(labels)) if isinstance(labels, str | Path) else class_space(labels)
+        return Vocabulary(labels)
+    if isinstance(labels, str | Path):
+        return read_class_names(str(labels))
+    return Vocabulary(class_space(labels))
 
 
 def _spec(preprocess: InputSpec | str) -> InputSpec:

@@ -33,10 +33,15 @@ def first_line(error: Exception) -> str:
 
 
 class UnknownClassError(DataError, ValueError):
-    """Folders with images whose names match no label."""
+    """Folders with images that match no label, by their own names or those of the files."""
 
     def __init__(
-        self, folders: Sequence[Place], types: Sequence[str] = (), planes: Sequence[str] = ()
+        self,
+        folders: Sequence[Place],
+        types: Sequence[str] = (),
+        planes: Sequence[str] = (),
+        *,
+        by_pattern: bool = False,
     ) -> None:
         expected = f"a type ({listed(types, most=8)})" if types else "a type"
         if types and planes:
@@ -44,6 +49,13 @@ class UnknownClassError(DataError, ValueError):
                 f", alone or with a plane ({listed(planes, most=8)}), such as "
                 f"{types[0]}_{planes[0]}"
             )
+        if by_pattern:
+            super().__init__(
+                f"--pattern reads no known label in the names of files in {listed(folders, most=5)}"
+                f"; expected {expected} as its group type; let it match every file, or move the "
+                "others out of the set"
+            )
+            return
         super().__init__(
             f"class folders that match no label: {listed(folders, most=5)}; expected {expected}; "
             "to take the folders' own names as the types, type: --labels folders (of train, split "

@@ -5,6 +5,7 @@ A page needs no network and no other file. What is on it is up to the caller.
 
 import base64
 import io
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import matplotlib
 import numpy as np
 from markupsafe import Markup
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from numpy.typing import NDArray
 
 from edge_mri import __version__
@@ -51,9 +53,16 @@ def picture(image: NDArray[np.uint8]) -> str:
 
 
 def plot(figure: Figure) -> Markup:
-    """Return a figure as inline SVG; the same figure gives the same text."""
+    """Return a figure as inline SVG; the same figure gives the same text.
+
+    Names on it are plain text, whatever signs they have: `$` begins no formula, and those that the
+    font lacks become boxes.
+    """
     buffer = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": "edge-mri"}):
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
+    with matplotlib.rc_context({"svg.hashsalt": "edge-mri"}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     svg = buffer.getvalue()
     return Markup(svg[svg.index("<svg") :])

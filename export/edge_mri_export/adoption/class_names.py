@@ -1,58 +1,71 @@
 """The classes of a model made elsewhere: their names, and images in folders of these names.
 
-Names that are spellings of the default types become those, so that the runtime knows which one
-means that nothing was found; all others stay as they are.
+Where all names are spellings of the default types, they become those; else they stay as they are.
 """
 
-import re
-import tomllib
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from edge_mri.errors import NoImagesError, OptionError
+from edge_mri.errors import NoImagesError, OptionError, listed
 from edge_mri.images import SUFFIXES, ImageFiles
-from edge_mri.labels import Label, LabelSpace, parse_folder_name
+from edge_mri.labels import Label, LabelSpace, Vocabulary, parse_folder_name
+from edge_mri.labels.vocabulary import means_nothing_found
 from edge_mri_export.errors import CalibrationError
 from edge_mri_train.data.folders import Sample
+from edge_mri_train.data.label_source import read_label_file, require_names, space_of_names
 from edge_mri_train.data.layout import parse_split
+from edge_mri_train.settings.data_file import read_text
 
-_MOST_BYTES = 2**20
 
-
-def read_class_names(text: str) -> LabelSpace:
+def read_class_names(text: str) -> Vocabulary:
     """Return the classes that `--labels` names, in the order of the model's outputs.
 
     Args:
-        text: Names with commas between; a .txt file with one a line; or a .toml file with a table
-            `[types]` whose keys are the names, or a list `types`.
+        text: Names with commas between; a .txt file with one a line; or a .toml file as `train`
+            takes it, without planes.
 
     Raises:
-        OptionError: There are no names, or two that are alike.
+        OptionError: There are no names, two that are alike, or one that means something else.
     """
     suffix = Path(text).suffix.lower()
-    from_file = suffix in (".toml", ".txt")
-    names = _of_file(Path(text), suffix) if from_file else text.split(",")
-    return class_space([name.strip() for name in names], text)
+    if suffix == ".toml":
+        vocabulary = read_label_file(Path(text))
+        if vocabulary.space.planes:
+            raise OptionError(
+                f"--labels {text}: a model made elsewhere answers no planes; drop them"
+            )
+        return vocabulary
+    names = _lines(Path(text)) if suffix == ".txt" else text.split(",")
+    return Vocabulary(class_space([name.strip() for name in names], text))
 
 
 def class_space(names: Sequence[str], source: str = "labels") -> LabelSpace:
     """Return the label space of class names in the order of a model's outputs, without planes."""
-    types = tuple(_type(name) for name in names)
-    twice = [name for name, count in Counter(types).items() if count > 1]
-    if "" in types or len(types) < 2 or twice:
-        wrong = f"{', '.join(twice)} is there twice" if twice else f"there are {len(types)}"
-        if "" in types:
-            wrong = "one is empty"
-        raise OptionError(
-            f"--labels {source}: {wrong}; expected two or more distinct names, in the order of the "
-            "model's outputs"
+
+    def wrong(reason: str) -> OptionError:
+        return OptionError(
+            f"--labels {source}: {reason}; expected two or more distinct names, in the order of "
+            "the model's outputs"
         )
-    return LabelSpace(types, ())
+
+    if "" in names or len(names) < 2:
+        raise wrong("one is empty" if "" in names else f"there are {len(names)}")
+    known = [label.type if (label := parse_folder_name(name)) else None for name in names]
+    defaults = tuple(name for name in known if name)
+    types = defaults if len(defaults) == len(names) else tuple(names)
+    require_names(types, wrong)
+    if types == defaults:
+        return LabelSpace(types, ())
+    absent = [name for name in types if means_nothing_found(name)]
+    if len(absent) > 1:
+        raise wrong(
+            f"{absent[0]} and {absent[1]} both say that nothing was found; a .toml file says with "
+            "absent = which does"
+        )
+    return space_of_names(types)
 
 
-def class_samples(folder: Path, space: LabelSpace) -> list[Sample]:
+def class_samples(folder: Path, vocabulary: Vocabulary) -> list[Sample]:
     """List the images below a folder with the class that the nearest folder above them names.
 
     Returns:
@@ -63,14 +76,13 @@ def class_samples(folder: Path, space: LabelSpace) -> list[Sample]:
         NoImagesError: There is no image.
         CalibrationError: Some folders are classes and others are not.
     """
-    classes = {_key(name): name for name in space.types}
     samples, unknown = [], []
     for file in ImageFiles([folder]):
         if not file.name.lower().endswith(SUFFIXES):
             continue
         path = file.relative_to(folder)
         parts = path.parts[:-1] or (folder.resolve().name,)
-        name = next((one for part in reversed(parts) if (one := _class_of(part, classes))), "")
+        name = next((one for part in reversed(parts) if (one := _class_of(part, vocabulary))), "")
         split = next((side for part in reversed(parts) if (side := parse_split(part))), None)
         samples.append(Sample(folder, path, Label(name), split))
         if not name:
@@ -80,38 +92,17 @@ def class_samples(folder: Path, space: LabelSpace) -> list[Sample]:
     if 0 < len(unknown) < len(samples):
         raise CalibrationError(
             f"{len(unknown)} of {len(samples)} images lie in folders that no class is called, the "
-            f"first is {unknown[0]}; expected {', '.join(space.types[:10])}, or no class folders"
+            f"first is {unknown[0]}; expected {listed(vocabulary.space.types)}, or no class folders"
         )
     return samples
 
 
-def _of_file(path: Path, suffix: str) -> list[str]:
-    try:
-        with path.open("rb") as file:
-            text = file.read(_MOST_BYTES).decode("utf-8-sig")
-        if suffix == ".txt":
-            return text.splitlines()
-        types: Any = tomllib.loads(text).get("types")
-    except OSError as error:
-        raise OptionError(f"--labels {path} cannot be read: {error.strerror}") from error
-    except ValueError as error:  # TOML's and UTF-8's
-        raise OptionError(f"--labels {path} cannot be read: {error}") from error
-    if not isinstance(types, dict | list) or not all(isinstance(one, str) for one in types):
-        raise OptionError(f"--labels {path}: expected a table [types] or a list of names, types")
-    return list(types)
+def _lines(path: Path) -> list[str]:
+    text = read_text(path, lambda reason: OptionError(f"--labels {path} cannot be read: {reason}"))
+    return text.splitlines()
 
 
-def _type(name: str) -> str:
-    known = parse_folder_name(name)
-    return name if known is None or known.plane or known.type is None else known.type
-
-
-def _class_of(folder: str, classes: Mapping[str, str]) -> str:
-    """Return the class that a folder is called, in a spelling of its own or with a plane; or ""."""
-    known = parse_folder_name(folder)
-    type_ = known.type if known else None
-    return classes.get(_key(folder)) or classes.get(_key(type_ or ""), "")
-
-
-def _key(name: str) -> str:
-    return re.sub(r"[\W_]+", " ", _type(name)).strip().casefold()
+def _class_of(folder: str, vocabulary: Vocabulary) -> str:
+    """Return the class that a folder is called, in any spelling or with a plane; else ""."""
+    label = vocabulary.label_of(folder)
+    return (label.type if label else None) or ""

@@ -174,8 +174,8 @@ def command(
         require_writable(json_file)
     try:
         if labels is not None and preprocess is not None:
-            space, spec = read_class_names(labels), InputSpec.parse(preprocess)
-            _tell(adopt(config, space, spec, TerminalProgress()), json_file)
+            vocabulary, spec = read_class_names(labels), InputSpec.parse(preprocess)
+            _tell(adopt(config, vocabulary, spec, TerminalProgress()), json_file)
         else:
             _tell(export(config, TerminalProgress()), json_file)
     except ParityError as error:

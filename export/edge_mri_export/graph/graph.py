@@ -8,8 +8,11 @@ Quantising the body is `edge_mri_export.int8.quantization`, outputs read off a f
 
 import copy
 import inspect
+import io
+import logging
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
 from typing import Any
 
 import onnx
@@ -57,8 +60,7 @@ def body_graph(checkpoint: Checkpoint, outputs: Sequence[str] = ()) -> onnx.Mode
     network = _deployed(checkpoint.network)
     names = _given_outputs(network, example, outputs)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the exporter's own deprecations
+        with exporter_silenced():
             program = torch.onnx.export(
                 _Several(network, names) if len(names) > 1 else network,
                 (example,),
@@ -70,7 +72,7 @@ def body_graph(checkpoint: Checkpoint, outputs: Sequence[str] = ()) -> onnx.Mode
                 verbose=False,
             )
     except (torch.onnx.OnnxExporterError, RuntimeError) as error:
-        raise GraphError(checkpoint.architecture, first_line(error)) from error
+        raise GraphError(checkpoint.architecture, exporter_reason(error)) from error
     if program is None:
         raise GraphError(checkpoint.architecture, "the exporter returned nothing")
     model = program.model_proto
@@ -78,6 +80,25 @@ def body_graph(checkpoint: Checkpoint, outputs: Sequence[str] = ()) -> onnx.Mode
     for value in (model.graph.input[0], *model.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = _BATCH
     return model
+
+
+@contextmanager
+def exporter_silenced() -> Iterator[None]:
+    """Keep PyTorch's exporter from telling its own deprecations, and graphs that it gives up."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(disabled)
+
+
+def exporter_reason(error: Exception) -> str:
+    """Return why PyTorch's exporter failed, a line; its own error tells but at which step."""
+    cause = error.__cause__
+    return first_line(cause if isinstance(cause, Exception) else error)
 
 
 def with_pixel_input(body: onnx.ModelProto) -> onnx.ModelProto:

@@ -50,6 +50,7 @@ class Volume:
             none has an answer.
         peak_frame: Its number in that file; None where the file holds one image.
         peak_tumor_probability: P(any tumour) there, of one slice alone; None without an answer.
+        present: The model's word for a tumour; None where it has none. Not written itself.
     """
 
     path: str
@@ -67,11 +68,12 @@ class Volume:
     peak_path: str
     peak_frame: int | None
     peak_tumor_probability: float | None
+    present: str | None = "tumour"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the summary as JSON values; paths are spelled as in records."""
         paths = {"path": spelled(self.path), "peak_path": spelled(self.peak_path)}
-        return asdict(self) | paths
+        return {key: one for key, one in (asdict(self) | paths).items() if key != "present"}
 
     @property
     def name(self) -> str:
@@ -85,13 +87,14 @@ class Volume:
             slices += f" ({', '.join(self.planes)})"
         if not self.answered:
             return f"{slices}, no answer"
-        counts = f"{self.tumor_slices} of {self.answered} answered slices say tumour"
+        if self.present is None:
+            return f"{slices}, {self.answered} answered, no type: no class means nothing found"
+        counts = f"{self.tumor_slices} of {self.answered} answered slices say {self.present}"
         if self.neighbours_tumor_probability is None:
             return f"{slices}, no type: {counts}, too few neighbours have an answer"
-        return (
-            f"{slices}, {self.type or 'no type'}: {counts}, "
-            f"P(tumour) {self.neighbours_tumor_probability:.3f} over {self.neighbours} neighbours"
-        )
+        said, mean = self.type or "no type", self.neighbours_tumor_probability
+        over = f"P({self.present}) {mean:.3f} over {self.neighbours} neighbours"
+        return f"{slices}, {said}: {counts}, {over}"
 
 
 class VolumeSummaries:
@@ -115,7 +118,7 @@ class VolumeSummaries:
     ) -> None:
         self._most = most
         self._rule = rule or VolumeRule()
-        self._absent = (labels or LabelSpace()).absent
+        self._labels = labels or LabelSpace()
         self._gathered: dict[_Key, _Gathered] = {}
         self._last: dict[str, _Key] = {}
         self.left_out = False
@@ -144,7 +147,7 @@ class VolumeSummaries:
         else:
             return
         if key in self._gathered or self._most is None or len(self._gathered) < self._most:
-            self._gathered.setdefault(key, _Gathered(self._absent)).add(record)
+            self._gathered.setdefault(key, _Gathered(self._labels)).add(record)
         else:
             self.left_out = True
 
@@ -153,8 +156,8 @@ _Key = tuple[str, str | None, int | None]  # path, series, number
 
 
 class _Gathered:
-    def __init__(self, absent: str | None) -> None:
-        self._absent = absent
+    def __init__(self, labels: LabelSpace) -> None:
+        self._absent, self._present = labels.absent, labels.present_word
         self._errors = self._rejected = 0
         self._types: list[str | None] = []
         self._tumor = array("d")  # P(any tumour); NaN: no answer
@@ -216,6 +219,7 @@ class _Gathered:
             peak_path=peak_path,
             peak_frame=peak_frame,
             peak_tumor_probability=None if peak is None else round(peak, 6),
+            present=self._present,
         )
 
     def _type(self, mean: float, window: list[int], rule: VolumeRule) -> str | None:

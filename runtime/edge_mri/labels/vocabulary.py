@@ -76,7 +76,7 @@ class Vocabulary:
     @property
     def planes(self) -> tuple[str, ...]:
         """The planes that labels may name; a model that answers none may still be told of them."""
-        return self.space.planes or PLANES
+        return self.space.planes or tuple(name for name in PLANES if name not in self._types)
 
     def type_in_name(self, part: str) -> Label | None:
         """Return what a part of a file's name means, abbreviations too, or None."""

@@ -141,7 +141,7 @@ def write_volumes(summaries: VolumeSummaries, path: Path) -> None:
         if format_ == ".json":
             file.writelines(json_array(found))
         elif format_ == ".csv":
-            columns = [field.name for field in fields(Volume)]
+            columns = [one.name for one in fields(Volume) if one.name != "present"]
             file.write(csv_line(columns))
             for volume in found:
                 volume["planes"] = " ".join(volume["planes"])

@@ -18,7 +18,9 @@ from torch import nn
 from edge_mri.classifier import Classifier
 from edge_mri.cli import main
 from edge_mri.errors import OptionError
+from edge_mri.labels import LabelSpace, Vocabulary
 from edge_mri_export import export_module, export_onnx
+from edge_mri_export.adoption.class_names import class_samples, class_space, read_class_names
 from edge_mri_export.adoption.input_spec import InputSpec
 from edge_mri_export.errors import AdoptionError, CalibrationError
 
@@ -256,7 +258,8 @@ def test_one_output_stands_for_two_classes(write, phantoms, tmp_path, noise, sig
     given = theirs(path, noise)[:, 0]
     second = given if sigmoid else 1 / (1 + np.exp(-given))
     np.testing.assert_allclose(ours(output, noise)[:, 1], second, atol=2e-5)
-    assert Classifier.load(output, device="cpu").contract.labels.types == ("no_tumor", "yes")
+    expected = LabelSpace(("no", "yes"), (), "no", "yes")
+    assert Classifier.load(output, device="cpu").contract.labels == expected
 
 
 @pytest.mark.parametrize("name", ["squeezenet1_1", "mobilenet_v3_small", "shufflenet_v2_x0_5"])
@@ -483,6 +486,39 @@ def test_images_without_classes_compare_answers_alone(write, heads_by_type, tmp_
     assert (parity["n"], parity["agreement"], parity["sensitivity_change"]) == (48, 1.0, {})
 
 
+def test_names_of_other_questions_stay_as_they_are():
+    assert class_space(["stroke", "healthy"]) == LabelSpace(
+        ("stroke", "healthy"), (), "healthy", "stroke"
+    )
+    assert class_space(["T1", "T2"]) == LabelSpace(("T1", "T2"), (), None)
+    assert class_space(["notumor", "gliomas"]) == LabelSpace(("no_tumor", "glioma"), ())
+
+
+def test_a_label_file_says_all_that_it_says_of_training(tmp_path):
+    types = '[types]\nmild = ["md"]\ncn = ["controls"]\nad = []\n'
+    (tmp_path / "l.toml").write_text('absent = "cn"\npresent = "dementia"\n' + types, "utf-8")
+    vocabulary = read_class_names(str(tmp_path / "l.toml"))
+    assert vocabulary.space == LabelSpace(("mild", "cn", "ad"), (), "cn", "dementia")
+    for folder in ("md", "controls", "ad"):
+        (tmp_path / "set" / folder).mkdir(parents=True)
+        (tmp_path / "set" / folder / "x.png").touch()
+    found = class_samples(tmp_path / "set", vocabulary)
+    assert {one.path.parts[0]: one.label.type for one in found} == {
+        "md": "mild", "controls": "cn", "ad": "ad",
+    }  # fmt: skip
+    (tmp_path / "p.toml").write_text('planes = ["axial"]\n' + types, "utf-8")
+    with pytest.raises(OptionError, match="a model made elsewhere answers no planes"):
+        read_class_names(str(tmp_path / "p.toml"))
+
+
+def test_a_class_of_signs_alone_does_not_take_folders_of_other_names(tmp_path):
+    for folder in ("no", "yes"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "x.png").touch()
+    found = class_samples(tmp_path, Vocabulary(class_space(["a b", "🧠", "c.d"])))
+    assert {str(one.label) for one in found} == {""}
+
+
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
@@ -492,11 +528,27 @@ def test_images_without_classes_compare_answers_alone(write, heads_by_type, tmp_
         (("run",), "--onnx takes the place of run"),
         (
             ("--labels", "a,a", "--preprocess", "unit", "--calibration", "."),
-            "--labels a,a: a is there twice",
+            "--labels a,a: 'a' is there twice",
         ),
         (
             ("--labels", "no,healthy", "--preprocess", "unit", "--calibration", "."),
-            "no_tumor is there twice",
+            "'no_tumor' is there twice",
+        ),
+        (
+            ("--labels", "no,healthy,b", "--preprocess", "unit", "--calibration", "."),
+            "no and healthy both say that nothing was found; a .toml file says with absent = which",
+        ),
+        (
+            ("--labels", "masks,b", "--preprocess", "unit", "--calibration", "."),
+            "a type or plane cannot be called 'masks'",
+        ),
+        (
+            ("--labels", "a,A", "--preprocess", "unit", "--calibration", "."),
+            "'a' and 'A' are told apart by their case alone",
+        ),
+        (
+            ("--labels", "a,b", "--preprocess", "unit", "--calibration", ".", "--outputs", "cam"),
+            "--outputs cam is of a checkpoint; a model made elsewhere keeps its own output alone",
         ),
         (
             ("--labels", "a,,b", "--preprocess", "unit", "--calibration", "."),
@@ -539,12 +591,10 @@ def test_what_is_no_onnx_model_is_said(tmp_path, content):
 
 
 def test_labels_and_preprocessing_from_files(tmp_path):
-    from edge_mri_export.adoption.class_names import read_class_names
-
     (tmp_path / "l.toml").write_text('[types]\n"T1" = ["t1w"]\nT2 = []\n', encoding="utf-8")
     (tmp_path / "l.txt").write_text("T1\nT2\n", encoding="utf-8")
     for file in ("l.toml", "l.txt"):
-        assert read_class_names(str(tmp_path / file)).types == ("T1", "T2")
+        assert read_class_names(str(tmp_path / file)).space.types == ("T1", "T2")
     (tmp_path / "p.toml").write_text(
         'preset = "imagenet"\nmean = [0.1, 0.2, 0.3]\nsize = 96\nlayout = "nhwc"\n',
         encoding="utf-8",

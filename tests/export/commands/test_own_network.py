@@ -62,3 +62,35 @@ def test_no_command_runs_code_that_was_not_named(tmp_path, phantoms, monkeypatch
         done = run(*command, *options)
         assert done.exit_code == 0, (command, done.output)
         (tmp_path / "code-ran").unlink()
+
+
+BRANCHING = """
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, num_classes, in_channels, size):
+        super().__init__()
+        self.head = nn.Linear(size * size, num_classes)
+
+    def forward(self, x):
+        logits = self.head(x.flatten(1))
+        return logits + 1 if logits.sum() > 0 else logits
+"""
+
+
+def test_a_network_that_cannot_be_exported_is_one_line_that_says_why(
+    tmp_path, phantoms, monkeypatch
+):
+    module = "own_network_with_branches"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / f"{module}.py").write_text(BRANCHING, encoding="utf-8")
+    options = ["--arch", f"{module}:Net", "--epochs", "1", "--image-size", "32"]
+    done = run("train", "--data", phantoms, *options, "--out", "run")
+    assert done.exit_code == 0, done.output
+    done = run("export", "run", "--arch", f"{module}:Net", "--calibration", phantoms)
+    assert done.exit_code == 2
+    assert done.stderr.count("\n") <= 3, done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert f"{module}:Net cannot be written as ONNX: Could not guard on data-dependent" in last
+    assert "\\u001b" not in last

@@ -8,6 +8,7 @@ import pytest
 from edge_mri.answers.prediction import Prediction
 from edge_mri.answers.volumes import VolumeSummaries
 from edge_mri.images.pixels.frame import SlicePosition
+from edge_mri.labels import LabelSpace
 from edge_mri.model.volume_rule import VolumeRule
 
 
@@ -53,6 +54,21 @@ def summed(*records: Prediction, most: int | None = None, rule: VolumeRule | Non
     summaries = VolumeSummaries(most, rule)
     assert list(summaries.through(records)) == list(records)
     return list(summaries.volumes())
+
+
+def test_volumes_are_told_in_the_words_of_the_model():
+    lesions = LabelSpace(("none", "stroke"), (), "none", "stroke")
+    summaries = VolumeSummaries(labels=lesions)
+    for _ in summaries.through(stack([0.9] * 4, type_="stroke")):
+        pass
+    (volume,) = summaries.volumes()
+    assert ": 4 of 4 answered slices say stroke" in volume.told()
+    assert "present" not in volume.to_dict()
+    summaries = VolumeSummaries(labels=LabelSpace(("T1", "T2"), (), None))
+    for _ in summaries.through(stack([0.9] * 4, type_="T1")):
+        pass
+    (volume,) = summaries.volumes()
+    assert volume.told() == ("4 slices (axial), 4 answered, no type: no class means nothing found")
 
 
 def test_false_alarms_among_hundreds_of_slices_make_no_tumour():

@@ -36,7 +36,7 @@ def test_prints_every_axis_and_writes_the_same_as_json(finished, phantoms, tmp_p
         assert accuracy in result.stdout
     area = written["tumor"]["auroc"]
     assert f"\ntumour against none: AUROC {area:.4f} (" in result.stdout
-    assert "% of the tumours are said to be none with 0.9 or more\n" in result.stdout
+    assert "% of the images labelled tumour are said to be none with 0.9 or more\n" in result.stdout
     assert "no_tumor_sagittal" in result.stdout
     assert result.stdout.endswith("For research use, not for diagnosis.\n")
 

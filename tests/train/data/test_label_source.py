@@ -50,7 +50,7 @@ def test_folders_are_types_under_their_own_names(tmp_path, recorder):
         (["a/1.png", "masks/2.png"], "all images are of one type, a; expected folders of two"),
         (["-/1.png", "a/2.png"], "a type or plane cannot be called '-': that word has a meaning"),
         (["a\nb/1.png", "c/2.png"], "a type or plane cannot be called 'a\\nb': it has characters"),
-        (["Ab/1.png", "aB/2.png"], "'Ab' and 'aB' are told apart by their case alone, or not at"),
+        (["Ab/1.png", "aB/2.png"], "'Ab' and 'aB' are told apart by their case alone; rename"),
         (["no/1.png", "normal/2.png", "x/3.png"], "no and normal both say that nothing was found"),
         (
             [f"{n}/1.png" for n in range(MOST_TYPES + 1)],
@@ -109,7 +109,14 @@ def test_a_file_says_order_spellings_planes_and_the_absent_type(tmp_path, record
         ('types = ["a", "b"]\nabsent = "c"', "absent is 'c'; expected one of the types a, b"),
         ('types = ["a", "b"]\ncolour = 1', "it has colour; expected some of absent, present, pla"),
         ('types = ["a", "A"]', "'a' and 'A' are told apart by their case alone"),
-        ('types = ["a", "b"]\nplanes = ["b"]', "'b' and 'b' are told apart by their case alone"),
+        ('types = ["a", "b"]\nplanes = ["b"]', "'b' is there twice; choose another name for one"),
+        ('types = ["a", "b", "a"]', "'a' is there twice; choose another name for one"),
+        ('types = ["a", "b", 3]', "types: expected a table of names"),
+        ('[types]\na = ["x"]\nb = ["X"]', "'X' means both a and b; expected one type"),
+        ('[types]\na = ["B"]\nb = []', "'B' means both b and a; expected one type"),
+        ('types = ["a", "b"]\n[several]\na = ["b"]', "several: 'a' means a already; choose an"),
+        ('types = ["a", "b"]\npresent = ""', "present is '': it is empty, or begins or ends"),
+        ('types = ["a", "b"]\npresent = "x/y"', "present is 'x/y': it has a | or a /; expected"),
         ('types = ["a", "."]', "a type or plane cannot be called '.': that word"),
         ('types = ["a", "masks"]', "a type or plane cannot be called 'masks': that word"),
         ('types = ["a", " b"]', "a type or plane cannot be called ' b': it is empty, or begins"),
@@ -143,14 +150,27 @@ def test_a_pattern_reads_type_plane_patient_and_split_out_of_names(tmp_path, rec
 def test_an_image_whose_name_the_pattern_does_not_match_is_not_guessed(tmp_path, recorder):
     root = touch(tmp_path, "glioma/p1_gl.png", "glioma/scan.png")
     layout = layout_of(root, recorder, None, pattern=r"(?P<group>p\d)_(?P<type>[a-z]+)")
-    with pytest.raises(UnknownClassError):
+    with pytest.raises(UnknownClassError) as refusal:
         read_folders([root], layout)
+    assert str(refusal.value).startswith(
+        f"--pattern reads no known label in the names of files in {root}/glioma; expected a type ("
+    )
+    with pytest.raises(OptionError, match="--pattern finds no type in the name of any image"):
+        layout_of(root, recorder, pattern=r"_(?P<type>zz)")
 
 
 @pytest.mark.parametrize("pattern", ["(", "gl", "(gl)", "(?P<kind>gl)"])
 def test_a_pattern_without_known_groups_is_refused(tmp_path, recorder, pattern):
     with pytest.raises(OptionError, match=r"expected named groups such as .*type, plane, group"):
         layout_of(tmp_path, recorder, None, pattern=pattern)
+
+
+def test_planes_may_be_what_is_asked_for(tmp_path, recorder):
+    touch(tmp_path, "axial/1.png", "coronal/2.png", "other/sagittal/3.png")
+    layout = layout_of(tmp_path, recorder)
+    assert [str(one.label) for one in read_folders([tmp_path], layout)] == [
+        "axial", "coronal", "sagittal",
+    ]  # fmt: skip
 
 
 def test_the_nearest_folder_that_says_something_counts(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from edge_mri.cli import main
-from edge_mri_train.data.folders import list_folders
+from edge_mri_train.data.folders import list_folders, read_folders
 from edge_mri_train.data.layout import Layout
 
 DICOM = b"\0" * 128 + b"DICM" + b"\2\0\0\0UL\4\0\0\0\0\0"
@@ -93,3 +93,23 @@ def test_a_class_folder_of_other_files_alone_is_named_before_the_refusal(mixed, 
     assert ".npy (the first is " in lines[0]
     said = "Warning: no image of type pituitary; the model will tell apart glioma, meningioma, "
     assert any(line.startswith(said) for line in lines)
+
+
+def test_masks_beside_their_pictures_are_left_out_and_counted(tmp_path, recorder):
+    names = (
+        "a (1).png",
+        "a (1)_mask.png",
+        "a (1)_MASK_1.png",
+        "b_mask.png",
+        "c.jpg",
+        "c_masked.jpg",
+    )
+    for name in names:
+        (tmp_path / "glioma" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "glioma" / name).touch()
+    found = read_folders([tmp_path], progress=recorder)
+    assert [one.path.name for one in found] == ["a (1).png", "b_mask.png", "c.jpg", "c_masked.jpg"]
+    (line,) = recorder.lines
+    assert line.startswith(
+        "Warning: passed over 2 files that are no pictures: 2 masks beside their"
+    )

@@ -81,9 +81,14 @@ WRONG = {
     "import sys\nsys.exit(3)": "importing NAME raised SystemExit: it ended the program (NAME.py, "
     "line 2)",
     "def make(**_):\n    raise KeyError('x')": "it raised KeyError: 'x' (NAME.py, line 2)",
-    "from torch import nn\ndef make(**_): return nn.Flatten()": "its network, in eval mode and "
-    "given (2, 1, 64, 64) float, answers (2, 4096) float32; expected (2, 4) float, a logit for "
-    "each class",
+    "from torch import nn\ndef make(**_): return nn.Flatten()": "its network has no weights to "
+    "train; expected some unfrozen",
+    "from torch import nn\ndef make(size, **_): return nn.Sequential(nn.Flatten(), "
+    "nn.Linear(size * size, 9))": "its network, in eval mode and given (2, 1, 64, 64) float, "
+    "answers (2, 9) float32; expected (2, 4) float, a logit for each class",
+    "from torch import nn\ndef make(num_classes, size, **_): return nn.Sequential(nn.Flatten(), "
+    "nn.Linear(size * size, num_classes), nn.Softmax(1))": "its network, in eval mode and given "
+    "(2, 1, 64, 64) float, answers probabilities; expected logits: leave its softmax out",
     "from torch import nn\ndef make(**_): return nn.Linear(3, 4)": "its network, in eval mode and "
     "given (2, 1, 64, 64) float, raised RuntimeError: mat1 and mat2 shapes cannot be multiplied",
     """

@@ -171,7 +171,7 @@ def _tumors(report: dict[str, Any]) -> list[str]:
     missed = _share(tumor["confident_misses"], tumor["confident_misses_ci95"])
     return [
         f"{word} against none: AUROC {tumor['auroc']:.4f} ({low:.4f} to {high:.4f}, one image one "
-        f"case); {missed} % of the {word}s are said to be none with 0.9 or more"
+        f"case); {missed} % of the images labelled {word} are said to be none with 0.9 or more"
     ]
 
 

@@ -84,8 +84,8 @@ class Listing:
     def refusal(self, roots: Sequence[Place], layout: Layout) -> DataError:
         """Return the error that says what is wrong with the images of these folders."""
         if self.unknown:
-            space = layout.vocabulary.space
-            return UnknownClassError(list(self.unknown), space.types, space.planes)
+            space, named = layout.vocabulary.space, layout.by_pattern
+            return UnknownClassError([*self.unknown], space.types, space.planes, by_pattern=named)
         if self.missing and layout.index:
             return IndexFileError(
                 layout.index,
@@ -121,6 +121,8 @@ def list_folders(roots: Sequence[Place], layout: Layout | None = None) -> Listin
                 continue
             if not file.name.lower().endswith(SUFFIXES):
                 passed_over.unlisted(file)
+                continue
+            if passed_over.is_mask(file):
                 continue
             label = folders.label_of(file)
             if label is None:

@@ -64,7 +64,8 @@ def read_layout(
     if labels != FOLDERS:
         vocabulary = Vocabulary() if labels is None else read_label_file(Path(labels))
         return Layout.from_options(maps, index, pattern, vocabulary)
-    space = _space_of(_names(roots, maps, Layout.from_options((), index, pattern)))
+    plain = Layout.from_options((), index, pattern)
+    space = _space_of(_names(roots, maps, plain), by_pattern=plain.by_pattern)
     said = "none of them says that nothing was found"
     if space.absent is not None:
         said = f"{space.absent} means that nothing was found"
@@ -93,14 +94,22 @@ def read_label_file(path: Path) -> Vocabulary:
         raise wrong("absent and present are names")
     if absent is not None and absent not in types:
         raise wrong(f"absent is {absent!r}; expected one of the types {listed(list(types))}")
-    _require_names([*types, *planes], wrong)
+    require_names([*types, *planes], wrong)
+    if (reason := why_no_name(present)) is not None:
+        raise wrong(f"present is {present!r}: {reason}; expected a word such as lesion")
+    words: dict[str, tuple[str, ...]] = {}
+    meant = {name.casefold(): name for name in types}
+    for name, spelled in types.items():
+        words |= dict.fromkeys(spelled, (name,))
+        for word in spelled:
+            if (other := meant.setdefault(word.casefold(), name)) != name:
+                raise wrong(f"{word!r} means both {other} and {name}; expected one type")
     for word, named in several.items():
         if not named or not set(named) <= set(types):
             raise wrong(f"several: {word!r} means {named!r}; expected names of types")
-    words: dict[str, tuple[str, ...]] = {}
-    for name, spelled in types.items():
-        words |= dict.fromkeys(spelled, (name,))
-    for word, named in several.items():
+        if word.casefold() in meant:
+            already = meant[word.casefold()]
+            raise wrong(f"several: {word!r} means {already} already; choose another name")
         words[word] = tuple(name for name in types if name in named)
     space = LabelSpace(tuple(types), tuple(planes), absent, present)
     return Vocabulary(
@@ -138,33 +147,41 @@ def _plain_names(roots: Sequence[Place], layout: Layout) -> Iterator[str]:
             yield next((one for one in names if not says_nothing(one)), root.resolve().name)
 
 
-def _space_of(names: Iterator[str]) -> LabelSpace:
+def _space_of(names: Iterator[str], *, by_pattern: bool) -> LabelSpace:
     types = sorted({name.strip() for name in names})
 
     def wrong(reason: str) -> OptionError:
         return OptionError(f"--labels {FOLDERS}: {reason}")
 
     if not types:
+        if by_pattern:
+            raise wrong("--pattern finds no type in the name of any image; it is searched in paths")
         raise wrong("there is no image in any folder")
     if len(types) == 1:
         raise wrong(
             f"all images are of one type, {types[0]}; expected folders of two or more to tell apart"
         )
-    _require_names(types, wrong)
+    require_names(types, wrong)
     absent = [name for name in types if means_nothing_found(name)]
     if len(absent) > 1:
         raise wrong(
             f"{' and '.join(absent)} both say that nothing was found; make them one type: "
             f"--map '{absent[1]}={absent[0]}'"
         )
-    if not absent:
+    return space_of_names(types)
+
+
+def space_of_names(types: Sequence[str]) -> LabelSpace:
+    """Return the space of types by their own names; the first that says so is the absent one."""
+    absent = next(filter(means_nothing_found, types), None)
+    if absent is None:
         return LabelSpace(tuple(types), (), None)
-    others = [name for name in types if name not in absent]
-    present = "tumor" if "tumo" in absent[0].lower() else "present"
-    return LabelSpace(tuple(types), (), absent[0], others[0] if len(others) == 1 else present)
+    others = [name for name in types if name != absent]
+    present = "tumor" if "tumo" in absent.lower() else "present"
+    return LabelSpace(tuple(types), (), absent, others[0] if len(others) == 1 else present)
 
 
-def _require_names(names: Sequence[str], wrong: Any) -> None:
+def require_names(names: Sequence[str], wrong: Any) -> None:
     """Refuse names that cannot be told apart, or mean something else."""
     if len(names) > MOST_TYPES:
         raise wrong(
@@ -175,17 +192,20 @@ def _require_names(names: Sequence[str], wrong: Any) -> None:
     for name in names:
         if reason := why_no_name(name):
             raise wrong(f"a type or plane cannot be called {name!r}: {reason}; choose another name")
-        if (first := known.setdefault(name.casefold(), name)) != name or names.count(name) > 1:
+        if names.count(name) > 1:
+            raise wrong(f"{name!r} is there twice; choose another name for one")
+        if (first := known.setdefault(name.casefold(), name)) != name:
             raise wrong(
-                f"{first!r} and {name!r} are told apart by their case alone, or not at all; "
-                f"rename one, or make them one type: --map '{name}={first}'"
+                f"{first!r} and {name!r} are told apart by their case alone; rename one, or make "
+                f"them one type: --map '{name}={first}'"
             )
 
 
 def _spellings(values: Any, key: str, wrong: Any) -> dict[str, list[str]]:
     """Return names with their further spellings, from a list of names or a table of lists."""
-    if isinstance(values, list):
-        values = {name: [] for name in values if isinstance(name, str)}
+    if isinstance(values, list) and all(isinstance(name, str) for name in values):
+        require_names(values, wrong)
+        values = {name: [] for name in values}
     if not isinstance(values, dict) or (key == "types" and len(values) < 2):
         raise wrong(f"{key}: expected a table of names, each with a list of spellings, two or more")
     for name, words in values.items():

@@ -121,6 +121,11 @@ class Layout:
         layout.names  # noqa: B018  # tells what is wrong
         return layout
 
+    @property
+    def by_pattern(self) -> bool:
+        """Whether names of files say what they show; else their folders do."""
+        return self.pattern is not None and self.pattern.finds_type
+
     def within(self, space: LabelSpace) -> "Layout":
         """Return it for a model's labels; raises `OptionError` on a map that means none of them."""
         layout = replace(self, vocabulary=self.vocabulary.within(space))

@@ -1,13 +1,16 @@
 """Files of a set that no command here reads: counted and named, not passed over in silence.
 
 In a class folder that is every file which is no picture: DICOM and NIfTI, MAT, a spreadsheet. In
-other folders it is what is an image by its name or its first bytes. Hidden files, what operating
-systems leave behind, a set's `masks/` and folders that are to be skipped do not count.
+other folders it is what is an image by its name or its first bytes; and anywhere a mask named after
+the picture beside it. Hidden files, what operating systems leave behind, a set's `masks/` and
+folders that are to be skipped do not count.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Any
 
 from edge_mri.errors import ImageReadError
@@ -19,6 +22,8 @@ from edge_mri.remote.url import Place
 _LEFT_BEHIND = ("desktop.ini", "thumbs.db")
 _KINDS = ("jpeg", "png", "tiff", "webp", "dicom", "nifti")  # two bytes make a BMP: too few here
 _UNLISTED = "folders that cannot be listed"
+_MASKS = "masks beside their pictures"
+_MASK = re.compile(r"(.+)_mask(_[0-9]+)?", re.IGNORECASE)
 
 
 @dataclass
@@ -32,6 +37,7 @@ class PassedOver:
 
     counts: Counter[str] = field(default_factory=Counter)
     first: dict[str, Place] = field(default_factory=dict)
+    _pictures: set[tuple[str, str]] = field(default_factory=set, repr=False)
 
     def __len__(self) -> int:
         return self.counts.total()
@@ -52,6 +58,22 @@ class PassedOver:
     def unlisted(self, folder: Place) -> None:
         """Count a folder that cannot be listed."""
         self._count(_UNLISTED, folder)
+
+    def is_mask(self, picture: Place) -> bool:
+        """Count a picture that is named as the mask of an earlier one, and return whether it is.
+
+        As `x_mask.png` beside `x.jpg`, or `x_mask_1.png`.
+
+        Args:
+            picture: The file; those of a folder come in the order of their names.
+        """
+        folder, stem = str(picture.parent), PurePath(picture.name).stem
+        found = _MASK.fullmatch(stem)
+        if found is not None and (folder, found[1].lower()) in self._pictures:
+            self._count(_MASKS, picture)
+            return True
+        self._pictures.add((folder, stem.lower()))
+        return False
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON values."""

@@ -61,6 +61,8 @@ def build_own(name: str, num_classes: int, size: int) -> nn.Module:
             name,
             f"it returned {_kind(network)}; expected a torch.nn.Module, not its class",
         )
+    if not any(weights.requires_grad for weights in network.parameters()):
+        raise FactoryError(name, "its network has no weights to train; expected some unfrozen")
     with torch.random.fork_rng(devices=[]):
         for trial in (network.eval(), copy.deepcopy(network).train()):
             _require_logits(name, trial, num_classes, size)
@@ -112,6 +114,11 @@ def _require_logits(name: str, network: nn.Module, num_classes: int, size: int) 
             name,
             f"{what} answers {tuple(logits.shape)} {kind}; expected ({_IMAGES}, {num_classes}) "
             "float, a logit for each class",
+        )
+    values = logits.float().cpu()
+    if bool((values >= 0).all()) and torch.allclose(values.sum(dim=1), torch.ones(_IMAGES)):
+        raise FactoryError(
+            name, f"{what} answers probabilities; expected logits: leave its softmax out"
         )
 
 
