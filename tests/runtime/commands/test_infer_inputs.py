@@ -186,7 +186,7 @@ def test_volumes_that_the_summary_leaves_out_are_told(command, tmp_path):
     add(12, 11)  # the only volume, and the twelfth series
     assert command("infer", tmp_path).err.endswith(f"\nperhaps there are {hint}")
     told = command("infer", tmp_path, "--report", tmp_path / "report.html").err
-    assert ": 2 slices, " in told  # it knows more of them
+    assert ": 2 slices (axial), no answer" in told  # it knows more of them
     assert hint not in told
 
 
