@@ -13,9 +13,9 @@ from typing import BinaryIO, Generic, TypeVar, cast
 
 from edge_mri.errors import ImageReadError
 from edge_mri.images import remote_files
-from edge_mri.images.formats.headers import FIRST_BYTES, format_of
+from edge_mri.images.formats.headers import format_of
 from edge_mri.images.formats.nifti_pair import HEADERS, VALUES, is_pair_header, partners
-from edge_mri.images.opening import first_bytes, is_file
+from edge_mri.images.opening import HEADER_BYTES, first_bytes, is_file, pair_header
 from edge_mri.images.path_list import PathList
 from edge_mri.images.patterns import exists, is_dir, is_pattern, matches, require
 from edge_mri.remote.url import Place, Url
@@ -25,7 +25,6 @@ VOLUME_SUFFIXES = (".dcm", ".dicom", *HEADERS, ".ima", ".nii", ".nii.gz")
 STDIN = Path("-")
 
 _DICOMDIR = "dicomdir"
-_FIRST_BYTES = max(FIRST_BYTES, 1024)  # a gzipped NIfTI-2 header, too
 _T = TypeVar("_T")
 _P = TypeVar("_P", bound=Place)
 
@@ -41,7 +40,8 @@ class ImageFiles(Generic[_P]):
 
     A path that is not there but is a pattern (`**`, `*`, `?`, `[…]`) stands for what it matches,
     sorted by name. A list in `stdin` names files alone: a folder in it comes itself, as one that
-    cannot be listed does, for most lists that name one were not meant to.
+    cannot be listed does, for most lists that name one were not meant to. A volume in two files
+    comes once, whichever of them are named.
 
     Iterating walks it all; `skipped` then holds how many files were passed over.
 
@@ -61,8 +61,8 @@ class ImageFiles(Generic[_P]):
         once: Whether iterating a second time would find less, because of a list on stdin.
 
     Raises:
-        FolderNotFoundError: A path that is neither there nor a pattern that matches, or that the
-            system does not let this process reach.
+        FolderNotFoundError: A path that cannot be reached, or is neither there nor a pattern that
+            matches.
         RemoteError: A URL that cannot be, then or while it is listed.
     """
 
@@ -83,13 +83,13 @@ class ImageFiles(Generic[_P]):
         self._stdin = stdin
         self._on_skipped = on_skipped
         self._linked: set[tuple[int, int]] = set()
+        self._pairs: set[Place] = set()
         self._list: PathList | None = None
         self._has_next = False
         for path in paths:
-            listed = stdin is not None and path == STDIN
             if isinstance(path, Url):
                 remote_files.require(path)
-            elif not listed:
+            elif stdin is None or path != STDIN:
                 require(path)
         self._paths: tuple[Place, ...] = tuple(paths)
 
@@ -98,7 +98,7 @@ class ImageFiles(Generic[_P]):
 
     def _found(self) -> Iterator[Place]:
         self.skipped = 0
-        self._linked = set()
+        self._linked, self._pairs = set(), set()
         for path in self._paths:
             if self._stdin is not None and path == STDIN:
                 self._list = PathList(self._stdin)
@@ -175,7 +175,10 @@ class ImageFiles(Generic[_P]):
         is_index = self._volumes and path.name.lower() == _DICOMDIR
         if is_index and (isinstance(path, Url) or not is_dir(path)):
             yield from _referenced(path)
-        else:
+        elif (header := pair_header(path) if self._volumes else None) is None:
+            yield path
+        elif header not in self._pairs:  # else its other half has been named
+            self._pairs.add(header)
             yield path
 
     def _walk(self, top: Path) -> Iterator[Path]:
@@ -210,10 +213,12 @@ class ImageFiles(Generic[_P]):
                 self._pass_over(folder.path / entry.name)
 
     def _pass_over(self, file: Place) -> None:
-        if not self._comes_with_another(file):
-            self.skipped += 1
-            if self._on_skipped is not None:
-                self._on_skipped(cast(_P, file))
+        is_values = self._volumes and file.name.lower().endswith(VALUES)
+        if is_values and any(is_file(one) for one in partners(file)):
+            return  # it comes with its header
+        self.skipped += 1
+        if self._on_skipped is not None:
+            self._on_skipped(cast(_P, file))
 
     def _entries(self, folder: Path) -> Iterator[os.DirEntry[str]]:
         """List a folder in order; an error that ends its listing comes behind what it gave."""
@@ -256,11 +261,6 @@ class ImageFiles(Generic[_P]):
             lambda start: format_of(start) == "dicom"
         )
 
-    def _comes_with_another(self, path: Place) -> bool:
-        """Say whether a file has the values of a header that counts."""
-        is_values = self._volumes and path.name.lower().endswith(VALUES)
-        return is_values and any(is_file(one) for one in partners(path))
-
 
 class _Folder:
     """A folder that is being listed; raises OSError where it cannot be reached."""
@@ -294,7 +294,7 @@ def _begins(entry: os.DirEntry[str] | Url, right: Callable[[bytes], bool]) -> bo
     """Ask about the first bytes of a file; no, where it cannot be read."""
     try:
         if isinstance(entry, Url):
-            return right(first_bytes(entry, _FIRST_BYTES))
-        return entry.is_file() and right(first_bytes(Path(entry.path), _FIRST_BYTES))
+            return right(first_bytes(entry, HEADER_BYTES))
+        return entry.is_file() and right(first_bytes(Path(entry.path), HEADER_BYTES))
     except (ImageReadError, OSError):
         return False

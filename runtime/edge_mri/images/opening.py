@@ -28,6 +28,9 @@ _Given = str | os.PathLike[str] | Url
 _AHEAD_BYTES = 2**22
 _FETCHERS = 16
 _HALVES = HEADERS + VALUES
+HEADER_BYTES = max(FIRST_BYTES, 1024)
+"""Enough to know a format, and a gzipped NIfTI-2 header, too."""
+
 _NO_WAITING = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)  # POSIX; Windows
 
 
@@ -59,6 +62,18 @@ def first_bytes(path: Place, count: int) -> bytes:
             return files.start(path, count)
     with open_regular(path) as (file, _):
         return file.read(count)
+
+
+def pair_header(path: Place) -> Place | None:
+    """Return the header of the volume in two files that a file is a half of; None where of none."""
+    try:
+        other = next((one for one in partners(path) if is_file(one)), None)
+        header = path if path.name.lower().endswith(HEADERS) else other
+        if other is None or header is None or not is_pair_header(first_bytes(header, HEADER_BYTES)):
+            return None
+    except (ImageReadError, OSError, ValueError):  # reading it tells why
+        return None
+    return header
 
 
 def is_file(path: Place) -> bool:

@@ -82,6 +82,21 @@ def test_of_a_folder_a_pair_is_one_volume(command, tmp_path):
     assert len([json.loads(line) for line in ended.out.splitlines()]) == sum(VALUES.shape)
 
 
+@pytest.mark.parametrize("named", ["head.hdr head.img", "head.img head.hdr", "head.*", "-", "."])
+def test_a_pair_comes_once_whichever_of_it_is_named(command, tmp_path, monkeypatch, named):
+    saved(tmp_path)
+    nib.save(nib.Nifti1Pair(VALUES, AFFINE), tmp_path / "other.img")
+    (tmp_path / "paths").write_text("head.img\nhead.hdr\n")
+    monkeypatch.chdir(tmp_path)
+    with (tmp_path / "paths").open() as listed:
+        monkeypatch.setattr("sys.stdin", listed)
+        result = command("infer", *named.split(), "--planes", "axial", "--format", "jsonl")
+    paths = {json.loads(line)["path"] for line in result.out.splitlines()}
+    halves = {"head.hdr", "head.img"}
+    assert len(paths & halves) == 1
+    assert paths <= halves | {"other.hdr"}
+
+
 def test_a_half_alone_says_what_it_lacks(tmp_path):
     path = saved(tmp_path)
     (tmp_path / "head.img").rename(tmp_path / "other.img")
