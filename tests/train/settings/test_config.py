@@ -47,6 +47,7 @@ def test_names_that_are_no_text_come_back(tiny, tmp_path):
         ("tumor_free", (1.0, "half"), "a number of 0 or more and below 1"),
         ("dropout", (1.0, "x"), "a number of 0 or more and below 1"),
         ("val_fraction", (0, 1.0, "x"), "a number above 0 and below 1"),
+        ("specificity", (1.0, "half"), "a number of 0 or more and below 1"),
         ("start_share", (1.0, "half"), "a number of 0 or more and below 1"),
         ("refit", (1, "yes"), "true or false"),
         ("frozen_trunk", (True, "yes"), "one of auto, no, first, always"),

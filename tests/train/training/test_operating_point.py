@@ -43,6 +43,18 @@ def test_the_worst_source_decides_and_not_the_largest():
     assert pooled > 0.2
 
 
+def test_a_specificity_that_is_asked_for_is_the_mean_of_the_sources():
+    healthy = [*np.linspace(0.01, 0.5, 100), *[0.01] * 900]
+    names = ["hard"] * 100 + ["easy"] * 900 + ["hard"] * 100
+    p = np.array([*healthy, *np.linspace(0.3, 0.99, 100)], np.float32)
+    told = np.arange(1100) >= 1000
+    for specificity in (0.8, 0.9, 0.95):
+        threshold = fit_threshold(p, told, names, specificity)
+        hard = np.mean(p[:100] < threshold)
+        assert (hard + 1) / 2 == pytest.approx(specificity, abs=0.006)
+        assert (hard + 1) / 2 >= specificity
+
+
 def test_a_source_with_few_images_does_not_decide_alone():
     healthy, tumor = [0.1] * 100, [0.9] * 100 + [0.05] * 3
     names = ["large"] * 200 + ["tiny"] * 3

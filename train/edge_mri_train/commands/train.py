@@ -157,6 +157,14 @@ _CODE = ("arch", "distill_arch")
     metavar="MODULE:FUNCTION",
     help="Function that builds a teacher's network, if it is another than --arch.",
 )
+@click.option(
+    "--specificity",
+    type=float,
+    metavar="SHARE",
+    help="Say tumour from the lowest probability at which this share of the tumour-free validation "
+    "images, averaged over the sets, is still called free.  [default: sensitivity and specificity "
+    "of the worst sets are balanced]",
+)
 @click.option("--compile", is_flag=True, help="Compile the training step with torch.compile.")
 @click.option(
     "--precision",

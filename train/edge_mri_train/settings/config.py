@@ -77,6 +77,7 @@ _RULES = {
     "warm_up": SHARE,
     "max_gradient_norm": ABOVE_0,
     "patience": or_none(whole(1)),
+    "specificity": or_none(SHARE),
     "start_share": SHARE,
     "frozen_trunk": one_of(*FROZEN),
     "refit": SWITCH,
@@ -140,6 +141,9 @@ class TrainConfig:
         warm_up: Share of the steps over which the learning rate rises.
         max_gradient_norm: Gradients are clipped to it.
         patience: Stop after so many epochs without a better score; None: never.
+        specificity: Share of the tumour-free validation images, averaged over the sets, that the
+            operating point calls free at least; None: found tumours and false alarms of the worst
+            sets are balanced (`edge_mri_train.training.operating_point`).
         start_share: Share of the starting weights in what is kept at the end, where that scores
             better (`edge_mri_train.learning.starting_share`); 0: none.
         frozen_trunk: Whether the last layers are fitted to the starting weights' features: `first`,
@@ -188,6 +192,7 @@ class TrainConfig:
     warm_up: float = 0.2
     max_gradient_norm: float = 5.0
     patience: int | None = None
+    specificity: float | None = None
     start_share: float = 0.0
     frozen_trunk: str = "auto"
     refit: bool = False

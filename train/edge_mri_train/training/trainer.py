@@ -211,7 +211,7 @@ class Trainer:
     def _offer(self, name: str, network: nn.Module, made: dict[str, Any]) -> None:
         """Validate a network, and keep it where it scores better than what was kept."""
         before = self._saved().training["validation"]
-        entry = {**made, **validate(network, self.val, self.space, self.device)}
+        entry = made | validate(network, self.val, self.space, self.device, self.config.specificity)
         better = entry["score"] > before["score"]
         self.progress.say(
             f"{name}: {validation_line(entry)}"
@@ -258,7 +258,7 @@ class Trainer:
         return total / self.steps
 
     def _finish_epoch(self, epoch: int, loss: float | None, started: float) -> None:
-        measured = validate(self.kept, self.val, self.space, self.device)
+        measured = validate(self.kept, self.val, self.space, self.device, self.config.specificity)
         entry = {"epoch": epoch, "train_loss": loss, **measured}
         entry["seconds"] = round(time.perf_counter() - started, 1)
         best = max((one["score"] for one in self.history), default=-math.inf)

@@ -24,9 +24,13 @@ _BATCH = 128
 
 @torch.inference_mode()
 def validate(
-    network: nn.Module, slices: Slices, space: LabelSpace, device: torch.device
+    network: nn.Module,
+    slices: Slices,
+    space: LabelSpace,
+    device: torch.device,
+    specificity: float | None = None,
 ) -> dict[str, Any]:
-    """Return the figures of one epoch, as JSON values.
+    """Return the figures of one epoch, as JSON values; `specificity` is `TrainConfig`'s.
 
     `score` is what a run keeps its best epoch by: the mean of the balanced accuracies of type and
     plane, and with a lesion map of the share of lesions that its peak finds.
@@ -49,11 +53,18 @@ def validate(
         **axes,
         "lesions_found": found,
         "temperature": temperature,
-        "tumor_threshold": _threshold(softmax(logits.numpy(), temperature), slices, space),
+        "tumor_threshold": _threshold(
+            softmax(logits.numpy(), temperature), slices, space, specificity
+        ),
     }
 
 
-def _threshold(probabilities: NDArray[np.float32], slices: Slices, space: LabelSpace) -> float:
+def _threshold(
+    probabilities: NDArray[np.float32],
+    slices: Slices,
+    space: LabelSpace,
+    specificity: float | None,
+) -> float:
     if space.absent is None:
         return TUMOR_THRESHOLD
     none = space.type_probabilities(probabilities)[:, space.types.index(space.absent)]
@@ -61,7 +72,7 @@ def _threshold(probabilities: NDArray[np.float32], slices: Slices, space: LabelS
     known = np.array([one is not None for one in told])
     there = np.array([bool(one) for one in told])
     sources = np.array(slices.sets) if slices.sets else np.array([""] * len(slices))
-    return fit_threshold(1 - none[known], there[known], sources[known].tolist())
+    return fit_threshold(1 - none[known], there[known], sources[known].tolist(), specificity)
 
 
 def _answers(
