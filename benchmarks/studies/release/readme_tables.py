@@ -5,8 +5,9 @@
 
 The first table, between `<!-- figures: start -->` and its end, has three columns: the usual test
 set (`nickparvar_Testing.json`), patients of a source that was trained on (`tcga-lgg,_….json`), and
-sources of which nothing was trained on (`sources.json` of `measure_sources.py`). The second,
-between `<!-- speed: start -->` and its end, is of a record that `edge-mri benchmark --json` wrote.
+a source left out, by a twin of the model that learned nothing from it (`sources_without_f44.json`
+of `make_model.py --without f44`). The second, between `<!-- speed: start -->` and its end, is of a
+record that `edge-mri benchmark --json` wrote.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from typing import Any
 
 USUAL = "nickparvar_Testing.json"
 PATIENTS = "tcga-lgg,_patients_not_trained_on.json"
-ELSEWHERE = "sources.json"
+ELSEWHERE = "sources_without_f44.json"
 ROWS = (
     ("edge_net@160/ort-int8", "edge-mri, INT8, 160 px"),
     ("edge_net@160/openvino-nncf", "OpenVINO, its own INT8, 160 px"),
@@ -57,7 +58,7 @@ def figures_table(folder: Path) -> str:
                 share(read["type"]["accuracy"], read["type"]["ci95"]),
             ]
         )
-    other = json.loads((folder / ELSEWHERE).read_text(encoding="utf-8"))["all"]
+    other = json.loads((folder / ELSEWHERE).read_text(encoding="utf-8"))["unseen"]
     tumors, free = other["tumors"], other["free"]
     columns.append(
         [
@@ -71,7 +72,7 @@ def figures_table(folder: Path) -> str:
     )
     names = ("images", "answered", "tumour or none, AUROC", "sensitivity for tumour",
              "specificity", "right type")  # fmt: skip
-    lines = ["| | usual test set | new patients | unseen sources |", "|---|---|---|---|"]
+    lines = ["| | usual test set | new patients | an unseen source |", "|---|---|---|---|"]
     lines += [
         f"| {name} | {' | '.join(column[row] for column in columns)} |"
         for row, name in enumerate(names)

@@ -15,6 +15,7 @@ from edge_mri.golden import check as check_module
 from edge_mri.golden.check import TOLERANCE, check
 from edge_mri.golden.values import golden_path, read_golden
 from edge_mri.labels import LabelSpace
+from edge_mri.model.content_hash import with_hash
 
 
 @pytest.fixture
@@ -77,7 +78,8 @@ def test_a_model_of_other_labels_is_checked_by_its_own_names(command, mapped, ab
 def test_a_model_that_was_changed_fails(command, copied):
     data = copied.read_bytes()
     assert data.count(b"Not a diagnostic device") == 1
-    copied.write_bytes(data.replace(b"Not a diagnostic device", b"But a diagnostic device"))
+    changed = data.replace(b"Not a diagnostic device", b"But a diagnostic device")
+    copied.write_bytes(with_hash(changed))
     ended = command("check", copied)
     assert ended.code == 1
     assert ended.out.endswith(

@@ -6,6 +6,7 @@ import pytest
 
 from edge_mri.classifier import SHIPPED_MODEL, Classifier
 from edge_mri.errors import ModelError, ModelFormatError, ModelNotFoundError
+from edge_mri.model.content_hash import HASH_KEY, with_hash
 from edge_mri.model.contract import METADATA_KEY
 from edge_mri.model.onnx_file import OnnxFile
 
@@ -58,7 +59,7 @@ def test_a_folder_is_no_model_and_may_hold_one(tmp_path):
 def test_the_model_that_ships_is_read_without_the_onnx_package():
     file = OnnxFile.read(SHIPPED_MODEL)
     file.check()
-    assert list(file.metadata) == [METADATA_KEY]
+    assert list(file.metadata) == [METADATA_KEY, HASH_KEY]
 
 
 @pytest.mark.parametrize(
@@ -154,7 +155,7 @@ def test_types_within_types_are_refused_by_onnxruntime(tmp_path, number):
         nested = field(4, field(1, nested))
     graph = field(number, field(1, b"x") + field(2, nested))
     path = tmp_path / "model.onnx"
-    path.write_bytes(SHIPPED_MODEL.read_bytes() + field(7, graph))
+    path.write_bytes(with_hash(SHIPPED_MODEL.read_bytes() + field(7, graph)))
     with pytest.raises(ModelFormatError) as refusal:
         Classifier.load(path, device="cpu")
     assert str(refusal.value).startswith(f"{path} is not a model that onnxruntime can load: ")

@@ -6,6 +6,7 @@ import pytest
 
 from edge_mri.classifier import SHIPPED_MODEL
 from edge_mri.errors import WeightsError
+from edge_mri.model.content_hash import HASH_KEY, _without
 from edge_mri.model.onnx_file import OnnxFile
 from edge_mri.model.onnx_weights import weights_sha256
 
@@ -66,8 +67,10 @@ def test_what_cannot_be_hashed_is_not_judged():
     assert weights_sha256([memoryview(integer(2, 8) + text(8, b"s"))]) is None
 
 
-def test_a_weight_that_changed_is_refused():
-    file = OnnxFile.read(SHIPPED_MODEL)
+def test_a_weight_that_changed_is_refused(tmp_path):
+    path = tmp_path / "first.onnx"  # of the first version: a hash of the weights alone
+    path.write_bytes(_without(SHIPPED_MODEL.read_bytes(), (HASH_KEY,)))
+    file = OnnxFile.read(path)
     expected = weights_sha256(file.initialisers())
     replace(file, weights_sha256=expected).check()
     changed = bytearray(file.data)
@@ -78,6 +81,6 @@ def test_a_weight_that_changed_is_refused():
     with pytest.raises(WeightsError) as refusal:
         damaged.check()
     assert str(refusal.value) == (
-        f"{SHIPPED_MODEL} was edited or damaged after its export: its weights hash to "
+        f"{path} was edited or damaged after its export: its weights hash to "
         f"{found[:12]}…, its contract says {expected[:12]}…; copy the file anew, or export it again"
     )

@@ -146,7 +146,13 @@ def test_a_batch_travels_to_cuda_by_io_binding(offered, classifier, phantoms):
     on_cuda = Classifier.load(device="cuda")
     files = sorted(phantoms.rglob("*.png"))[:6]
     assert (on_cuda.device, on_cuda.batch_size) == ("cuda", 64)
-    assert list(on_cuda.stream(files)) == list(classifier.stream(files))
+    for found, expected in zip(on_cuda.stream(files), classifier.stream(files), strict=True):
+        assert (found.path, found.type, found.plane) == (
+            expected.path,
+            expected.type,
+            expected.plane,
+        )
+        assert found.type_probabilities == pytest.approx(expected.type_probabilities, abs=1e-5)
     pixels = np.random.default_rng(0).integers(0, 256, (3, 1, 160, 160), np.uint8)
     session = open_session(OnnxFile.read(SHIPPED_MODEL), SessionConfig("cuda"))
     runner(session)(["logits"], pixels)

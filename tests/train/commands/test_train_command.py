@@ -186,6 +186,7 @@ def test_a_killed_run_can_be_resumed(phantoms, tmp_path):
         (("--arch", "edge_net"), "none"),
         (("--arch", "artemis_cnn", "--image-size", "96"), "none"),
         (("--recipe", "edge_net_end"), "shipped"),
+        (("--recipe", "edge_net"), "shipped"),
     ],
 )
 def test_our_own_networks_are_trained_by_their_name(phantoms, tmp_path, options, start):

@@ -35,11 +35,11 @@ def go_back(
             for name, value in network.state_dict().items()
         }
     )
-    _measure_norms(network, pixels)
+    measure_norms(network, pixels)
 
 
 @torch.no_grad()
-def _measure_norms(network: nn.Module, pixels: torch.Tensor) -> None:
+def measure_norms(network: nn.Module, pixels: torch.Tensor) -> None:
     """Measure BatchNorm's statistics anew; everything else computes as in use.
 
     Images come shuffled, always in the same way, and in equal parts: in the order of folders a

@@ -1,7 +1,7 @@
 """What a run's configuration names: the device, the network with random weights, its defaults.
 
 Defaults are only what depends on the network: `--arch edge_net` takes size, epochs, learning rate
-and starting weights of `--recipe edge_net`, and not how images are changed.
+and starting weights of `--recipe edge_net_scratch`, and not how images are changed.
 """
 
 from dataclasses import dataclass, fields
@@ -75,6 +75,7 @@ def defaults_of(arch: str) -> Defaults:
     require_known(arch)
     if is_own(arch):  # it may give weights of its own
         return Defaults(init_weights="none")
-    stages = read_recipe(arch) if arch in recipe_names() else []
+    named = {f"{arch}_scratch", arch} & set(recipe_names())
+    stages = read_recipe(max(named, key=len)) if named else []
     own = next((one.values for one in stages if one.values["arch"] == arch), {})
     return Defaults(**{one.name: own[one.name] for one in fields(Defaults) if one.name in own})
