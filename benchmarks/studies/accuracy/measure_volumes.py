@@ -5,7 +5,7 @@ stacks of other sets, a head and plane each, the series of `dicom`, and whole vo
 besides. Of a listed stack only some slices are there, so its windows are fewer than a whole volume
 has: what it says of false alarms is a lower bound. From a checkout:
 
-    edge-mri split … --out split.csv    (as the model card has it)
+    edge-mri split … --out split.csv    (a manifest of the sets)
     python benchmarks/studies/accuracy/measure_volumes.py --data "$EDGE_MRI_DATA" \
         --split split.csv --volumes FOLDER_OF_TUMOUR_FREE_NIFTI --json volumes.json
 
@@ -103,7 +103,7 @@ def with_tumours(classifier: Classifier, data: Path, validated: set[str]) -> Ite
 
 
 def without(classifier: Classifier, data: Path, volumes: Path | None) -> Iterator[Stack]:
-    """Give the tumour-free stacks; the model saw none of them."""
+    """Give the tumour-free stacks; from parts of those listed the packaged model learned."""
     for source in LISTED:
         found = []
         for record in classifier.stream(ImageFiles((data / source / "no_tumor",))):
