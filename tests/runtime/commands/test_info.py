@@ -34,8 +34,10 @@ def test_words_tell_when_it_answers(command, classifier):
     lines = command("info").out.splitlines()
     first = f"answers        P(any tumour) from {contract.tumor_threshold:.3g} on is a tumour"
     start = lines.index(first)
-    assert f"novelty above {contract.rejection.max_novelty:.3g}" in lines[start + 1]
-    assert f"% of {contract.rejection.n:,} validation images answered" in lines[start + 3]
+    gate = contract.rejection
+    assert f"as foreign: log odds above {gate.max_foreign:.3g}" in lines[start + 1]
+    assert f"as unfamiliar: novelty above {gate.max_novelty:.3g}" in lines[start + 2]
+    assert f"% of {gate.n:,} validation images answered" in lines[start + 4]
 
 
 def test_words_keep_tables_and_long_values_apart(command, classifier):

@@ -13,6 +13,7 @@ from sklearn import metrics
 from edge_mri.classifier import SHIPPED_MODEL, Classifier
 from edge_mri.errors import NoImagesError, OptionError
 from edge_mri.labels import Label, LabelSpace
+from edge_mri.model.content_hash import with_hash
 from edge_mri.model.contract import Contract
 from edge_mri.model.rejection import Rejection
 from edge_mri.terminal.progress import NoProgress, Progress
@@ -357,8 +358,9 @@ def gated(classifier_path: Path, folder: Path, **values) -> Path:
     model = onnx.load(classifier_path)
     contract = Contract.from_metadata({one.key: one.value for one in model.metadata_props})
     onnx.helper.set_model_props(model, replace(contract, **values).to_metadata())
-    onnx.save(model, folder / "gated.onnx")
-    return folder / "gated.onnx"
+    path = folder / "gated.onnx"
+    path.write_bytes(with_hash(model.SerializeToString()))
+    return path
 
 
 def test_what_the_model_rejects_is_coverage_and_not_in_the_figures(heads, tmp_path):
