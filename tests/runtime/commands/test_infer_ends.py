@@ -61,7 +61,7 @@ def many(phantoms, tmp_path) -> list[Path]:
 @pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
 @pytest.mark.parametrize("format_", ["jsonl", "csv"])
 def test_a_stopped_and_killed_run_goes_on_to_the_same_records(
-    command, many, tmp_path, environment, format_
+    command, many, tmp_path, environment, format_, alike
 ):
     many[0].write_bytes(b"no image")
     whole, output = tmp_path / "whole", tmp_path / "records"
@@ -75,7 +75,7 @@ def test_a_stopped_and_killed_run_goes_on_to_the_same_records(
         _, errors = run.communicate(timeout=60)
         assert run.returncode == code
         written = output.read_bytes()
-        assert whole.read_bytes().startswith(written)
+        assert alike(written, whole.read_bytes(), all_=False)
         assert written.endswith(b"\n")
         assert had + 20 <= written.count(b"\n") < 501
         if end != signal.SIGKILL:
@@ -87,7 +87,7 @@ def test_a_stopped_and_killed_run_goes_on_to_the_same_records(
     ended = command("infer", *many, *options)
     assert ended.code == 1  # of the file that an earlier part could not read
     assert f"\nwent on after {had} records, 1 of them errors\n" in ended.err
-    assert output.read_bytes() == whole.read_bytes()
+    assert alike(output.read_bytes(), whole.read_bytes())
 
 
 @pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
@@ -528,17 +528,19 @@ def test_the_longest_name_will_do(command, picture, tmp_path, option, suffix):
 
 
 @pytest.mark.parametrize("format_", ["jsonl", "csv"])
-def test_after_a_full_disk_the_rest_can_follow(process, command, phantoms, tmp_path, format_):
+def test_after_a_full_disk_the_rest_can_follow(
+    process, command, phantoms, tmp_path, format_, alike
+):
     whole, output = tmp_path / "whole", tmp_path / "out"
     options = ["infer", phantoms, "--format", format_]
     command(*options, "-o", whole)
     for _ in range(2):  # the second time there is no room for a single record
         ended = process("-c", SMALL_DISK, *options, "-o", output, "--resume")
         assert (ended.code, ended.err) == (2, f"Error: cannot write {output}: File too large\n")
-        assert whole.read_bytes().startswith(output.read_bytes())
+        assert alike(output.read_bytes(), whole.read_bytes(), all_=False)
         assert output.read_bytes().endswith(b"\n")
     assert command(*options, "-o", output, "--resume").code == 0
-    assert output.read_bytes() == whole.read_bytes()
+    assert alike(output.read_bytes(), whole.read_bytes())
 
 
 @pytest.mark.parametrize("option", ["-o", "--volumes", "--report"])
