@@ -57,5 +57,5 @@ def test_the_layers_of_a_quantised_file_are_told_apart():
     shares = layer_shares(SHIPPED_MODEL, Classifier.load(device="cpu").contract.preprocess.size)
     assert sum(shares.values()) == pytest.approx(1, abs=0.01)
     assert list(shares.values()) == sorted(shares.values(), reverse=True)
-    assert sum(shares.get(kind, 0) for kind in (DENSE, POINTWISE, DEPTHWISE)) > 0.6
+    assert sum(shares.get(kind, 0) for kind in (DENSE, POINTWISE, DEPTHWISE)) > 0.5
     assert "QLinearConv" not in shares
