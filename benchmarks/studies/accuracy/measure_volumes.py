@@ -5,9 +5,9 @@ stacks of other sets, a head and plane each, the series of `dicom`, and whole vo
 besides. Of a listed stack only some slices are there, so its windows are fewer than a whole volume
 has: what it says of false alarms is a lower bound. From a checkout:
 
-    edge-mri split … --out split.csv    (a manifest of the sets)
+    make model DATA=…    (or a manifest of `edge-mri split`)
     python benchmarks/studies/accuracy/measure_volumes.py --data "$EDGE_MRI_DATA" \
-        --split split.csv --volumes FOLDER_OF_TUMOUR_FREE_NIFTI --json volumes.json
+        --split build/model/split.csv --volumes FOLDER_OF_TUMOUR_FREE_NIFTI --json volumes.json
 
 Then the same whole volumes with slices as thick as clinical ones, cut along all three axes: which
 planes still have answers. Figures: docs/decisions/0063.

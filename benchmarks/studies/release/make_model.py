@@ -6,9 +6,9 @@ DATA holds the folders that `sets.toml` beside this file names, and `foreign/`, 
 brain MR. Three trainings go on from the weights of the model of version 0.1.0 (`start.pt`), one of
 them without f44, and the mean of what they reach is the model (`average.py`). The images that 0.1.0
 learned from are on the training side again (`partition.csv.gz`); the sets that are new since then
-were divided by `edge-mri split`. Each step is one command, printed before it runs; a
-step whose result is there is passed over, and a training that was stopped goes on. What is made
-stays below OUT; putting it into the package is the last line that is printed. `--without` makes a
+were divided by `edge-mri split`. Each step is one command, printed before it runs; a step whose
+result is there is passed over, and a training that was stopped goes on. What is made stays below
+OUT; putting it into the package is the last line that is printed. `--without` makes a
 model that goes on without some sets, and measures what it says of them. Only of a set that is new
 since 0.1.0 does that tell what the recipe is worth on a source not trained on.
 """

@@ -147,7 +147,8 @@ def files(check: Check) -> Figures:
     check.command(
         *("train", "--data", str(check.phantoms), "--out", str(run), "--device", "cpu", *TRAINING)
     )
-    images = ("--calibration", str(check.phantoms), "--max-drop", "5")  # one image of few
+    # An epoch on drawings leaves near ties, and one of 36 images of a type is 2.8 points.
+    images = ("--calibration", str(check.phantoms), "--max-drop", "5")
     check.command("export", str(run), "--quantize", "fp16", "--output", str(model), *images)
     check.models |= {"fp32": model, "fp16": model.with_name("model_fp16.onnx")}
     return {name: path.stat().st_size for name, path in check.models.items()}

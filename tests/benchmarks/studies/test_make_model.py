@@ -52,6 +52,27 @@ def test_a_set_that_is_left_out_is_not_in_it(making, tmp_path):
         making("three")
 
 
+@pytest.mark.parametrize(
+    ("without", "runs"),
+    [((), ["run-36-f44", "run-16", "run-36"]), (("f44",), ["run-36-f44", "run-16-f44"])],
+)
+def test_a_model_is_the_mean_of_runs_and_a_twin_of_those_without(
+    tmp_path, monkeypatch, without, runs
+):
+    made = make_model.Making(tmp_path, tmp_path / "out", without=without)
+    commands, divided = [], {}
+    monkeypatch.setattr(
+        made, "_divide", lambda path, left_out: divided.update({path.stem: left_out})
+    )
+    monkeypatch.setattr(made, "_run", lambda *words: commands.append(list(map(str, words))))
+    made._train(tmp_path / "out" / "run")
+    *trainings, mean = commands
+    assert [Path(one[-1]).name for one in trainings] == runs
+    assert [one[one.index("--epochs") + 1] for one in trainings] == [one[4:6] for one in runs]
+    assert divided == {one: ["f44"] if "f44" in one else [] for one in runs}
+    assert [Path(one).name for one in mean[: len(runs) + 1]] == ["average.py", *runs]
+
+
 def test_the_partition_that_ships_holds_what_the_packaged_model_says():
     with gzip.open(make_model.HERE / "partition.csv.gz", "rt", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
