@@ -3,8 +3,8 @@ r"""The mean of the weights of runs that began alike, as a run.
     python benchmarks/studies/release/average.py RUN RUN... --specificity 0.9 --out RUN
 
 Networks that were fine-tuned from the same weights lie in one valley, and their mean often stands
-better on images from elsewhere than each (Wortsman et al. 2022, "Model soups", arXiv 2203.05482). The
-runs share starting weights; none may have learned from what validates in the last. BatchNorm's
+better on images from elsewhere than each (Wortsman et al. 2022, "Model soups", arXiv 2203.05482).
+The runs share starting weights; none may have learned from what validates in the last. BatchNorm's
 statistics are measured anew on training images; temperature and operating point are fitted anew on
 those that validate. Beside the checkpoint stand its weights in half precision, to start trainings
 from.
